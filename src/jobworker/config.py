@@ -1,0 +1,130 @@
+"""The server's settings: one frozen value, read once at start.
+
+Flags go before ``JOBD_*`` variables, those before the TOML file, that before the
+defaults. ``SETTINGS`` is the one table of them.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from jobworker.errors import ConfigurationInvalid
+from jobworker.model import Level
+
+Containment = Level | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens; port 0 picks a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that an operator may decide."""
+
+    state: Path
+    listen: Address
+    containment: Containment
+
+
+def parse_address(text: str) -> Address:
+    """Read ``HOST:PORT`` (``[::1]:8443`` for IPv6); raises ``ValueError``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:8443")
+    return Address(host.strip("[]"), int(port))
+
+
+def _parse_containment(text: str) -> Any:
+    levels = ("auto", *get_args(Level))
+    if text not in levels:
+        raise ValueError(f"must be one of {', '.join(levels)}")
+    return text
+
+
+def _parse_state(text: str) -> Path:
+    if not text:
+        raise ValueError("must be a directory")
+    return Path(text).expanduser().absolute()
+
+
+def default_state() -> str:
+    """``/var/lib/jobd`` as root, else ``$XDG_STATE_HOME/jobd``."""
+    if os.geteuid() == 0:
+        return "/var/lib/jobd"
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or "~/.local/state", "jobd")
+
+
+SETTINGS: dict[str, tuple[Callable[[str], Any], Callable[[], str], str]] = {
+    "state": (_parse_state, default_state, "directory of the server's state"),
+    "listen": (parse_address, lambda: "127.0.0.1:8443", "address as HOST:PORT; port 0 picks one"),
+    "containment": (
+        _parse_containment,
+        lambda: "auto",
+        "how far jobs are walled off: auto (the strongest that works here), full, "
+        "namespaces, uid or basic",
+    ),
+}
+"""Each setting: how it is parsed, its default, what it means."""
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+    """Put the settings together; raises ``ConfigurationInvalid`` naming the culprit.
+
+    ``flags`` holds what was given on the command line; its key ``config`` and the
+    variable ``JOBD_CONFIG`` name the TOML file.
+    """
+    config = flags.get("config") or environ.get("JOBD_CONFIG")
+    from_file = _read_file(Path(config)) if config else {}
+    values: dict[str, Any] = {}
+    for key, (parse, default, _) in SETTINGS.items():
+        variable = f"JOBD_{key.upper()}"
+        candidates = (
+            (flags.get(key), f"--{key}"),
+            (environ.get(variable), variable),
+            (from_file.get(key), f"{config}: {key}"),
+            (default(), "default"),
+        )
+        text, source = next((value, where) for value, where in candidates if value is not None)
+        try:
+            values[key] = parse(text)
+        except ValueError as error:
+            raise ConfigurationInvalid(f"{source}: {text!r} {error}", field=key) from None
+    return Settings(**values)
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+    for key, value in table.items():
+        if key not in SETTINGS:
+            where = _line_of(key, text)
+            raise ConfigurationInvalid(f"{path}:{where}: unknown setting {key!r}", field=key)
+        if not isinstance(value, str):
+            where = _line_of(key, text)
+            raise ConfigurationInvalid(f"{path}:{where}: {key} must be a string", field=key)
+    return table
+
+
+def _line_of(key: str, text: str) -> int:
+    """The first line that speaks of ``key``: tomllib does not keep positions."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip().lstrip("[").strip("\"' ").startswith(key):
+            return number
+    return 1

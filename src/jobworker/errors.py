@@ -1,0 +1,197 @@
+"""The taxonomy of failures.
+
+Each class carries a stable ``code`` that clients and scripts may test for. The
+classes know nothing of HTTP: ``api/errors.py`` holds the one table from class to
+status, and the client builds the same classes back from ``code``.
+
+This module is imported by ``jobctl`` on every call and so imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class JobWorkerError(Exception):
+    """Base of every failure that this project reports.
+
+    ``str(error)`` is the sentence for people, without the leading ``Error: ``.
+    ``hint`` says what to do about it, where there is something to say; ``field``
+    names the part of a request that is to blame.
+    """
+
+    code = "internal_error"
+    summary = "internal error"
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message or self.summary)
+        self.hint = hint
+        self.field = field
+
+
+class BadAuthentication(JobWorkerError):
+    """The caller's token is missing, malformed, unknown or revoked."""
+
+    code = "bad_authentication"
+    summary = "bad authentication"
+
+
+class UnauthorizedAction(JobWorkerError):
+    """The caller is known but may not do this."""
+
+    code = "unauthorized_action"
+    summary = "unauthorized action"
+
+
+class InvalidRequest(JobWorkerError):
+    """A request that cannot be understood or breaks a rule; ``field`` says where."""
+
+    code = "invalid_request"
+    summary = "invalid request"
+
+
+class NotFound(JobWorkerError):
+    """There is no such route."""
+
+    code = "not_found"
+    summary = "not found"
+
+
+class MethodNotAllowed(JobWorkerError):
+    """The route exists, but not with this method."""
+
+    code = "method_not_allowed"
+    summary = "method not allowed"
+
+
+class BodyTooLarge(JobWorkerError):
+    """The request body is over the limit."""
+
+    code = "body_too_large"
+    summary = "request body too large"
+
+
+class UnsupportedMediaType(JobWorkerError):
+    """The request body is not declared to be JSON."""
+
+    code = "unsupported_media_type"
+    summary = "the body must be JSON, sent as Content-Type: application/json"
+
+
+class RangeNotSatisfiable(JobWorkerError):
+    """The requested byte range begins past the end of the output."""
+
+    code = "range_not_satisfiable"
+    summary = "range not satisfiable"
+
+
+class JobNotFound(JobWorkerError):
+    """No job has this ID."""
+
+    code = "job_not_found"
+    summary = "job not found"
+
+
+class JobNotRunning(JobWorkerError):
+    """The job has ended, so it cannot be stopped."""
+
+    code = "job_not_running"
+    summary = "job not running"
+
+
+class JobRunning(JobWorkerError):
+    """The job has not ended, so it cannot be removed."""
+
+    code = "job_running"
+    summary = "job is running"
+
+
+class ProgramNotFound(JobWorkerError):
+    """The program does not exist where the job would see it."""
+
+    code = "program_not_found"
+    summary = "program not found"
+
+
+class ProgramNotExecutable(JobWorkerError):
+    """The program exists but cannot be executed; the message has the reason."""
+
+    code = "program_not_executable"
+    summary = "program cannot be executed"
+
+
+class UserNotFound(JobWorkerError):
+    """No user has this name."""
+
+    code = "user_not_found"
+    summary = "user not found"
+
+
+class UserExists(JobWorkerError):
+    """A user of this name exists already."""
+
+    code = "user_exists"
+    summary = "user exists already"
+
+
+class StartFailed(JobWorkerError):
+    """The service could not set the job up; the program was not run."""
+
+    code = "start_failed"
+    summary = "the job could not be started"
+
+
+class StorageFull(JobWorkerError):
+    """There is no room left to record a new job."""
+
+    code = "storage_full"
+    summary = "no space left for new jobs"
+
+
+class ServiceUnavailable(JobWorkerError):
+    """The service is stopping or out of a resource; try again."""
+
+    code = "service_unavailable"
+    summary = "service unavailable"
+
+
+class ContainmentUnavailable(JobWorkerError):
+    """A containment level was asked for by name and cannot be had here."""
+
+    code = "containment_unavailable"
+    summary = "containment level unavailable"
+
+
+class StateInUse(JobWorkerError):
+    """Another server holds the state directory."""
+
+    code = "state_in_use"
+    summary = "the state directory is in use by another server"
+
+
+class StateUnusable(JobWorkerError):
+    """The state directory, or a file in it, cannot be used as it is."""
+
+    code = "state_unusable"
+    summary = "the state directory cannot be used"
+
+
+class ConfigurationInvalid(JobWorkerError):
+    """A setting is unknown or has a value that cannot be used."""
+
+    code = "configuration_invalid"
+    summary = "invalid configuration"
+
+
+class ProfileNotFound(JobWorkerError):
+    """The client configuration has no profile of this name."""
+
+    code = "profile_not_found"
+    summary = "profile not found"
+
+
+class ServerUnreachable(JobWorkerError):
+    """The client cannot reach the server, or does not trust what answers there."""
+
+    code = "server_unreachable"
+    summary = "cannot reach the server"

@@ -1,0 +1,146 @@
+"""What the manager needs from the outside, as protocols.
+
+The real ones are ``engines.local`` and ``archive``; the fakes in ``testing.py`` are
+held to the same contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Protocol
+
+from jobworker.lifecycle import Event
+from jobworker.model import Job, JobId, JobQuery, Level, Page, StopRequest, Stream
+
+Listener = Callable[[JobId, Event], None]
+"""Told of everything that happens to a job; called on the event loop, must not block."""
+
+
+class Clock(Protocol):
+    """Where the time of day comes from."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        ...
+
+
+class OutputReader(Protocol):
+    """Reads what a job has written, wherever it is kept now."""
+
+    def size(self, stream: Stream) -> int:
+        """How many bytes there are now."""
+        ...
+
+    def read(self, stream: Stream, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer only at the end. May block on disk."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds open."""
+        ...
+
+
+class Engine(Protocol):
+    """Where supervisors start, and what became of them."""
+
+    @property
+    def containment(self) -> Level:
+        """The level that jobs get."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """Name of the machine that jobs run on."""
+        ...
+
+    async def open(self, listener: Listener) -> None:
+        """Make ready to start jobs; from now on events go to ``listener``."""
+        ...
+
+    async def start(self, job: Job, account: int) -> None:
+        """Start ``job`` as the account of that number; returns once it has been handed over.
+
+        What comes of it reaches the listener as ``Started``, ``Refused`` (its ``error``
+        says why) or ``Ended``.
+        """
+        ...
+
+    async def stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Pass a stop to the job's supervisor; its end reaches the listener."""
+        ...
+
+    async def recover(self, jobs: Iterable[Job]) -> None:
+        """Find again what a server before this one started.
+
+        For each of ``jobs`` the listener is told where it stands (``Started``, ``Ended``
+        or ``Lost``); supervisors that still live are followed from now on.
+        """
+        ...
+
+    def output(self, job_id: JobId) -> OutputReader:
+        """The output of a job that has not been removed with ``discard``."""
+        ...
+
+    async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:
+        """Return when the stream may hold more than ``size`` bytes."""
+        ...
+
+    async def discard(self, job_id: JobId) -> None:
+        """Remove what the engine keeps of an ended job, once its supervisor is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; jobs go on."""
+        ...
+
+
+class Archive(Protocol):
+    """Every job's record for good, and the output of finished jobs."""
+
+    async def add(self, job: Job) -> None:
+        """Record a new job; durable when this returns. Raises ``StorageFull``."""
+        ...
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Forget a job that never ran."""
+        ...
+
+    async def finish(self, job: Job, output: OutputReader) -> None:
+        """Record a job's end together with its output; durable when this returns.
+
+        Doing it again, after a crash half-way, leaves the same as doing it once.
+        """
+        ...
+
+    async def remove(self, job_id: JobId) -> None:
+        """Delete a finished job and its output."""
+        ...
+
+    def get(self, job_id: JobId) -> Job | None:
+        """The record of a job: as it ended, or as it was accepted while it has not."""
+        ...
+
+    def output(self, job_id: JobId) -> OutputReader:
+        """The output of a job that ``finish`` was called for."""
+        ...
+
+    async def find(self, query: JobQuery) -> Page:
+        """The jobs that match, newest first. Raises ``InvalidRequest`` for a bad cursor."""
+        ...
+
+    async def unfinished(self) -> list[Job]:
+        """Every job that was added and neither finished nor withdrawn, oldest first."""
+        ...
+
+    async def account(self, owner: str) -> int:
+        """The small number that stands for this owner for ever (0, 1, 2, …).
+
+        The same owner gets the same number, and no two owners share one: at level
+        ``full`` it decides the UID that the owner's jobs run as.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write out what is under way and close the database."""
+        ...
