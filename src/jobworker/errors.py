@@ -64,6 +64,13 @@ class MethodNotAllowed(JobWorkerError):
     summary = "method not allowed"
 
 
+class RequestTimedOut(JobWorkerError):
+    """The rest of a request did not come in time."""
+
+    code = "request_timed_out"
+    summary = "the request did not arrive in time"
+
+
 class BodyTooLarge(JobWorkerError):
     """The request body is over the limit."""
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from jobworker.lifecycle import Event
-from jobworker.model import Job, JobId, JobQuery, Level, Page, StopRequest, Stream
+from jobworker.model import Job, JobId, JobQuery, Level, Page, Spec, StopRequest, Stream
 
 Listener = Callable[[JobId, Event], None]
 """Told of everything that happens to a job; called on the event loop, must not block."""
@@ -56,6 +56,10 @@ class Engine(Protocol):
 
     async def open(self, listener: Listener) -> None:
         """Make ready to start jobs; from now on events go to ``listener``."""
+        ...
+
+    def blind_spot(self, spec: Spec, account: int) -> str | None:
+        """The first path in ``spec`` that the job will not see, in words; or None."""
         ...
 
     async def start(self, job: Job, account: int) -> None:

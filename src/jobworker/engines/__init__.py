@@ -1,0 +1,1 @@
+"""Where supervisors start. ``local`` is this machine."""

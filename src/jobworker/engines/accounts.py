@@ -1,0 +1,37 @@
+"""The UID that an owner's jobs run as, at the levels that give each owner one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobworker.errors import StartFailed
+
+ACCOUNTS = 10_000
+"""How many owners one service can tell apart."""
+
+_RANGES = (1_900_000_000, 50_000)
+"""First UIDs of ranges that no distribution gives out, the better one first.
+
+The first lies in what systemd's "Users, Groups, UIDs and GIDs" leaves unused. The second
+is for containers that map only 65,536 IDs; Debian's policy (9.2.2) reserves it.
+"""
+
+
+def first_uid(uid_map: str) -> int:
+    """The first range that is mapped whole in this user namespace (user_namespaces(7))."""
+    for first in _RANGES:
+        for line in uid_map.splitlines():
+            inside, _, length = (int(part) for part in line.split())
+            if inside <= first and first + ACCOUNTS <= inside + length:
+                return first
+    raise StartFailed(
+        "this container maps too few user IDs to give each owner one; map 65536 of them"
+    )
+
+
+def uid_of(account: int) -> int:
+    """The UID of the account of that number; raises ``StartFailed`` past the last one."""
+    if account >= ACCOUNTS:
+        raise StartFailed(f"no user ID is left: {ACCOUNTS} owners have had jobs here")
+    uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii")
+    return first_uid(uid_map) + account

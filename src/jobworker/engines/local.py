@@ -1,0 +1,297 @@
+"""The engine of this machine: a spawner, a spool, and what comes of each job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobworker.config import Containment
+from jobworker.engines.accounts import uid_of
+from jobworker.engines.commands import spec_fields
+from jobworker.engines.probe import choose, hidden_paths
+from jobworker.engines.recovery import Standing, find_supervisor, look_up
+from jobworker.engines.refusals import refusal
+from jobworker.engines.spawning import SpawnerProcess, open_log
+from jobworker.engines.visibility import blind_spot
+from jobworker.errors import ServiceUnavailable, StartFailed
+from jobworker.lifecycle import Ended, Lost, Refused, Started, StopAsked
+from jobworker.model import Job, JobId, Level, Spec, StopRequest, Stream
+from jobworker.output import Watcher
+from jobworker.ports import Listener
+from jobworker.spool import Spool, SpoolOutput, end_of, start_record
+from jobworker.supervisor.records import Fields
+
+log = logging.getLogger(__name__)
+
+_LOST = "its supervisor was killed"
+
+
+@dataclass(slots=True)
+class _Seat:
+    """What the engine remembers of a job until its directory is gone."""
+
+    spec: Spec
+    uid: int
+    settled: bool = False
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class LocalEngine:
+    """Starts supervisors on this machine and follows them (``ports.Engine``)."""
+
+    def __init__(self, state: Path, containment: Containment, hidden: Sequence[Path] = ()) -> None:
+        self._state = state.resolve()
+        self._wanted = containment
+        self._hidden = hidden_paths(self._state, hidden)
+        self._spool = Spool(self._state)
+        self._seats: dict[JobId, _Seat] = {}
+        self.node = socket.gethostname()
+        self.containment: Level = "basic"
+
+    async def open(self, listener: Listener) -> None:
+        """Choose the level, start the spawner, and listen to it.
+
+        Raises ``ContainmentUnavailable``.
+        """
+        self._listener = listener
+        self.containment = await asyncio.to_thread(choose, self._wanted)
+        log.info("containment level is %s", self.containment)
+        if self.containment == "basic":
+            log.warning(
+                "containment level basic: jobs run as the server's own user and can reach "
+                "its files, each other and the server; run jobd only for people you trust"
+            )
+        self._watcher = Watcher()
+        self._start_spawner()
+
+    def _start_spawner(self) -> None:
+        spawner_log = open_log(self._state)
+        try:
+            self._spawner = SpawnerProcess(self.containment, self._state, self._hidden, spawner_log)
+        finally:
+            os.close(spawner_log)
+        self._spawner.channel.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._spawner.channel, self._hear)
+
+    async def close(self) -> None:
+        """Hang up; supervisors and their spawner go on without us."""
+        asyncio.get_running_loop().remove_reader(self._spawner.channel)
+        self._spawner.close()
+        self._watcher.close()
+        self._spool.close()
+
+    def uid(self, account: int) -> int:
+        """The UID that the account's jobs run as at the level in force."""
+        own = self.containment in ("full", "uid")
+        return uid_of(account) if own else os.geteuid()
+
+    def blind_spot(self, spec: Spec, account: int) -> str | None:
+        """What the spec names that the job will not see, in words; or None."""
+        return blind_spot(spec, self.containment, self.uid(account))
+
+    async def start(self, job: Job, account: int) -> None:
+        """Write the spec and order a supervisor."""
+        uid = self.uid(account)
+        self._spool.create(job.id, spec_fields(job, self.containment))
+        self._seats[job.id] = _Seat(job.spec, uid)
+        try:
+            await self._order(job.id, uid)
+        except OSError as error:
+            del self._seats[job.id]
+            self._spool.remove(job.id)
+            raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
+
+    async def _order(self, job_id: JobId, uid: int) -> None:
+        try:
+            self._spawner.order(job_id, uid)
+        except BlockingIOError:
+            # Its queue is full: it makes hundreds a second, so this does not last.
+            await self._until_writable()
+            await self._order(job_id, uid)
+
+    async def _until_writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        writable: asyncio.Future[None] = loop.create_future()
+        channel = self._spawner.channel
+        loop.add_writer(channel, _resolve, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(channel)
+
+    async def stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Record the stop and poke the supervisor."""
+        self._spool.ask_to_stop(job_id, stop)
+
+    def output(self, job_id: JobId) -> SpoolOutput:
+        """What the job has written so far."""
+        return self._spool.output(job_id)
+
+    async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:
+        """Return when the stream may hold more than ``size`` bytes."""
+        change = self._watcher.expect(self._spool.path(job_id))
+        try:
+            with closing(self._spool.output(job_id)) as output:
+                grown = output.size(stream) > size
+            if not grown:
+                await change
+        finally:
+            change.cancel()
+
+    async def discard(self, job_id: JobId) -> None:
+        """Remove the job's directory, once its supervisor has let go of it."""
+        seat = self._seats.get(job_id)
+        if seat is not None:
+            await seat.gone.wait()
+        try:
+            self._spool.remove(job_id)
+        except OSError:
+            # Left by a killed supervisor, and large or odd: no matter for the event loop.
+            await asyncio.to_thread(self._spool.remove, job_id)
+        self._seats.pop(job_id, None)
+
+    def _hear(self) -> None:
+        """Take all events that the spawner and its supervisors have sent."""
+        while True:
+            try:
+                event = self._spawner.receive()
+            except BlockingIOError:
+                return
+            if event is None:
+                self._replace_spawner()
+                return
+            self._take(event)
+
+    def _take(self, fields: Fields) -> None:
+        event = dict(fields)
+        job_id = JobId.parse(event["job"].decode())
+        seat = self._seats.get(job_id)
+        if seat is None:
+            return
+        match event["event"]:
+            case b"started":
+                start = start_record(fields)
+                self._listener(job_id, Started(start.pid, start.at))
+            case b"refused":
+                self._refuse(job_id, seat, event)
+            case b"ended":
+                seat.settled = True
+                self._listener(job_id, Ended(end_of(fields)))
+            case b"gone":
+                self._supervisor_gone(job_id, seat)
+
+    def _refuse(self, job_id: JobId, seat: _Seat, event: dict[str, bytes]) -> None:
+        seat.settled = True
+        error = refusal(
+            seat.spec,
+            event["stage"].decode(),
+            int(event["errno"]),
+            event["kind"].decode(),
+            blind_spot(seat.spec, self.containment, seat.uid),
+        )
+        if isinstance(error, StartFailed):
+            log.error("cannot start job %s: %s", job_id, error)
+        self._listener(job_id, Refused(error))
+
+    def _supervisor_gone(self, job_id: JobId, seat: _Seat) -> None:
+        """No process of the job is left; whatever there is to know stands in the spool."""
+        if not seat.settled:
+            end = self._spool.end(job_id)
+            lost = Lost(_LOST, datetime.now(UTC))
+            self._listener(job_id, Ended(end) if end else lost)
+        seat.settled = True
+        seat.gone.set()
+
+    def _replace_spawner(self) -> None:
+        """The spawner was killed: its supervisors live on, followed one by one from here."""
+        log.error("the spawner is gone; starting another")
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._spawner.channel)
+        self._spawner.close()
+        self._spawner.process.poll()
+        self._start_spawner()
+        for job_id, seat in list(self._seats.items()):
+            if not seat.gone.is_set():
+                self._adopt(job_id, seat)
+
+    async def recover(self, jobs: Iterable[Job]) -> None:
+        """Find again the jobs that another server started, and clear away the rest."""
+        known = {job.id: job for job in jobs}
+        for job_id in self._spool.jobs():
+            if job_id not in known:
+                self._clear_away(job_id)
+        for job in known.values():
+            self._seats[job.id] = seat = _Seat(job.spec, uid=-1)
+            if not self._spool.exists(job.id):
+                why = "the server stopped before the program was started"
+                seat.settled = True
+                seat.gone.set()
+                self._listener(job.id, Lost(why, datetime.now(UTC)))
+                continue
+            stop = self._spool.stop_request(job.id)
+            if self._adopt(job.id, seat) and stop:
+                self._listener(job.id, StopAsked(stop))
+
+    def _adopt(self, job_id: JobId, seat: _Seat) -> bool:
+        """Follow a supervisor that is not (any more) our spawner's; False if it has ended."""
+        standing = look_up(self._spool, job_id)
+        if standing.start:
+            self._listener(job_id, Started(standing.start.pid, standing.start.at))
+        if standing.end and not seat.settled:
+            seat.settled = True
+            self._listener(job_id, Ended(standing.end))
+        if not standing.supervised:
+            self._finish_unsupervised(job_id, seat, standing)
+            return False
+        self._watch_supervisor(job_id, seat, standing)
+        return not standing.end
+
+    def _finish_unsupervised(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
+        if not seat.settled:
+            seat.settled = True
+            self._listener(job_id, Lost(standing.why_lost, datetime.now(UTC)))
+        seat.gone.set()
+
+    def _watch_supervisor(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
+        """Be told when the supervisor ends: by a pidfd, or in a thread by its lock."""
+        loop = asyncio.get_running_loop()
+        pidfd = find_supervisor(standing.start)
+        if pidfd is None:
+            waiting = loop.run_in_executor(None, self._spool.wait_until_unsupervised, job_id)
+            waiting.add_done_callback(lambda _: self._supervisor_gone(job_id, seat))
+            return
+
+        def on_exit() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            self._supervisor_gone(job_id, seat)
+
+        loop.add_reader(pidfd, on_exit)
+
+    def _clear_away(self, job_id: JobId) -> None:
+        """Remove the directory of a job that nobody was told of."""
+        if not self._spool.supervised(job_id):
+            self._spool.remove(job_id)
+            return
+        seat = self._seats[job_id] = _Seat(Spec(program=""), uid=-1, settled=True)
+        self._spool.ask_to_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
+        self._watch_supervisor(job_id, seat, look_up(self._spool, job_id))
+        task = asyncio.ensure_future(self.discard(job_id))
+        task.add_done_callback(_report)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _report(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("cannot remove what is left of a job: %s", error)

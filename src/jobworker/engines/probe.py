@@ -1,0 +1,143 @@
+"""Which levels of containment work here: each is tried by running a job at it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from jobworker.config import Containment
+from jobworker.engines.accounts import uid_of
+from jobworker.engines.spawning import SpawnerProcess, open_log
+from jobworker.errors import ContainmentUnavailable, JobWorkerError
+from jobworker.model import JobId, Level
+from jobworker.spool import Spool
+
+_PATIENCE = 10.0
+"""Seconds for a job that does nothing: a thousand times what it takes."""
+
+_NEEDS_ROOT = "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)"
+_NEEDS_USER_NAMESPACES = (
+    "it needs unprivileged user namespaces; the settings that forbid them are "
+    "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+    "kernel.apparmor_restrict_unprivileged_userns"
+)
+_NEEDS = {
+    "full": _NEEDS_ROOT,
+    "namespaces": _NEEDS_USER_NAMESPACES,
+    "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
+    "basic": "it needs nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of trying a level; ``missing`` is a plain sentence where it does not work."""
+
+    level: Level
+    works: bool
+    missing: str | None
+
+
+def probe() -> list[Probe]:
+    """Try every level, the strongest first."""
+    return [_probe(level) for level in get_args(Level)]
+
+
+def choose(containment: Containment) -> Level:
+    """The level asked for, or for ``auto`` the strongest that works for who we are.
+
+    Raises ``ContainmentUnavailable``. For root, ``namespaces`` is never chosen by itself:
+    jobs would run as the machine's root, if without its capabilities.
+    """
+    if containment != "auto":
+        result = _probe(containment)
+        if not result.works:
+            raise ContainmentUnavailable(
+                f"containment level {containment} cannot be had here: {result.missing}",
+                hint="jobd doctor shows what can",
+            )
+        return containment
+    as_root: tuple[Level, ...] = ("full", "uid", "basic")
+    as_user: tuple[Level, ...] = ("namespaces", "basic")
+    missing = []
+    for level in as_root if os.geteuid() == 0 else as_user:
+        result = _probe(level)
+        if result.works:
+            return level
+        missing.append(f"{level}: {result.missing}")
+    raise ContainmentUnavailable(f"no containment level works here: {'; '.join(missing)}")
+
+
+def _probe(level: Level) -> Probe:
+    if level in ("full", "uid") and os.geteuid() != 0:
+        return Probe(level, works=False, missing=_NEEDS[level])
+    try:
+        failure = _run_at(level)
+    except (OSError, JobWorkerError) as error:
+        failure = str(error)
+    if failure is None:
+        return Probe(level, works=True, missing=None)
+    return Probe(level, works=False, missing=f"{_NEEDS[level]} ({failure})")
+
+
+def _run_at(level: Level) -> str | None:
+    """Run a job that does nothing; None if it went well, else what failed."""
+    uid = uid_of(0) if level in ("full", "uid") else os.geteuid()
+    with _scratch_state() as state, closing(Spool(state)) as spool:
+        job_id = JobId.new()
+        spool.create(job_id, [("arg", b"/bin/true")])
+        log = open_log(state)
+        try:
+            spawner = SpawnerProcess(level, state, [state], log)
+        finally:
+            os.close(log)
+        try:
+            spawner.channel.settimeout(_PATIENCE)
+            spawner.order(job_id, uid)
+            return _outcome(spawner) or None
+        finally:
+            spawner.close()
+            spawner.process.wait()
+            spool.remove(job_id)
+
+
+def _outcome(spawner: SpawnerProcess) -> str:
+    failure = "the spawner broke"
+    for event in _events(spawner):
+        match event:
+            case {"event": b"refused", "stage": stage}:
+                failure = stage.decode()
+            case {"event": b"ended", "exitCode": b"0"}:
+                failure = ""
+            case {"event": b"gone"}:
+                return failure
+            case _:
+                continue
+    return failure
+
+
+def _events(spawner: SpawnerProcess) -> Iterator[dict[str, bytes]]:
+    while (fields := spawner.receive()) is not None:
+        yield dict(fields)
+
+
+@contextmanager
+def _scratch_state() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="jobd-probe-", dir=_scratch_parent()) as directory:
+        yield Path(directory)
+
+
+def _scratch_parent() -> str:
+    return tempfile.gettempdir()
+
+
+def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
+    """What no job may see: the state, and whatever else is named, if it exists."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    paths = [state, *others, *([Path(runtime)] if runtime else [])]
+    return [path for path in dict.fromkeys(p.resolve() for p in paths) if path.is_dir()]

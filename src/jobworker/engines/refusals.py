@@ -1,0 +1,44 @@
+"""Why a program was not executed: from the supervisor's report to the error. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from jobworker.errors import (
+    InvalidRequest,
+    JobWorkerError,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    StartFailed,
+    StorageFull,
+)
+from jobworker.model import Spec
+
+_REASONS = {
+    "directory": "it is a directory",
+    "interpreter": "the interpreter that it names in its first line was not found",
+    "denied": "permission denied",
+}
+
+
+def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) -> JobWorkerError:
+    """The error for a refusal at ``stage`` with the errno ``number``.
+
+    ``kind`` tells apart what the errno of exec leaves open (``launch.NotExecuted``);
+    ``hint`` is what the job could not see, where that is known.
+    """
+    why = os.strerror(number)
+    if stage == "cwd":
+        message = f"cannot enter the working directory {spec.cwd}: {why}"
+        return InvalidRequest(message, field="cwd", hint=hint)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull()
+    if stage != "exec":
+        return StartFailed(f"the job could not be started: {stage}: {why}")
+    if kind == "missing":
+        return ProgramNotFound(hint=hint)
+    if number == errno.E2BIG:
+        return InvalidRequest("arguments and environment are too long for exec", field="args")
+    reason = _REASONS.get(kind, why[:1].lower() + why[1:])
+    return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)

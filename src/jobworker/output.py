@@ -1,0 +1,83 @@
+"""Follow growing output: many readers, one inotify descriptor, one watch a job."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import struct
+
+_IN_MODIFY = 0x0000_0002
+_IN_CREATE = 0x0000_0100
+_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+_EVENT = struct.Struct("iIII")
+_READ = 65536
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Watcher:
+    """Wakes who waits for a directory's files to grow (inotify(7)).
+
+    The watch is made when the first reader waits and goes with the last one, so jobs
+    that nobody follows cost nothing.
+    """
+
+    def __init__(self) -> None:
+        self._fd = _libc.inotify_init1(_FLAGS)
+        if self._fd < 0:
+            _fail("cannot watch for output")
+        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        asyncio.get_running_loop().add_reader(self._fd, self._wake)
+
+    def close(self) -> None:
+        """Let go of every watch, and wake who still waits."""
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+        for watch in list(self._waiting):
+            self._release(watch)
+
+    def expect(self, path: str) -> asyncio.Future[None]:
+        """A future that is done at the next change after this call.
+
+        Look at the size after the call and before waiting, or a change may be missed.
+        Cancel the future if it is not waited for.
+        """
+        watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY | _IN_CREATE)
+        if watch < 0:
+            _fail(f"cannot watch {path}")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(watch, set()).add(future)
+        future.add_done_callback(lambda done: self._forget(watch, done))
+        return future
+
+    def _forget(self, watch: int, future: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(watch)
+        if waiting is None:
+            return
+        waiting.discard(future)
+        if not waiting:
+            del self._waiting[watch]
+            # Fails if the directory is gone, and the watch with it.
+            _libc.inotify_rm_watch(self._fd, watch)
+
+    def _wake(self) -> None:
+        data = os.read(self._fd, _READ)
+        offset = 0
+        while offset < len(data):
+            watch, _, _, length = _EVENT.unpack_from(data, offset)
+            offset += _EVENT.size + length
+            self._release(watch)
+
+    def _release(self, watch: int) -> None:
+        for future in self._waiting.pop(watch, ()):
+            if not future.done():
+                future.set_result(None)
+
+
+def _fail(what: str) -> None:
+    number = ctypes.get_errno()
+    if number == errno.ENOSPC:
+        what += " (fs.inotify.max_user_watches is used up)"
+    raise OSError(number, os.strerror(number), what)

@@ -1,0 +1,250 @@
+"""The server's side of the spool: orders and stops in, starts and ends out.
+
+``supervisor/records.py`` has the names and the format, which both sides share.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobworker.errors import StorageFull
+from jobworker.model import Cause, End, JobId, StopRequest, Stream, Usage
+from jobworker.supervisor import records
+from jobworker.supervisor.records import Fields
+from jobworker.supervisor.removal import remove_tree
+
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """What a supervisor noted when its program's exec had succeeded."""
+
+    pid: int
+    at: datetime
+    supervisor: int
+    supervisor_start: int
+    boot_id: str
+
+
+class Spool:
+    """The directory of all live jobs; one subdirectory each."""
+
+    def __init__(self, state: Path) -> None:
+        directory = state / records.SPOOL
+        directory.mkdir(mode=0o700, exist_ok=True)
+        (state / records.EMPTY).mkdir(mode=0o555, exist_ok=True)
+        self._root = records.open_directory(str(directory))
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        os.close(self._root)
+
+    def create(self, job_id: JobId, spec: Fields) -> None:
+        """Make a job's directory with its spec; leaves nothing behind where that fails."""
+        try:
+            os.mkdir(job_id, 0o700, dir_fd=self._root)
+            directory = records.open_directory(job_id, self._root)
+            try:
+                records.write_record(directory, records.SPEC, spec, durable=False)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            self.remove(job_id)
+            if error.errno in _OUT_OF_SPACE:
+                raise StorageFull from error
+            raise
+
+    def jobs(self) -> list[JobId]:
+        """The jobs that have a directory. What is half removed is finished off."""
+        found = []
+        for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
+            if name.startswith("."):
+                remove_tree(name, self._root)
+            else:
+                found.append(JobId.parse(name))
+        return found
+
+    def exists(self, job_id: JobId) -> bool:
+        """Whether the job has a directory."""
+        try:
+            os.stat(job_id, dir_fd=self._root, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, job_id: JobId) -> None:
+        """Remove a job's directory, under a dot-name first; fine where there is none."""
+        try:
+            os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
+        except FileNotFoundError:
+            return
+        remove_tree(f".{job_id}", self._root)
+
+    def supervised(self, job_id: JobId) -> bool:
+        """Whether a supervisor holds the lock: asked of the kernel, not of a PID."""
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(directory)
+        return False
+
+    def wait_until_unsupervised(self, job_id: JobId) -> None:
+        """Block until no supervisor holds the lock."""
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_SH)
+        finally:
+            os.close(directory)
+
+    def start_record(self, job_id: JobId) -> StartRecord | None:
+        """The start as recorded; None where the program was not executed."""
+        fields = self._read(job_id, records.STARTED)
+        return start_record(fields) if fields else None
+
+    def end(self, job_id: JobId) -> End | None:
+        """The end as recorded; None where there is no record, or only half of one."""
+        fields = self._read(job_id, records.EXIT)
+        return end_of(fields) if fields else None
+
+    def stop_request(self, job_id: JobId) -> StopRequest | None:
+        """The stop that was asked for last, if any."""
+        fields = self._read(job_id, records.STOP)
+        if not fields:
+            return None
+        values = dict(fields)
+        return StopRequest(values["by"].decode(), _time(values["at"]), grace=float(values["grace"]))
+
+    def ask_to_stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Record a stop, then poke the supervisor to read it.
+
+        Where no supervisor listens yet it will look for the record when it does; where
+        none listens any more the job has ended.
+        """
+        fields = [
+            ("by", stop.by.encode()),
+            ("at", b"%.6f" % stop.at.timestamp()),
+            ("grace", b"%.3f" % stop.grace),
+        ]
+        directory = self._open(job_id)
+        try:
+            records.write_record(directory, records.STOP, fields, durable=False)
+            _poke(directory)
+        finally:
+            os.close(directory)
+
+    def output(self, job_id: JobId) -> SpoolOutput:
+        """What the job has written so far."""
+        return SpoolOutput(self._open(job_id))
+
+    def path(self, job_id: JobId) -> str:
+        """The directory by a name that stays right wherever the state directory moves."""
+        return f"/proc/self/fd/{self._root}/{job_id}"
+
+    def _open(self, job_id: JobId) -> int:
+        return records.open_directory(job_id, self._root)
+
+    def _read(self, job_id: JobId, name: str) -> Fields | None:
+        directory = self._open(job_id)
+        try:
+            return records.read_record(directory, name)
+        except ValueError:
+            return None  # torn by a power cut: as good as not written
+        finally:
+            os.close(directory)
+
+
+class SpoolOutput:
+    """Reads the output files of one job (``ports.OutputReader``)."""
+
+    def __init__(self, directory: int) -> None:
+        self._directory = directory
+        self._files: dict[Stream, int] = {}
+
+    def size(self, stream: Stream) -> int:
+        """How many bytes there are now."""
+        fd = self._file(stream)
+        return 0 if fd is None else os.fstat(fd).st_size
+
+    def read(self, stream: Stream, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``."""
+        fd = self._file(stream)
+        return b"" if fd is None else os.pread(fd, length, offset)
+
+    def close(self) -> None:
+        """Close the files."""
+        for fd in (*self._files.values(), self._directory):
+            os.close(fd)
+
+    def _file(self, stream: Stream) -> int | None:
+        """The file is made with its first byte, so there may be none yet."""
+        if stream not in self._files:
+            try:
+                self._files[stream] = os.open(
+                    stream.file_name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._directory
+                )
+            except FileNotFoundError:
+                return None
+        return self._files[stream]
+
+
+def start_record(fields: Fields) -> StartRecord:
+    """Read what the supervisor says of a start."""
+    values = dict(fields)
+    return StartRecord(
+        pid=int(values["pid"]),
+        at=_time(values["startedAt"]),
+        supervisor=int(values["supervisor"]),
+        supervisor_start=int(values["supervisorStart"]),
+        boot_id=values["bootId"].decode(),
+    )
+
+
+def end_of(fields: Fields) -> End:
+    """Read what the supervisor says of an end."""
+    values = dict(fields)
+    return End(
+        cause=Cause(values["cause"].decode()),
+        started_at=_time(values["startedAt"]),
+        finished_at=_time(values["finishedAt"]),
+        exit_code=int(values["exitCode"]) if "exitCode" in values else None,
+        signal=values["signal"].decode() if "signal" in values else None,
+        stopped_by=values["by"].decode() if "by" in values else None,
+        usage=Usage(
+            cpu_seconds=float(values["cpuSeconds"]),
+            peak_memory=int(values["peakMemory"]),
+            stdout_bytes=int(values["stdoutBytes"]),
+            stderr_bytes=int(values["stderrBytes"]),
+            dropped_bytes=int(values["droppedBytes"]),
+        ),
+    )
+
+
+def _time(value: bytes) -> datetime:
+    return datetime.fromtimestamp(float(value), UTC)
+
+
+def _poke(directory: int) -> None:
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        control = os.open(records.CONTROL, flags, dir_fd=directory)
+    except FileNotFoundError:
+        return  # not listening yet
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return  # nobody listens any more
+        raise
+    try:
+        os.write(control, b"!")
+    except BlockingIOError:
+        pass  # it has pokes to read in plenty
+    finally:
+        os.close(control)

@@ -1,0 +1,142 @@
+"""Attend a running program: one loop, one small action for each thing that happens."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import select
+import time
+
+from . import records, signals, tree
+from .contain import OWN_NAMESPACES
+from .launch import Program
+from .pump import Pump
+from .site import Site
+
+_SIGNAL_INFO = 128
+_F_GETPIPE_SZ = 1032
+
+
+class Attendance:
+    """The supervisor's part from the program's exec to the end of the last process."""
+
+    def __init__(self, site: Site, spool: int) -> None:
+        self._site = site
+        self._spool = spool
+        self._pump = Pump(spool)
+        os.mkfifo(records.CONTROL, 0o600, dir_fd=spool)
+        # Open for writing too, or the end of the first writer would be the end of it.
+        self._control = os.open(
+            records.CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=spool
+        )
+        self._stop: records.Fields | None = None
+        self._deadline: float | None = None
+        self._wait_status: int | None = None
+
+    def take_up(self, program: Program, started: records.Fields) -> None:
+        """From now on attend ``program``."""
+        self._program = program
+        self.started = started
+
+    def run(self) -> records.Fields:
+        """Attend until no process of the job is left; returns the exit record."""
+        poll = select.poll()
+        for fd in (self._site.signals, self._control, *self._program.sources):
+            poll.register(fd, select.POLLIN)
+        self._obey_stop()  # one may have come before there was somebody to hear it
+        while self._wait_status is None:
+            for fd, _ in poll.poll(self._patience()):
+                if fd == self._site.signals:
+                    self._reap()
+                elif fd == self._control:
+                    os.read(self._control, 4096)
+                    self._obey_stop()
+                elif not self._pump.carry(fd, self._program.sources.index(fd)):
+                    poll.unregister(fd)
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                self._kill()
+        return self._finish()
+
+    def _finish(self) -> records.Fields:
+        """The program is dead: whatever it left behind goes with it."""
+        finished_at = time.time()
+        self._kill()
+        tree.reap_all()
+        self._drain()
+        self._pump.make_durable()
+        return self._exit_record(finished_at)
+
+    def _patience(self) -> int | None:
+        """Milliseconds until SIGKILL is due, rounded up; None where nothing is due."""
+        if self._deadline is None:
+            return None
+        return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
+
+    def _reap(self) -> None:
+        os.read(self._site.signals, _SIGNAL_INFO)
+        while self._wait_status is None:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            if pid == self._program.pid:
+                self._wait_status = status
+
+    def _obey_stop(self) -> None:
+        """Do what the record ``stop`` asks for, if it is there: a poke alone means nothing."""
+        stop = records.read_record(self._spool, records.STOP)
+        if stop is None:
+            return
+        first, self._stop = self._stop is None, stop
+        grace = float(dict(stop)["grace"])
+        self._deadline = time.monotonic() + grace
+        if grace > 0 and first:
+            # Who was stopped by SIGSTOP must go on to hear of SIGTERM.
+            self._signal_all(signals.SIGTERM)
+            self._signal_all(signals.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        if self._site.level in OWN_NAMESPACES:
+            tree.signal_namespace(number)
+        else:
+            tree.signal_descendants(number)
+
+    def _kill(self) -> None:
+        self._deadline = None
+        if self._site.level in OWN_NAMESPACES:
+            tree.signal_namespace(signals.SIGKILL)
+        else:
+            tree.kill_descendants()
+
+    def _drain(self) -> None:
+        """Take what is left in the pipes, and no more than that.
+
+        All processes of the job are dead, but one may have handed its end of the pipe to
+        somebody outside, who could go on writing for ever.
+        """
+        for stream, source in enumerate(self._program.sources):
+            os.set_blocking(source, False)
+            left = fcntl.fcntl(source, _F_GETPIPE_SZ)
+            while left > 0 and (length := self._pump.carry(source, stream)):
+                left -= length
+
+    def _exit_record(self, finished_at: float) -> records.Fields:
+        assert self._wait_status is not None
+        code = os.waitstatus_to_exitcode(self._wait_status)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cause = b"stopped" if self._stop else b"exited" if code >= 0 else b"signaled"
+        how = ("exitCode", b"%d" % code)
+        if code < 0:
+            how = ("signal", signals.name_of(-code).encode())
+        return [
+            ("cause", cause),
+            how,
+            *[(key, value) for key, value in self._stop or () if key == "by"],
+            *[(key, value) for key, value in self.started if key == "startedAt"],
+            ("finishedAt", b"%.6f" % finished_at),
+            ("cpuSeconds", b"%.6f" % (used.ru_utime + used.ru_stime)),
+            ("peakMemory", b"%d" % (used.ru_maxrss * 1024)),
+            ("stdoutBytes", b"%d" % self._pump.written[0]),
+            ("stderrBytes", b"%d" % self._pump.written[1]),
+            ("droppedBytes", b"%d" % self._pump.dropped),
+        ]

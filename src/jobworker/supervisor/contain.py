@@ -1,0 +1,115 @@
+"""Wall a job off: the flags to clone a supervisor with, and the file system it sees.
+
+Everything here runs in the supervisor, before the program is forked. Any failure
+raises ``OSError`` and the program is not run.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import kernel, records
+from .removal import remove_tree
+from .site import Site
+
+CLONE_FLAGS = {
+    "full": kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC,
+    "namespaces": kernel.CLONE_NEWUSER
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWIPC,
+    "uid": 0,
+    "basic": 0,
+}
+
+OWN_NAMESPACES = ("full", "namespaces")
+OWN_UID = ("full", "uid")
+
+_PRIVATE = kernel.MS_REC | kernel.MS_PRIVATE
+_HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the mount point by its fixed name
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the mount points by their fixed names
+
+
+def map_own_user(site: Site) -> None:
+    """Map the server's own user and group to themselves, and nothing else.
+
+    An unprivileged process may map only itself, and its group only with setgroups(2)
+    denied (user_namespaces(7)). A limit of 0 then keeps the job from making user
+    namespaces of its own, in which it would have every capability.
+    """
+    uid, gid = site.user  # asked here, before the map, we would be the overflow user
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    _write("/proc/sys/user/max_user_namespaces", "0")
+
+
+def enter_file_system(site: Site, job_id: str) -> None:
+    """Give this mount namespace its own ``/proc`` and ``/tmp`` and hide the server's files.
+
+    With the server's own UID the job could write whatever the server can, so at level
+    ``namespaces`` all else is read-only.
+    """
+    kernel.mount("none", "/", None, _PRIVATE)
+    for path in _TEMPORARY:
+        _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", path)
+    if site.level == "namespaces":
+        kernel.make_read_only("/")
+        for path in _TEMPORARY:
+            kernel.make_writable(path)
+    for path in site.hidden:
+        _hide(path)
+    kernel.mount("tmpfs", _SHARED_MEMORY, "tmpfs", _HARDENED, "mode=1777")
+    kernel.mount("proc", "/proc", "proc", _HARDENED | kernel.MS_NOEXEC)
+
+
+def make_tmp(site: Site, spool: int, job_id: str, uid: int) -> int:
+    """Make the job's own temporary directory, and return a descriptor of it.
+
+    With a mount namespace it lies in the spool and is seen as ``/tmp``; without one
+    it is the machine's ``/tmp/jobd-<job id>``.
+    """
+    if site.level in OWN_NAMESPACES:
+        parent, name = spool, records.TMP
+    else:
+        parent, name = site.shared_tmp, shared_tmp_name(job_id)
+    os.mkdir(name, 0o700, dir_fd=parent)
+    tmp = records.open_directory(name, parent)
+    if site.level in OWN_UID:
+        os.fchown(tmp, uid, uid)
+    return tmp
+
+
+def remove_tmp(site: Site, spool: int, job_id: str) -> None:
+    """Remove what ``make_tmp`` made, once no process of the job is left."""
+    if site.level in OWN_NAMESPACES:
+        remove_tree(records.TMP, spool)
+    else:
+        remove_tree(shared_tmp_name(job_id), site.shared_tmp)
+
+
+def shared_tmp_name(job_id: str) -> str:
+    """Name of the job's directory in the machine's ``/tmp``, without a mount namespace."""
+    return f"jobd-{job_id}"
+
+
+def _hide(path: str) -> None:
+    """Cover a directory with an empty one that cannot be written."""
+    if not os.path.isdir(path):
+        return
+    _bind(records.EMPTY, path)
+    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _HARDENED
+    kernel.mount(None, path, None, flags)
+
+
+def _bind(directory: str, target: str) -> None:
+    kernel.mount(directory, target, None, kernel.MS_BIND)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

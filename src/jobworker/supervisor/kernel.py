@@ -1,0 +1,152 @@
+"""System calls that Python's ``os`` lacks, each a thin function that raises ``OSError``.
+
+Numbers are from the kernel's ``unistd.h`` for the two machines that we know; the
+constants from ``sched.h``, ``mount.h``, ``prctl.h`` and ``close_range.h``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+_EINVAL = 22
+_ENOSYS = 38
+_SIGCHLD = 17
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_RDONLY = 1
+_CLOSE_RANGE_CLOEXEC = 4
+_SFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+_LAST_CAPABILITY = 63
+
+_NUMBERS = {
+    "x86_64": {"clone": 56, "signalfd4": 289, "close_range": 436, "mount_setattr": 442},
+    "aarch64": {"clone": 220, "signalfd4": 74, "close_range": 436, "mount_setattr": 442},
+}
+_NUMBER = _NUMBERS.get(os.uname().machine, {})
+
+# PyDLL keeps the interpreter lock: a clone would otherwise come back in a child whose
+# lock is held by a thread that does not exist there.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_syscall.argtypes = [ctypes.c_long] * 7
+_mount = _libc.mount
+_mount.argtypes = [
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+]
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+
+def _call(name: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
+    number = _NUMBER.get(name)
+    if number is None:
+        raise OSError(_ENOSYS, f"no system call number of {name} for {os.uname().machine}")
+    result: int = _syscall(number, a, b, c, d, e, 0)
+    if result < 0:
+        _fail(name)
+    return result
+
+
+def _fail(what: str) -> None:
+    errno = ctypes.get_errno()
+    raise OSError(errno, os.strerror(errno), what)
+
+
+def clone(flags: int) -> int:
+    """Fork with namespace flags (clone(2)); 0 in the child. Single-threaded callers only.
+
+    The C library does not learn of it: its cached thread ID is stale in the child, so
+    the child must not call ``raise`` or ``abort``; ``os.fork`` sets it right again.
+    """
+    return _call("clone", flags | _SIGCHLD)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Mount, bind or change a mount (mount(2))."""
+    names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
+    if _mount(*names, flags, os.fsencode(data) or None) < 0:
+        _fail(target)
+
+
+def make_read_only(path: str) -> None:
+    """Make a mount and all below it read-only (mount_setattr(2), Linux 5.12)."""
+    _set_mount_attributes(path, _AT_RECURSIVE, set_=_MOUNT_ATTR_RDONLY, clear=0)
+
+
+def make_writable(path: str) -> None:
+    """Make one mount writable again."""
+    _set_mount_attributes(path, 0, set_=0, clear=_MOUNT_ATTR_RDONLY)
+
+
+def _set_mount_attributes(path: str, flags: int, *, set_: int, clear: int) -> None:
+    attributes = (ctypes.c_uint64 * 4)(set_, clear, 0, 0)
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    _call(
+        "mount_setattr",
+        _AT_FDCWD,
+        ctypes.addressof(name),
+        flags,
+        ctypes.addressof(attributes),
+        ctypes.sizeof(attributes),
+    )
+
+
+def prctl(option: int, value: int) -> int:
+    """Change how the kernel treats this process: prctl(2) with one argument."""
+    result: int = _prctl(option, value, 0, 0, 0)
+    if result < 0:
+        _fail("prctl")
+    return result
+
+
+def drop_bounding_set() -> None:
+    """Empty the capability bounding set: what is executed from now on gains none.
+
+    The capabilities in force stay (capabilities(7)).
+    """
+    for capability in range(_LAST_CAPABILITY + 1):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == _EINVAL and capability > 0:  # past the kernel's last one
+                return
+            raise
+
+
+def signal_fd(*signals: int) -> int:
+    """A descriptor that becomes readable when one of the (blocked) signals is pending."""
+    bits = sum(1 << (number - 1) for number in signals)
+    mask = ctypes.c_uint64(bits)
+    return _call("signalfd4", -1, ctypes.addressof(mask), ctypes.sizeof(mask), _SFD_FLAGS)
+
+
+def close_from_on_exec(first: int) -> None:
+    """Mark every descriptor from ``first`` on as close-on-exec (close_range(2), Linux 5.11)."""
+    _call("close_range", first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC)

@@ -1,0 +1,126 @@
+"""The spawner: a bare process without threads that makes supervisors.
+
+It is the parent of every supervisor, tells the server when one is gone, and stays
+until its last one has ended, also when the server that started it is long gone.
+
+Run as ``python -I -S -c 'from supervisor.spawner import main; main()'`` with the
+descriptor of a socket to the server, the level, the state directory and the paths to
+hide as arguments.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import select
+import sys
+
+from . import kernel, records, signals, tree
+from .contain import CLONE_FLAGS, OWN_NAMESPACES
+from .site import Site
+from .supervise import supervise, tell_refused
+
+_MOST_ORDER = 4096
+_BROKEN = 70
+
+
+def main() -> None:
+    """Serve the server at the other end of the socket until there is nothing left to do."""
+    channel, level, state, *hidden = sys.argv[1:]
+    os.set_inheritable(int(channel), False)
+    signals.reset()
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    site = Site(level, state, hidden)
+    if level not in OWN_NAMESPACES:
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if level == "full":
+        kernel.drop_bounding_set()
+    # The collector would write into every object's header, and so copy every page.
+    gc.disable()
+    gc.freeze()
+    Spawner(site, int(channel)).run()
+
+
+class Spawner:
+    """The table of living supervisors, and the loop that feeds and reaps them."""
+
+    def __init__(self, site: Site, channel: int) -> None:
+        self._site = site
+        self._channel = channel
+        self._supervisors: dict[int, str] = {}
+        self._server_is_there = True
+
+    def run(self) -> None:
+        """Take orders and reap until the server and all supervisors are gone."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._site.signals, select.POLLIN)
+        while self._server_is_there or self._supervisors:
+            for fd, _ in poll.poll():
+                if fd == self._site.signals:
+                    self._reap()
+                elif not self._take_order():
+                    poll.unregister(self._channel)
+                    self._server_is_there = False
+
+    def _take_order(self) -> bool:
+        """Make the supervisor that the server asks for; False if the server is gone."""
+        try:
+            order = os.read(self._channel, _MOST_ORDER)
+        except ConnectionResetError:
+            return False
+        if order:
+            fields = dict(records.unpack(order))
+            self._make_supervisor(fields["job"].decode(), int(fields["uid"]))
+        return bool(order)
+
+    def _make_supervisor(self, job_id: str, uid: int) -> None:
+        try:
+            pid = kernel.clone(CLONE_FLAGS[self._site.level])
+        except OSError as error:
+            tell_refused(self._channel, job_id, f"clone ({error})", error.errno or 5)
+            self._tell_gone(job_id)
+            return
+        if pid == 0:
+            self._be_supervisor(job_id, uid)
+        self._supervisors[pid] = job_id
+
+    def _be_supervisor(self, job_id: str, uid: int) -> None:
+        """In the clone: never returns."""
+        status = _BROKEN
+        try:
+            supervise(self._site, job_id, uid, self._channel)
+            status = 0
+        except BaseException:  # noqa: BLE001 - a clone may never return into the spawner's loop
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        os.read(self._site.signals, 128)
+        strays = False
+        while (reaped := _reap_one()) is not None:
+            pid, status = reaped
+            job_id = self._supervisors.pop(pid, None)
+            if job_id is not None:
+                self._tell_gone(job_id)
+                strays = strays or status != 0
+        if strays and self._site.level not in OWN_NAMESPACES:
+            # What a supervisor that was killed leaves behind falls to us.
+            tree.kill_descendants(keep=frozenset(self._supervisors))
+
+    def _tell_gone(self, job_id: str) -> None:
+        try:
+            os.write(self._channel, records.pack([("event", b"gone"), ("job", job_id.encode())]))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the next server finds out for itself
+
+
+def _reap_one() -> tuple[int, int] | None:
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, status) if pid else None

@@ -1,0 +1,84 @@
+"""Kill all of a job's processes, and know when none is left.
+
+In a PID namespace the kernel does it: a signal to -1 from its init reaches all others
+(kill(2)). Elsewhere the supervisor is a child subreaper (prctl(2)), so every process
+of the job stays its descendant, and the descendants are stopped first: what stands
+still cannot fork away from the kill.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import signals
+
+
+def signal_namespace(number: int) -> None:
+    """Send a signal to every process of this PID namespace but its init, the caller."""
+    _send(-1, number)
+
+
+def signal_descendants(number: int, keep: frozenset[int] = frozenset()) -> None:
+    """Send a signal to every descendant, but for ``keep`` and the descendants of those."""
+    for pid in descendants(os.getpid(), keep):
+        _send(pid, number)
+
+
+def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
+    """Kill every descendant but for ``keep`` and theirs, however fast they fork."""
+    me = os.getpid()
+    stopped: set[int] = set()
+    while new := descendants(me, keep) - stopped:
+        for pid in new:
+            _send(pid, signals.SIGSTOP)
+        stopped |= new
+    for pid in stopped:
+        _send(pid, signals.SIGKILL)
+
+
+def reap_all() -> None:
+    """Wait until no child is left. They have been killed, so it does not take long."""
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it has ended meanwhile, which is what we are after
+
+
+def descendants(root: int, keep: frozenset[int] = frozenset()) -> set[int]:
+    """The living descendants of ``root``; zombies are dead and do not count."""
+    children: dict[int, list[int]] = {}
+    zombies = set()
+    for pid, parent, state in _processes():
+        children.setdefault(parent, []).append(pid)
+        if state == "Z":
+            zombies.add(pid)
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        below = [pid for pid in children.get(waiting.pop(), ()) if pid not in keep]
+        found.update(below)
+        waiting.extend(below)
+    return found - zombies
+
+
+def _processes() -> list[tuple[int, int, str]]:
+    """PID, parent's PID and state of every process (proc(5))."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, parent = file.read().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        found.append((int(name), int(parent), state))
+    return found
