@@ -65,7 +65,7 @@ def default_state() -> str:
     """``/var/lib/jobd`` as root, else ``$XDG_STATE_HOME/jobd``."""
     if os.geteuid() == 0:
         return "/var/lib/jobd"
-    return os.path.join(os.environ.get("XDG_STATE_HOME") or "~/.local/state", "jobd")
+    return f"{os.environ.get('XDG_STATE_HOME') or '~/.local/state'}/jobd"
 
 
 SETTINGS: dict[str, tuple[Callable[[str], Any], Callable[[], str], str]] = {
@@ -74,8 +74,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Callable[[], str], str]] = {
     "containment": (
         _parse_containment,
         lambda: "auto",
-        "how far jobs are walled off: auto (the strongest that works here), full, "
-        "namespaces, uid or basic",
+        "how far jobs are walled off: auto (the strongest here), full, namespaces, uid, basic",
     ),
 }
 """Each setting: how it is parsed, its default, what it means."""

@@ -352,8 +352,8 @@ class Manager:
         try:
             with closing(self._output_of(seat)) as output:
                 await self._archive.finish(seat.job, output)
-        except JobWorkerError as error:
-            log.error("cannot archive job %s, will try again: %s", seat.job.id, error)  # noqa: TRY400 - the sentence says it
+        except (JobWorkerError, OSError) as error:
+            log.warning("cannot archive job %s, will try again: %s", seat.job.id, error)
             return False
         return True
 

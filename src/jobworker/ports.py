@@ -83,7 +83,7 @@ class Engine(Protocol):
         ...
 
     def output(self, job_id: JobId) -> OutputReader:
-        """The output of a job that has not been removed with ``discard``."""
+        """The output of a job; raises ``FileNotFoundError`` after ``discard``."""
         ...
 
     async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:

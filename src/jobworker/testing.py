@@ -30,6 +30,7 @@ from jobworker.model import (
     JobQuery,
     Level,
     Page,
+    Spec,
     Starting,
     StopRequest,
     Stream,
@@ -190,8 +191,9 @@ class FakeEngine:
     """An engine whose jobs do what the test says (``ports.Engine``).
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
-    was asked; where ``obeys`` is set, as it is at first, a stop ends the job. What
-    happens while the engine is closed is told by ``recover``, as after a restart.
+    was asked; where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden``
+    is what ``blind_spot`` answers. What happens while the engine is closed is told by
+    ``recover``, as after a restart.
     """
 
     def __init__(
@@ -200,6 +202,7 @@ class FakeEngine:
         self.containment: Level = containment
         self.node = node
         self.obeys = True
+        self.hidden: str | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
         self._clock = clock or FakeClock()
         self._jobs: dict[JobId, _FakeJob] = {}
@@ -247,6 +250,10 @@ class FakeEngine:
         """From now on events go to ``listener``."""
         self._listener = listener
 
+    def blind_spot(self, spec: Spec, account: int) -> str | None:  # noqa: ARG002 - the port's
+        """What ``hidden`` was set to."""
+        return self.hidden
+
     async def start(self, job: Job, account: int) -> None:
         """Take the job as started, unless ``refuse_next`` was called."""
         event: Event
@@ -277,9 +284,9 @@ class FakeEngine:
                 self._tell_soon(job.id, known.last)
 
     def output(self, job_id: JobId) -> OutputReader:
-        """What was given to ``write``; raises ``JobNotFound`` after ``discard``."""
+        """What was given to ``write``; raises ``FileNotFoundError`` where there is no job."""
         if job_id not in self._jobs:
-            raise JobNotFound
+            raise FileNotFoundError(f"{job_id} was never started, or has been discarded")
         return self._jobs[job_id].output
 
     async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:

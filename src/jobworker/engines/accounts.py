@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jobworker.errors import StartFailed
@@ -15,6 +16,12 @@ _RANGES = (1_900_000_000, 50_000)
 The first lies in what systemd's "Users, Groups, UIDs and GIDs" leaves unused. The second
 is for containers that map only 65,536 IDs; Debian's policy (9.2.2) reserves it.
 """
+
+
+@cache
+def _own_first_uid() -> int:
+    """A process's map is set once and for ever (user_namespaces(7))."""
+    return first_uid(Path("/proc/self/uid_map").read_text(encoding="ascii"))
 
 
 def first_uid(uid_map: str) -> int:
@@ -33,5 +40,4 @@ def uid_of(account: int) -> int:
     """The UID of the account of that number; raises ``StartFailed`` past the last one."""
     if account >= ACCOUNTS:
         raise StartFailed(f"no user ID is left: {ACCOUNTS} owners have had jobs here")
-    uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii")
-    return first_uid(uid_map) + account
+    return _own_first_uid() + account

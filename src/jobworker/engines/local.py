@@ -52,6 +52,7 @@ class LocalEngine:
         self._hidden = hidden_paths(self._state, hidden)
         self._spool = Spool(self._state)
         self._seats: dict[JobId, _Seat] = {}
+        self._pidfds: set[int] = set()
         self.node = socket.gethostname()
         self.containment: Level = "basic"
 
@@ -83,7 +84,12 @@ class LocalEngine:
     async def close(self) -> None:
         """Hang up; supervisors and their spawner go on without us."""
         asyncio.get_running_loop().remove_reader(self._spawner.channel)
+        for pidfd in self._pidfds:
+            asyncio.get_running_loop().remove_reader(pidfd)
+            os.close(pidfd)
         self._spawner.close()
+        if all(seat.gone.is_set() for seat in self._seats.values()):
+            await asyncio.to_thread(self._spawner.wait)
         self._watcher.close()
         self._spool.close()
 
@@ -215,7 +221,6 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._spawner.channel)
         self._spawner.close()
-        self._spawner.process.poll()
         self._start_spawner()
         for job_id, seat in list(self._seats.items()):
             if not seat.gone.is_set():
@@ -270,9 +275,11 @@ class LocalEngine:
 
         def on_exit() -> None:
             loop.remove_reader(pidfd)
+            self._pidfds.remove(pidfd)
             os.close(pidfd)
             self._supervisor_gone(job_id, seat)
 
+        self._pidfds.add(pidfd)
         loop.add_reader(pidfd, on_exit)
 
     def _clear_away(self, job_id: JobId) -> None:

@@ -102,7 +102,7 @@ def _run_at(level: Level) -> str | None:
             return _outcome(spawner) or None
         finally:
             spawner.close()
-            spawner.process.wait()
+            spawner.wait()
             spool.remove(job_id)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +18,30 @@ _CODE = "import sys; sys.path.append({!r}); from supervisor.spawner import main;
 _MOST_EVENT = 65536
 
 
+_CHANNEL = 3
+"""The spawner's end of the socket: the first descriptor after standard error."""
+
+
 class SpawnerProcess:
     """A spawner, and the socket to it. It outlives us as long as it has supervisors."""
 
     def __init__(self, level: Level, state: Path, hidden: Sequence[Path], log: int) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGE))]
+        arguments = [str(_CHANNEL), level, str(state), *map(str, hidden)]
         try:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGE))),
-                    *(str(theirs.fileno()), level, str(state), *map(str, hidden)),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={"LANG": "C.UTF-8"},
+            # Not subprocess.Popen, which complains of a child that is not waited for.
+            self._pid = os.posix_spawn(
+                sys.executable,
+                command + arguments,
+                {"LANG": "C.UTF-8"},
+                file_actions=(
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHANNEL),
+                ),
+                setsid=True,
             )
         except OSError:
             self.channel.close()
@@ -58,6 +64,10 @@ class SpawnerProcess:
     def close(self) -> None:
         """Hang up, upon which the spawner ends with its last supervisor."""
         self.channel.close()
+
+    def wait(self) -> None:
+        """Block until it has ended; only after ``close``, and with no supervisor left."""
+        os.waitpid(self._pid, 0)
 
 
 def open_log(state: Path) -> int:

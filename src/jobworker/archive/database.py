@@ -1,0 +1,127 @@
+"""One database file, shared by the archive and the identity room."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from jobworker.archive import sqlite
+from jobworker.archive.upgrade import prepare
+from jobworker.archive.writer import Writer
+from jobworker.errors import StorageFull
+
+T = TypeVar("T")
+
+_READ_THREADS = 2
+"""Lists read at the same time; more would only contend for the interpreter."""
+
+
+class Database:
+    """Reads and writes of one database, for one event loop.
+
+    What is read or written is a function of a connection. It must fetch all its rows
+    before it returns. Errors of the database come out as ``StorageFull``,
+    ``ServiceUnavailable`` (another process holds the file) or ``StateUnusable``; but
+    ``sqlalchemy.exc.IntegrityError`` comes out as it is, for the caller to say what
+    stood in the way. Reads go on where writes cannot.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writes = sqlite.writer(path)
+        self._reads = sqlite.reader(path)
+        self._idle: list[Connection] = []
+        self._executor = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="archive-reader")
+        self._writer = Writer(self._writes, translate=self._failure, is_fatal=sqlite.lost_a_write)
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open the database at ``path``; make or upgrade it where that is needed.
+
+        Raises ``StateUnusable``, and leaves the file as it is, where it is damaged, no
+        database of ours, or made by a newer version.
+        """
+        with _translated(path):
+            prepare(path)
+        return cls(path)
+
+    async def write(self, operation: Callable[[Connection], T]) -> T:
+        """Run ``operation`` on the writer's thread; durable when this returns.
+
+        It shares its transaction with what others write at the same time, but its
+        failure undoes only what it did itself.
+        """
+        return await self._writer.submit(operation)
+
+    def write_now(self, operation: Callable[[Connection], T]) -> T:
+        """The same in the calling thread, in a transaction of its own.
+
+        For a process of its own beside the server, such as ``jobd user add``.
+        """
+        with _translated(self.path), self._writes.connect() as connection, connection.begin():
+            return operation(connection)
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Run ``query`` in the calling thread, from any thread.
+
+        On the event loop only for a look-up by a key, which takes well under 100 µs.
+        """
+        with _translated(self.path), self._reading() as connection:
+            return query(connection)
+
+    async def read_async(self, query: Callable[[Connection], T]) -> T:
+        """Run ``query`` in a thread: for lists and whatever else may take long."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, partial(self.read, query))
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the file. Twice is the same as once."""
+        await self._writer.close()
+        self._closed = True
+        await asyncio.to_thread(self._executor.shutdown)
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection of the calling thread, for now; to make one costs more than to read."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._reads.connect()
+        try:
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def _failure(self, error: DBAPIError) -> Exception:
+        if isinstance(error, IntegrityError):
+            return error
+        return sqlite.translate(error, self.path)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise sqlite.translate(error, path) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise StorageFull(f"cannot write to the database {path}: {error.strerror}") from error

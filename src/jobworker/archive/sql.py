@@ -1,0 +1,200 @@
+"""The archive on a SQL database (``ports.Archive``)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from jobworker.archive.cursors import cursor_at
+from jobworker.archive.database import Database
+from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
+from jobworker.archive.queries import matching
+from jobworker.archive.records import accepted, ending, job_of, searchable
+from jobworker.archive.tables import accounts, job_labels, jobs
+from jobworker.errors import JobNotFound, JobRunning
+from jobworker.model import Job, JobId, JobQuery, Page, StatusName, Stream
+from jobworker.ports import OutputReader
+
+_AT_ONCE = 64 * 1024
+"""Most bytes of output that are written together with a job's end."""
+
+_LIVE = (StatusName.QUEUED.value, StatusName.RUNNING.value)
+
+_THIS: ColumnElement[bool] = jobs.c.id == bindparam("job")
+_UNFINISHED = jobs.c.finished_at.is_(None)
+
+_ADD = insert(jobs)
+_ADD_LABELS = insert(job_labels)
+_GET = select(jobs).where(_THIS)
+_STATE = select(jobs.c.number, jobs.c.finished_at).where(_THIS)
+_FINISH = update(jobs).where(_THIS, _UNFINISHED).returning(jobs.c.number)
+_WITHDRAW = delete(jobs).where(_THIS, _UNFINISHED)
+_REMOVE = delete(jobs).where(_THIS)
+# By status rather than by finished_at, because that has an index.
+_ALL_LIVE = select(jobs).where(jobs.c.status.in_(_LIVE)).order_by(jobs.c.number)
+_ACCOUNT = select(accounts.c.number).where(accounts.c.owner == bindparam("who"))
+_NEXT_ACCOUNT = select(func.coalesce(func.max(accounts.c.number) + 1, 0))
+
+
+class SqlArchive:
+    """Every job's record for good, and the output of finished jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._accounts: dict[str, int] = {}  # a number once given never changes
+
+    async def add(self, job: Job) -> None:
+        """Record a new job; durable when this returns. Raises ``StorageFull``."""
+        await self._database.write(partial(_add, job))
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Forget a job that never ran; one that is finished, or unknown, is left alone."""
+        await self._database.write(partial(_withdraw, job_id))
+
+    async def finish(self, job: Job, output: OutputReader) -> None:
+        """Record a job's end together with its output; durable when this returns.
+
+        Doing it again, after a crash half-way, leaves the same as doing it once.
+        Raises ``JobNotFound`` where the job was never added, ``StorageFull``.
+        """
+        if sum(map(output.size, Stream)) <= _AT_ONCE:
+            # Read here rather than by the writer: a caller that is cancelled may close it.
+            await self._database.write(partial(_finish_with, job, list(chunks_of(output))))
+        elif await self._store_ahead(job.id, output):
+            await self._database.write(partial(_finish, job))
+
+    async def _store_ahead(self, job_id: JobId, output: OutputReader) -> bool:
+        """Store a large output; False where the job was finished before."""
+        number = await self._database.write(partial(_make_room, job_id))
+        if number is None:
+            return False
+        chunks = chunks_of(output)
+        while chunk := await asyncio.to_thread(next, chunks, None):
+            await self._database.write(partial(_store, number, chunk))
+        return True
+
+    async def remove(self, job_id: JobId) -> None:
+        """Delete a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
+        await self._database.write(partial(_remove, job_id))
+
+    def get(self, job_id: JobId) -> Job | None:
+        """The record of a job: as it ended, or as it was accepted while it has not."""
+        row = self._database.read(lambda connection: _row(connection, _GET, job_id))
+        return job_of(row) if row else None
+
+    def output(self, job_id: JobId) -> OutputReader:
+        """The output of a finished job; raises ``JobNotFound`` where there is none."""
+        state = self._database.read(lambda connection: _row(connection, _STATE, job_id))
+        if state is None or state.finished_at is None:
+            raise JobNotFound
+        return StoredOutput(self._database, state.number)
+
+    async def find(self, query: JobQuery) -> Page:
+        """The jobs that match, newest first. Raises ``InvalidRequest`` for a bad cursor."""
+        return await self._database.read_async(partial(_find, query))
+
+    async def unfinished(self) -> list[Job]:
+        """Every job that was added and neither finished nor withdrawn, oldest first."""
+        return await self._database.read_async(_unfinished)
+
+    async def account(self, owner: str) -> int:
+        """The small number that stands for this owner for ever."""
+        if owner not in self._accounts:
+            self._accounts[owner] = await self._database.write(partial(_account, owner))
+        return self._accounts[owner]
+
+    async def close(self) -> None:
+        """Write out what is under way and close the database."""
+        await self._database.close()
+
+
+def _row(connection: Connection, statement: Any, job_id: JobId) -> Row[Any] | None:
+    return connection.execute(statement, {"job": str(job_id)}).one_or_none()
+
+
+def _add(job: Job, connection: Connection) -> None:
+    added = connection.execute(_ADD, accepted(job))
+    if job.spec.labels:
+        assert added.inserted_primary_key
+        (number,) = added.inserted_primary_key
+        labels = {searchable(key): searchable(value) for key, value in job.spec.labels.items()}
+        rows = [{"number": number, "key": key, "value": labels[key]} for key in labels]
+        connection.execute(_ADD_LABELS, rows)
+
+
+def _withdraw(job_id: JobId, connection: Connection) -> None:
+    connection.execute(_WITHDRAW, {"job": str(job_id)})
+
+
+def _finish_with(job: Job, chunks: list[Chunk], connection: Connection) -> None:
+    """Record the end and a small output in one go."""
+    number = _finish(job, connection)
+    if number is not None:
+        clear(connection, number)
+        store(connection, number, chunks)
+
+
+def _finish(job: Job, connection: Connection) -> int | None:
+    """Record the end; the job's number, or None where it was recorded before."""
+    parameters = {"job": str(job.id), **ending(job)}
+    number: int | None = connection.scalar(_FINISH, parameters)
+    if number is None and _row(connection, _STATE, job.id) is None:
+        raise JobNotFound
+    return number
+
+
+def _make_room(job_id: JobId, connection: Connection) -> int | None:
+    """Delete what a crash has left of the output; None where the job is finished."""
+    state = _row(connection, _STATE, job_id)
+    if state is None:
+        raise JobNotFound
+    if state.finished_at is not None:
+        return None
+    clear(connection, state.number)
+    number: int = state.number
+    return number
+
+
+def _store(number: int, chunk: Chunk, connection: Connection) -> None:
+    store(connection, number, [chunk])
+
+
+def _remove(job_id: JobId, connection: Connection) -> None:
+    state = _row(connection, _STATE, job_id)
+    if state is None:
+        raise JobNotFound
+    if state.finished_at is None:
+        raise JobRunning
+    connection.execute(_REMOVE, {"job": str(job_id)})
+
+
+def _find(query: JobQuery, connection: Connection) -> Page:
+    rows = connection.execute(matching(query)).all()
+    page = rows[: query.limit]
+    more = len(rows) > query.limit
+    return Page(tuple(map(job_of, page)), cursor_at(page[-1].number) if more else None)
+
+
+def _unfinished(connection: Connection) -> list[Job]:
+    return [job_of(row) for row in connection.execute(_ALL_LIVE).all()]
+
+
+def _account(owner: str, connection: Connection) -> int:
+    number: int | None = connection.scalar(_ACCOUNT, {"who": owner})
+    if number is None:
+        number = connection.scalars(_NEXT_ACCOUNT).one()
+        connection.execute(insert(accounts), {"owner": owner, "number": number})
+    return number

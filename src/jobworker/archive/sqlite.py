@@ -1,0 +1,168 @@
+"""Everything that only SQLite needs: connections, the file itself, its error codes.
+
+Another database needs another module with these functions, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from jobworker.errors import JobWorkerError, ServiceUnavailable, StateUnusable, StorageFull
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another process's transaction; ours last milliseconds."""
+
+_JOURNAL_LIMIT = 64 * 1024 * 1024
+"""Bytes of log file that are kept after a checkpoint: a large output may make it grow."""
+
+_ALWAYS = f"""
+PRAGMA synchronous = FULL;
+PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)};
+PRAGMA journal_size_limit = {_JOURNAL_LIMIT};
+PRAGMA secure_delete = FAST;
+"""
+
+# A disk quota and RLIMIT_FSIZE come out of SQLite as write errors, and a log index
+# that cannot grow as SHMSIZE: each means that there is no room for more.
+_FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_LOST_WRITE = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+
+
+def writer(path: Path) -> Engine:
+    """Connections that may write; their transactions take the write lock at once."""
+    return _writing(path, "PRAGMA foreign_keys = ON;")
+
+
+def migrator(path: Path) -> Engine:
+    """The same for migrations, with foreign keys off.
+
+    A migration that makes a table anew drops the old one, which else would delete
+    every row that refers to it.
+    """
+    return _writing(path, "PRAGMA foreign_keys = OFF;")
+
+
+def _writing(path: Path, setup: str) -> Engine:
+    engine = _engine(path, "rw", f"{_ALWAYS} PRAGMA journal_mode = WAL; {setup}")
+
+    # A transaction that begins by reading cannot wait for the lock later: it would
+    # fail at once with SQLITE_BUSY, whatever the busy timeout.
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reader(path: Path) -> Engine:
+    """Connections that cannot write; each statement sees what is committed by then."""
+    return _engine(path, "rw", f"{_ALWAYS} PRAGMA query_only = ON;")
+
+
+def inspector(path: Path) -> Engine:
+    """Connections to look at a file that may not be ours; the file is left as it is."""
+    return _engine(path, "ro", "")
+
+
+def _engine(path: Path, mode: str, setup: str) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # The driver begins nothing by itself; a connection goes from thread to thread,
+        # but serves one at a time.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT,
+        )
+        try:
+            connection.executescript(setup)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    # No pool: who needs a connection more than once keeps it.
+    return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
+
+
+def create(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a new database at ``path``, whole or not at all; ``fill`` makes its tables.
+
+    The file is readable by its owner only. Where somebody else has made ``path``
+    meanwhile, theirs stays. Raises ``StateUnusable`` where a log without its database
+    lies at ``path``: the new database would take it for its own.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        raise StateUnusable(
+            f"cannot make the database {path}: it is missing, but its log {log.name} is there",
+            hint="restore the database from a backup together with its log, or move the log away",
+        )
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        fill(draft)
+        _sync(draft)
+        _publish(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _publish(draft: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(draft)  # unlike a rename it never replaces a file
+    except FileExistsError:
+        return
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def translate(error: DBAPIError, path: Path) -> JobWorkerError:
+    """What a failure of the database means in our own taxonomy."""
+    code = getattr(error.orig, "sqlite_errorcode", 0)
+    why = f"{error.orig} ({getattr(error.orig, 'sqlite_errorname', 'unknown')})"
+    if code in _FULL:
+        return StorageFull(
+            f"cannot write to the database {path}: no space left ({why})",
+            hint="free some space, or raise the quota, where the server keeps its state",
+        )
+    if code & 0xFF in _BUSY:
+        return ServiceUnavailable(
+            f"cannot write to the database {path}: another process has held it for "
+            f"{BUSY_TIMEOUT:g} s",
+            hint="try again; if it persists, end the other process that uses the database",
+        )
+    return StateUnusable(
+        f"cannot use the database {path}: {why}",
+        hint="check the disk and the file's permissions, or restore the file from a backup",
+    )
+
+
+def lost_a_write(error: DBAPIError) -> bool:
+    """Whether the disk refused to make a write durable.
+
+    What the kernel then keeps in memory may differ from what is on the disk, so a
+    second try that succeeds proves nothing.
+    """
+    return getattr(error.orig, "sqlite_errorcode", 0) in _LOST_WRITE
