@@ -163,37 +163,42 @@ class Spool:
 
 
 class SpoolOutput:
-    """Reads the output files of one job (``ports.OutputReader``)."""
+    """Reads the output files of one job (``ports.OutputReader``).
+
+    All of them are opened at once: the directory may move to the archive before the
+    first byte is read, and what is open stays readable. A file that is not there yet
+    counts as empty.
+    """
 
     def __init__(self, directory: int) -> None:
-        self._directory = directory
         self._files: dict[Stream, int] = {}
+        try:
+            for stream in Stream:
+                self._open(stream, directory)
+        finally:
+            os.close(directory)
+
+    def _open(self, stream: Stream, directory: int) -> None:
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW
+            self._files[stream] = os.open(stream.file_name, flags, dir_fd=directory)
+        except FileNotFoundError:
+            return
 
     def size(self, stream: Stream) -> int:
         """How many bytes there are now."""
-        fd = self._file(stream)
+        fd = self._files.get(stream)
         return 0 if fd is None else os.fstat(fd).st_size
 
     def read(self, stream: Stream, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``."""
-        fd = self._file(stream)
+        fd = self._files.get(stream)
         return b"" if fd is None else os.pread(fd, length, offset)
 
     def close(self) -> None:
         """Close the files."""
-        for fd in (*self._files.values(), self._directory):
+        for fd in self._files.values():
             os.close(fd)
-
-    def _file(self, stream: Stream) -> int | None:
-        """The file is made with its first byte, so there may be none yet."""
-        if stream not in self._files:
-            try:
-                self._files[stream] = os.open(
-                    stream.file_name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._directory
-                )
-            except FileNotFoundError:
-                return None
-        return self._files[stream]
 
 
 def start_record(fields: Fields) -> StartRecord:

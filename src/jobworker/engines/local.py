@@ -30,6 +30,9 @@ from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
 
+_UNKNOWN = -1
+"""The UID of a job that another server started: it is not needed any more."""
+
 _LOST = "its supervisor was killed"
 
 
@@ -79,19 +82,26 @@ class LocalEngine:
         finally:
             os.close(spawner_log)
         self._spawner.channel.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._spawner.channel, self._hear)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._spawner.channel, self._hear)
+        loop.add_reader(self._spawner.pidfd, self._replace_spawner)
 
     async def close(self) -> None:
         """Hang up; supervisors and their spawner go on without us."""
-        asyncio.get_running_loop().remove_reader(self._spawner.channel)
         for pidfd in self._pidfds:
             asyncio.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)
-        self._spawner.close()
+        self._leave_spawner()
         if all(seat.gone.is_set() for seat in self._seats.values()):
             await asyncio.to_thread(self._spawner.wait)
         self._watcher.close()
         self._spool.close()
+
+    def _leave_spawner(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._spawner.channel)
+        loop.remove_reader(self._spawner.pidfd)
+        self._spawner.close()
 
     def uid(self, account: int) -> int:
         """The UID that the account's jobs run as at the level in force."""
@@ -170,8 +180,8 @@ class LocalEngine:
                 event = self._spawner.receive()
             except BlockingIOError:
                 return
-            if event is None:
-                self._replace_spawner()
+            if event is None:  # gone; its pidfd says so too, and may be relied on
+                asyncio.get_running_loop().remove_reader(self._spawner.channel)
                 return
             self._take(event)
 
@@ -218,9 +228,9 @@ class LocalEngine:
     def _replace_spawner(self) -> None:
         """The spawner was killed: its supervisors live on, followed one by one from here."""
         log.error("the spawner is gone; starting another")
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._spawner.channel)
-        self._spawner.close()
+        self._hear()
+        self._leave_spawner()
+        self._spawner.wait()
         self._start_spawner()
         for job_id, seat in list(self._seats.items()):
             if not seat.gone.is_set():
@@ -233,7 +243,7 @@ class LocalEngine:
             if job_id not in known:
                 self._clear_away(job_id)
         for job in known.values():
-            self._seats[job.id] = seat = _Seat(job.spec, uid=-1)
+            self._seats[job.id] = seat = _Seat(job.spec, uid=_UNKNOWN)
             if not self._spool.exists(job.id):
                 why = "the server stopped before the program was started"
                 seat.settled = True
@@ -261,7 +271,12 @@ class LocalEngine:
     def _finish_unsupervised(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
         if not seat.settled:
             seat.settled = True
-            self._listener(job_id, Lost(standing.why_lost, datetime.now(UTC)))
+            ours = seat.uid != _UNKNOWN
+            if ours and not standing.start:
+                error = ServiceUnavailable("the spawner was killed before the start; try again")
+                self._listener(job_id, Refused(error))
+            else:
+                self._listener(job_id, Lost(standing.why_lost, datetime.now(UTC)))
         seat.gone.set()
 
     def _watch_supervisor(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
@@ -287,7 +302,7 @@ class LocalEngine:
         if not self._spool.supervised(job_id):
             self._spool.remove(job_id)
             return
-        seat = self._seats[job_id] = _Seat(Spec(program=""), uid=-1, settled=True)
+        seat = self._seats[job_id] = _Seat(Spec(program=""), uid=_UNKNOWN, settled=True)
         self._spool.ask_to_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
         self._watch_supervisor(job_id, seat, look_up(self._spool, job_id))
         task = asyncio.ensure_future(self.discard(job_id))

@@ -48,6 +48,8 @@ class SpawnerProcess:
             raise
         finally:
             theirs.close()
+        # Its end of the socket does not tell its death: its supervisors share it.
+        self.pidfd = os.pidfd_open(self._pid)
 
     def order(self, job_id: JobId, uid: int) -> None:
         """Have a supervisor made for the job, whose spec is in the spool."""
@@ -64,6 +66,7 @@ class SpawnerProcess:
     def close(self) -> None:
         """Hang up, upon which the spawner ends with its last supervisor."""
         self.channel.close()
+        os.close(self.pidfd)
 
     def wait(self) -> None:
         """Block until it has ended; only after ``close``, and with no supervisor left."""

@@ -13,7 +13,7 @@ from jobworker.model import Level, Spec
 
 _OWN_TMP: tuple[Level, ...] = ("full", "namespaces")
 _OWN_UID: tuple[Level, ...] = ("full", "uid")
-_PRIVATE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - the names are the point
+_PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the names are the point
 
 
 def blind_spot(spec: Spec, level: Level, uid: int) -> str | None:

@@ -28,7 +28,7 @@ OWN_UID = ("full", "uid")
 _PRIVATE = kernel.MS_REC | kernel.MS_PRIVATE
 _HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the mount point by its fixed name
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the mount points by their fixed names
+_TEMPORARY = "/tmp"  # noqa: S108 - the same
 
 
 def map_own_user(site: Site) -> None:
@@ -52,12 +52,10 @@ def enter_file_system(site: Site, job_id: str) -> None:
     ``namespaces`` all else is read-only.
     """
     kernel.mount("none", "/", None, _PRIVATE)
-    for path in _TEMPORARY:
-        _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", path)
+    _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", _TEMPORARY)
     if site.level == "namespaces":
         kernel.make_read_only("/")
-        for path in _TEMPORARY:
-            kernel.make_writable(path)
+        kernel.make_writable(_TEMPORARY)
     for path in site.hidden:
         _hide(path)
     kernel.mount("tmpfs", _SHARED_MEMORY, "tmpfs", _HARDENED, "mode=1777")

@@ -119,7 +119,7 @@ def _set_mount_attributes(path: str, flags: int, *, set_: int, clear: int) -> No
 
 
 def prctl(option: int, value: int) -> int:
-    """Change how the kernel treats this process: prctl(2) with one argument."""
+    """Change how the kernel treats this process, by an option of one argument (prctl(2))."""
     result: int = _prctl(option, value, 0, 0, 0)
     if result < 0:
         _fail("prctl")
