@@ -106,7 +106,7 @@ class Spawner:
             job_id = self._supervisors.pop(pid, None)
             if job_id is not None:
                 self._tell_gone(job_id)
-                strays = strays or status != 0
+            strays = strays or job_id is None or status != 0
         if strays and self._site.level not in OWN_NAMESPACES:
             # What a supervisor that was killed leaves behind falls to us.
             tree.kill_descendants(keep=frozenset(self._supervisors))

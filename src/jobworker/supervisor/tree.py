@@ -25,7 +25,11 @@ def signal_descendants(number: int, keep: frozenset[int] = frozenset()) -> None:
 
 
 def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
-    """Kill every descendant but for ``keep`` and theirs, however fast they fork."""
+    """Kill every descendant but for ``keep`` and theirs, however fast they fork.
+
+    One whose parent ends while we look can be missed. It becomes our child, so who
+    calls this calls it again after each child that it reaps.
+    """
     me = os.getpid()
     stopped: set[int] = set()
     while new := descendants(me, keep) - stopped:
@@ -36,13 +40,28 @@ def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
         _send(pid, signals.SIGKILL)
 
 
-def reap_all() -> None:
-    """Wait until no child is left. They have been killed, so it does not take long."""
+def end_namespace() -> None:
+    """Kill and reap every other process of this PID namespace."""
+    signal_namespace(signals.SIGKILL)
+    while _reap(0):
+        pass
+
+
+def end_descendants() -> None:
+    """Kill and reap every descendant."""
+    kill_descendants()
+    while _reap(0):
+        while _reap(os.WNOHANG):
+            pass
+        kill_descendants()
+
+
+def _reap(options: int) -> bool:
     try:
-        while True:
-            os.waitpid(-1, 0)
+        pid, _ = os.waitpid(-1, options)
     except ChildProcessError:
-        return
+        return False
+    return pid != 0
 
 
 def _send(pid: int, number: int) -> None:
