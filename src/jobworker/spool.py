@@ -8,15 +8,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from jobworker.errors import StorageFull
 from jobworker.model import Cause, End, JobId, StopRequest, Stream, Usage
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
+
+T = TypeVar("T")
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -30,6 +34,15 @@ class StartRecord:
     supervisor: int
     supervisor_start: int
     boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the record of a job says so far."""
+
+    start: StartRecord | None
+    stop: StopRequest | None
+    end: End | None
 
 
 class Spool:
@@ -51,7 +64,7 @@ class Spool:
             os.mkdir(job_id, 0o700, dir_fd=self._root)
             directory = records.open_directory(job_id, self._root)
             try:
-                records.write_record(directory, records.SPEC, spec, durable=False)
+                records.append(directory, records.SPEC, spec)
             finally:
                 os.close(directory)
         except OSError as error:
@@ -105,30 +118,21 @@ class Spool:
         finally:
             os.close(directory)
 
-    def start_record(self, job_id: JobId) -> StartRecord | None:
-        """The start as recorded; None where the program was not executed."""
-        fields = self._read(job_id, records.STARTED)
-        return start_record(fields) if fields else None
+    def record(self, job_id: JobId) -> Record:
+        """What is recorded of a job's start, stop and end."""
+        directory = self._open(job_id)
+        try:
+            sections = records.read(directory)
+        finally:
+            os.close(directory)
+        return Record(
+            start=_parse(start_record, sections.get(records.STARTED)),
+            stop=_parse(stop_request, sections.get(records.STOP)),
+            end=_parse(end_of, sections.get(records.EXIT)),
+        )
 
-    def end(self, job_id: JobId) -> End | None:
-        """The end as recorded; None where there is no record, or only half of one."""
-        fields = self._read(job_id, records.EXIT)
-        return end_of(fields) if fields else None
-
-    def stop_request(self, job_id: JobId) -> StopRequest | None:
-        """The stop that was asked for last, if any."""
-        fields = self._read(job_id, records.STOP)
-        if not fields:
-            return None
-        values = dict(fields)
-        return StopRequest(values["by"].decode(), _time(values["at"]), grace=float(values["grace"]))
-
-    def ask_to_stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Record a stop, then poke the supervisor to read it.
-
-        Where no supervisor listens yet it will look for the record when it does; where
-        none listens any more the job has ended.
-        """
+    def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Record a stop; the supervisor looks when it is poked, and once when it begins."""
         fields = [
             ("by", stop.by.encode()),
             ("at", b"%.6f" % stop.at.timestamp()),
@@ -136,8 +140,7 @@ class Spool:
         ]
         directory = self._open(job_id)
         try:
-            records.write_record(directory, records.STOP, fields, durable=False)
-            _poke(directory)
+            records.append(directory, records.STOP, fields)
         finally:
             os.close(directory)
 
@@ -151,15 +154,6 @@ class Spool:
 
     def _open(self, job_id: JobId) -> int:
         return records.open_directory(job_id, self._root)
-
-    def _read(self, job_id: JobId, name: str) -> Fields | None:
-        directory = self._open(job_id)
-        try:
-            return records.read_record(directory, name)
-        except ValueError:
-            return None  # torn by a power cut: as good as not written
-        finally:
-            os.close(directory)
 
 
 class SpoolOutput:
@@ -233,23 +227,21 @@ def end_of(fields: Fields) -> End:
     )
 
 
+def stop_request(fields: Fields) -> StopRequest:
+    """Read the stop that the server noted last."""
+    values = dict(fields)
+    return StopRequest(values["by"].decode(), _time(values["at"]), grace=float(values["grace"]))
+
+
+def _parse(reader: Callable[[Fields], T], fields: Fields | None) -> T | None:
+    """What a section says; None where there is none, or it does not say what it must."""
+    if fields is None:
+        return None
+    try:
+        return reader(fields)
+    except (KeyError, ValueError):
+        return None
+
+
 def _time(value: bytes) -> datetime:
     return datetime.fromtimestamp(float(value), UTC)
-
-
-def _poke(directory: int) -> None:
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-    try:
-        control = os.open(records.CONTROL, flags, dir_fd=directory)
-    except FileNotFoundError:
-        return  # not listening yet
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return  # nobody listens any more
-        raise
-    try:
-        os.write(control, b"!")
-    except BlockingIOError:
-        pass  # it has pokes to read in plenty
-    finally:
-        os.close(control)

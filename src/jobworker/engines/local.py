@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -15,8 +16,9 @@ from pathlib import Path
 from jobworker.config import Containment
 from jobworker.engines.accounts import uid_of
 from jobworker.engines.commands import spec_fields
+from jobworker.engines.janitor import Janitor
 from jobworker.engines.probe import choose, hidden_paths
-from jobworker.engines.recovery import Standing, find_supervisor, look_up
+from jobworker.engines.recovery import find_supervisor, why_lost
 from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.visibility import blind_spot
@@ -25,7 +27,7 @@ from jobworker.lifecycle import Ended, Lost, Refused, Started, StopAsked
 from jobworker.model import Job, JobId, Level, Spec, StopRequest, Stream
 from jobworker.output import Watcher
 from jobworker.ports import Listener
-from jobworker.spool import Spool, SpoolOutput, end_of, start_record
+from jobworker.spool import Spool, SpoolOutput, StartRecord, end_of, start_record
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class LocalEngine:
         self._wanted = containment
         self._hidden = hidden_paths(self._state, hidden)
         self._spool = Spool(self._state)
+        self._janitor = Janitor(self._spool)
         self._seats: dict[JobId, _Seat] = {}
         self._pidfds: set[int] = set()
         self.node = socket.gethostname()
@@ -144,7 +147,20 @@ class LocalEngine:
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Record the stop and poke the supervisor."""
-        self._spool.ask_to_stop(job_id, stop)
+        self._spool.note_stop(job_id, stop)
+        self._poke(self._spool.record(job_id).start)
+
+    def _poke(self, start: StartRecord | None) -> None:
+        """Make a supervisor look at its record; one that is just starting will anyway."""
+        pidfd = find_supervisor(start)
+        if pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        except ProcessLookupError:
+            return  # it has ended by itself
+        finally:
+            os.close(pidfd)
 
     def output(self, job_id: JobId) -> SpoolOutput:
         """What the job has written so far."""
@@ -166,11 +182,7 @@ class LocalEngine:
         seat = self._seats.get(job_id)
         if seat is not None:
             await seat.gone.wait()
-        try:
-            self._spool.remove(job_id)
-        except OSError:
-            # Left by a killed supervisor, and large or odd: no matter for the event loop.
-            await asyncio.to_thread(self._spool.remove, job_id)
+        await self._janitor.remove(job_id)
         self._seats.pop(job_id, None)
 
     def _hear(self) -> None:
@@ -219,7 +231,7 @@ class LocalEngine:
     def _supervisor_gone(self, job_id: JobId, seat: _Seat) -> None:
         """No process of the job is left; whatever there is to know stands in the spool."""
         if not seat.settled:
-            end = self._spool.end(job_id)
+            end = self._spool.record(job_id).end
             lost = Lost(_LOST, datetime.now(UTC))
             self._listener(job_id, Ended(end) if end else lost)
         seat.settled = True
@@ -250,39 +262,40 @@ class LocalEngine:
                 seat.gone.set()
                 self._listener(job.id, Lost(why, datetime.now(UTC)))
                 continue
-            stop = self._spool.stop_request(job.id)
-            if self._adopt(job.id, seat) and stop:
-                self._listener(job.id, StopAsked(stop))
+            self._adopt(job.id, seat)
 
-    def _adopt(self, job_id: JobId, seat: _Seat) -> bool:
-        """Follow a supervisor that is not (any more) our spawner's; False if it has ended."""
-        standing = look_up(self._spool, job_id)
-        if standing.start:
-            self._listener(job_id, Started(standing.start.pid, standing.start.at))
-        if standing.end and not seat.settled:
+    def _adopt(self, job_id: JobId, seat: _Seat) -> None:
+        """Follow a supervisor that is not (any more) our spawner's."""
+        # The lock is asked for first: who holds none any more records no more.
+        supervised = self._spool.supervised(job_id)
+        record = self._spool.record(job_id)
+        if record.start:
+            self._listener(job_id, Started(record.start.pid, record.start.at))
+        if record.end and not seat.settled:
             seat.settled = True
-            self._listener(job_id, Ended(standing.end))
-        if not standing.supervised:
-            self._finish_unsupervised(job_id, seat, standing)
-            return False
-        self._watch_supervisor(job_id, seat, standing)
-        return not standing.end
+            self._listener(job_id, Ended(record.end))
+        elif record.stop and supervised:
+            self._listener(job_id, StopAsked(record.stop))
+        if supervised:
+            self._watch_supervisor(job_id, seat, record.start)
+        else:
+            self._finish_unsupervised(job_id, seat, record.start)
 
-    def _finish_unsupervised(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
+    def _finish_unsupervised(self, job_id: JobId, seat: _Seat, start: StartRecord | None) -> None:
         if not seat.settled:
             seat.settled = True
             ours = seat.uid != _UNKNOWN
-            if ours and not standing.start:
+            if ours and not start:
                 error = ServiceUnavailable("the spawner was killed before the start; try again")
                 self._listener(job_id, Refused(error))
             else:
-                self._listener(job_id, Lost(standing.why_lost, datetime.now(UTC)))
+                self._listener(job_id, Lost(why_lost(start), datetime.now(UTC)))
         seat.gone.set()
 
-    def _watch_supervisor(self, job_id: JobId, seat: _Seat, standing: Standing) -> None:
+    def _watch_supervisor(self, job_id: JobId, seat: _Seat, start: StartRecord | None) -> None:
         """Be told when the supervisor ends: by a pidfd, or in a thread by its lock."""
         loop = asyncio.get_running_loop()
-        pidfd = find_supervisor(standing.start)
+        pidfd = find_supervisor(start)
         if pidfd is None:
             waiting = loop.run_in_executor(None, self._spool.wait_until_unsupervised, job_id)
             waiting.add_done_callback(lambda _: self._supervisor_gone(job_id, seat))
@@ -303,8 +316,10 @@ class LocalEngine:
             self._spool.remove(job_id)
             return
         seat = self._seats[job_id] = _Seat(Spec(program=""), uid=_UNKNOWN, settled=True)
-        self._spool.ask_to_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
-        self._watch_supervisor(job_id, seat, look_up(self._spool, job_id))
+        start = self._spool.record(job_id).start
+        self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
+        self._poke(start)
+        self._watch_supervisor(job_id, seat, start)
         task = asyncio.ensure_future(self.discard(job_id))
         task.add_done_callback(_report)
 

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
-from jobworker.model import End, JobId
-from jobworker.spool import Spool, StartRecord
+from jobworker.spool import StartRecord
 from jobworker.supervisor import records
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the spool and the kernel say of a job."""
-
-    supervised: bool
-    start: StartRecord | None
-    end: End | None
-
-    @property
-    def why_lost(self) -> str:
-        """Why there is no exit record, where there is none and nobody to write one."""
-        if self.start is None:
-            return "the server stopped before the program was started"
-        if self.start.boot_id != records.boot_id():
-            return "the machine restarted"
-        return "its supervisor was killed"
-
-
-def look_up(spool: Spool, job_id: JobId) -> Standing:
-    """Ask for the lock first: who holds none any more writes no more records."""
-    supervised = spool.supervised(job_id)
-    return Standing(supervised, spool.start_record(job_id), spool.end(job_id))
+def why_lost(start: StartRecord | None) -> str:
+    """Why there is no exit record, where there is none and nobody to write one."""
+    if start is None:
+        return "the server stopped before the program was started"
+    if start.boot_id != records.boot_id():
+        return "the machine restarted"
+    return "its supervisor was killed"
 
 
 def find_supervisor(start: StartRecord | None) -> int | None:

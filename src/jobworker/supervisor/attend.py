@@ -15,6 +15,8 @@ from .pump import Pump
 from .site import Site
 
 _SIGNAL_INFO = 128
+"""The size of a signalfd_siginfo (signalfd(2)), which begins with the signal's number."""
+
 _F_GETPIPE_SZ = 1032
 
 
@@ -25,11 +27,6 @@ class Attendance:
         self._site = site
         self._spool = spool
         self._pump = Pump(spool)
-        os.mkfifo(records.CONTROL, 0o600, dir_fd=spool)
-        # Open for writing too, or the end of the first writer would be the end of it.
-        self._control = os.open(
-            records.CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=spool
-        )
         self._stop: records.Fields | None = None
         self._deadline: float | None = None
         self._wait_status: int | None = None
@@ -42,16 +39,13 @@ class Attendance:
     def run(self) -> records.Fields:
         """Attend until no process of the job is left; returns the exit record."""
         poll = select.poll()
-        for fd in (self._site.signals, self._control, *self._program.sources):
+        for fd in (self._site.signals, *self._program.sources):
             poll.register(fd, select.POLLIN)
         self._obey_stop()  # one may have come before there was somebody to hear it
         while self._wait_status is None:
             for fd, _ in poll.poll(self._patience()):
                 if fd == self._site.signals:
-                    self._reap()
-                elif fd == self._control:
-                    os.read(self._control, 4096)
-                    self._obey_stop()
+                    self._heed_signal()
                 elif not self._pump.carry(fd, self._program.sources.index(fd)):
                     poll.unregister(fd)
             if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -75,8 +69,14 @@ class Attendance:
             return None
         return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
 
+    def _heed_signal(self) -> None:
+        number = os.read(self._site.signals, _SIGNAL_INFO)[0]
+        if number == signals.SIGTERM:
+            self._obey_stop()
+        else:
+            self._reap()
+
     def _reap(self) -> None:
-        os.read(self._site.signals, _SIGNAL_INFO)
         while self._wait_status is None:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -85,8 +85,8 @@ class Attendance:
                 self._wait_status = status
 
     def _obey_stop(self) -> None:
-        """Do what the record ``stop`` asks for, if it is there: a poke alone means nothing."""
-        stop = records.read_record(self._spool, records.STOP)
+        """Do what the record's last stop asks for, if it has one."""
+        stop = records.read(self._spool).get(records.STOP)
         if stop is None:
             return
         first, self._stop = self._stop is None, stop

@@ -44,10 +44,7 @@ class Order:
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:
         """Read the spec that the server wrote."""
-        spec = records.read_record(spool, records.SPEC)
-        if spec is None:
-            raise FileNotFoundError(2, os.strerror(2), records.SPEC)
-        return cls(spec, uid)
+        return cls(records.read(spool)[records.SPEC], uid)
 
 
 class Program:

@@ -1,12 +1,13 @@
-"""The spool: names of its directories and files, and how records are written and read.
+"""The spool: names of its directories and files, and how a job's record is kept.
 
-A record is a list of ``key=value`` fields, each ended by a NUL, like the environment in
+A record is one file that is only ever appended to, a section at a time: ``spec`` and
+``stop`` by the server, ``started`` and ``exit`` by the supervisor. A section is a list
+of ``key=value`` fields, each ended by a NUL, like the environment in
 ``/proc/PID/environ``: what goes into exec cannot hold a NUL, so no byte needs escaping,
 and reading it takes no module that would sit in the memory of every supervisor.
 
 Both sides of the contract use this module: the supervisor as it is, the server
-through ``jobworker.spool``. Everything goes by directory descriptor, and a record is
-written under a dot-name and renamed, so that a reader sees all of it or nothing.
+through ``jobworker.spool``. Everything goes by directory descriptor.
 """
 
 from __future__ import annotations
@@ -16,66 +17,88 @@ import struct
 
 SPOOL = "spool"
 EMPTY = "empty"
-SPEC = "spec"
-STARTED = "started"
-STOP = "stop"
-EXIT = "exit"
-CONTROL = "control"
+RECORD = "record"
 TMP = "tmp"
 STDOUT = "stdout"
 STDERR = "stderr"
 INDEX = "index"
+
+SPEC = "spec"
+STARTED = "started"
+STOP = "stop"
+EXIT = "exit"
 
 INDEX_ENTRY = struct.Struct("<QII")
 """One entry of the index: nanoseconds since 1970, stream number (1 or 2), length."""
 
 Fields = list[tuple[str, bytes]]
 
+_BEGIN = "section"
+_END = "end"
+
 
 def pack(fields: Fields) -> bytes:
-    """The bytes of a record; keys may repeat."""
+    """The bytes of a list of fields; keys may repeat."""
     return b"".join([b"%b=%b\0" % (key.encode(), value) for key, value in fields])
 
 
 def unpack(data: bytes) -> Fields:
-    """The fields of a record; raises ``ValueError`` where it is damaged."""
-    if data and not data.endswith(b"\0"):
-        raise ValueError("the record is cut off")
+    """The fields that ``data`` holds whole; what is torn is left out."""
     fields = []
     for field in data.split(b"\0")[:-1]:
         key, equals, value = field.partition(b"=")
-        if not equals:
-            raise ValueError("the record has a field without a value")
-        fields.append((key.decode("ascii"), value))
+        if equals:
+            fields.append((key.decode("ascii", "replace"), value))
     return fields
 
 
-def write_record(directory: int, name: str, fields: Fields, *, durable: bool) -> None:
-    """Write a record; with ``durable`` it survives a power cut once this returns."""
-    draft = f".{name}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    fd = os.open(draft, flags, 0o600, dir_fd=directory)
+def append(directory: int, section: str, fields: Fields, *, durable: bool = False) -> None:
+    """Add a section to the job's record, making the file with the first.
+
+    It is one write(2) with ``O_APPEND``: sections of both sides do not mix. With
+    ``durable`` it survives a power cut once this returns.
+    """
+    name = section.encode()
+    # The NUL in front ends what a section before it may have left torn.
+    whole = b"\0" + pack([(_BEGIN, name), *fields, (_END, name)])
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    fd = os.open(RECORD, flags, 0o600, dir_fd=directory)
     try:
-        write_all(fd, pack(fields))
+        write_all(fd, whole)
         if durable:
             os.fdatasync(fd)
     finally:
         os.close(fd)
-    os.rename(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
-    if durable:
-        os.fsync(directory)
 
 
-def read_record(directory: int, name: str) -> Fields | None:
-    """Read a record; None where there is none. Raises ``ValueError`` where it is damaged."""
+def read(directory: int) -> dict[str, Fields]:
+    """The sections of the job's record; the last one of each name counts.
+
+    A section without its end, torn by a power cut or a full disk, is as good as not
+    written.
+    """
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+        fd = os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
     except FileNotFoundError:
-        return None
+        return {}
     try:
-        return unpack(os.read(fd, os.fstat(fd).st_size))
+        fields = unpack(os.read(fd, os.fstat(fd).st_size))
     finally:
         os.close(fd)
+    return _sections(fields)
+
+
+def _sections(fields: Fields) -> dict[str, Fields]:
+    sections = {}
+    section: Fields = []
+    for key, value in fields:
+        if key == _BEGIN:
+            section = []
+        elif key == _END:
+            sections[value.decode("ascii", "replace")] = section
+        else:
+            section.append((key, value))
+    return sections
 
 
 def write_all(fd: int, data: bytes) -> None:

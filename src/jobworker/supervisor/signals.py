@@ -30,6 +30,13 @@ IGNORED = tuple(
 )
 """What the spawner and its supervisors ignore, and their programs must not."""
 
+WAKING = (SIGCHLD, SIGTERM)
+"""What is blocked and read from a descriptor: a child has ended; the server has a word.
+
+A blocked signal reaches even the init of a PID namespace, from outside and inside alike,
+so SIGTERM only makes a supervisor look whether its record has a stop.
+"""
+
 
 def reset() -> None:
     """Forget what was inherited: every signal at its default, but for those we ignore.
@@ -41,7 +48,7 @@ def reset() -> None:
             _signal.signal(number, _signal.SIG_IGN if number in IGNORED else _signal.SIG_DFL)
         except OSError:
             continue  # SIGKILL and SIGSTOP have no disposition to set
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, {SIGCHLD})
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, WAKING)
 
 
 def name_of(number: int) -> str:

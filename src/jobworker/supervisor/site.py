@@ -23,5 +23,5 @@ class Site:
         self.user = (os.geteuid(), os.getegid())
         self.boot_id = records.boot_id()
         self.spool = records.open_directory(records.SPOOL)
-        self.signals = kernel.signal_fd(signals.SIGCHLD)
+        self.signals = kernel.signal_fd(*signals.WAKING)
         self.shared_tmp = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY)  # noqa: S108 - itself

@@ -22,6 +22,7 @@ from .site import Site
 from .supervise import supervise, tell_refused
 
 _MOST_ORDER = 4096
+_SIGNALS = 1024
 _BROKEN = 70
 
 
@@ -60,6 +61,7 @@ class Spawner:
         while self._server_is_there or self._supervisors:
             for fd, _ in poll.poll():
                 if fd == self._site.signals:
+                    os.read(fd, _SIGNALS)
                     self._reap()
                 elif not self._take_order():
                     poll.unregister(self._channel)
@@ -99,7 +101,6 @@ class Spawner:
             os._exit(status)
 
     def _reap(self) -> None:
-        os.read(self._site.signals, 128)
         strays = False
         while (reaped := _reap_one()) is not None:
             pid, status = reaped

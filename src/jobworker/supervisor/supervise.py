@@ -32,7 +32,7 @@ def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
         _tell(channel, "started", job_id, attendance.started)
         end = attendance.run()
         try:
-            records.write_record(spool, records.EXIT, end, durable=True)
+            records.append(spool, records.EXIT, end, durable=True)
         except OSError:
             # The disk is full or broken. A server that lives learns of the end below.
             pass
@@ -82,6 +82,6 @@ def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
         ("bootId", site.boot_id.encode()),
         ("containment", site.level.encode()),
     ]
-    records.write_record(spool, records.STARTED, started, durable=False)
+    records.append(spool, records.STARTED, started)
     attendance.take_up(program, started)
     return attendance
