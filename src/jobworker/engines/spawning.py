@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jobworker
 from jobworker.model import JobId, Level
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 
-_PACKAGE = Path(jobworker.__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _CODE = "import sys; sys.path.append({!r}); from supervisor.spawner import main; main()"
 _MOST_EVENT = 65536
 

@@ -1,0 +1,173 @@
+"""Reading what a client sent: credentials, query and body, each checked whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive
+
+from jobworker.errors import (
+    BadAuthentication,
+    BodyTooLarge,
+    InvalidRequest,
+    RequestTimedOut,
+    UnsupportedMediaType,
+)
+from jobworker.schema import MAX_BODY
+
+Headers = list[tuple[bytes, bytes]]
+
+BODY_PAUSE = 10.0
+"""Most seconds between two pieces of a body: a client that drips it is let go."""
+
+BODY_BUDGET = 60.0
+"""Most seconds for a whole body: the largest then needs 140 KB a second."""
+
+_TOKEN = re.compile(rb"Bearer ([A-Za-z0-9._~+/=-]{1,1024})")
+_JSON = re.compile(rb'application/json *(; *charset *= *"?utf-8"?)? *', re.IGNORECASE)
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?", re.DOTALL)
+_MEMBER = re.compile(r"(?:missing required|contains unknown) field `(.*)`", re.DOTALL)
+
+
+def bearer_token(headers: Headers) -> str:
+    """The token of the one ``Authorization`` header; raises ``BadAuthentication``."""
+    values = [value for name, value in headers if name == b"authorization"]
+    match = _TOKEN.fullmatch(values[0]) if len(values) == 1 else None
+    if match is None:
+        raise BadAuthentication
+    return match[1].decode("ascii")
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header, or None."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
+    """The query string as a ``shape``; raises ``InvalidRequest`` naming the parameter."""
+    lists, singles = _parameters_of(shape)
+    values: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+        )
+    except ValueError:
+        raise InvalidRequest("the query string is not percent-encoded UTF-8") from None
+    for name, value in pairs:
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise InvalidRequest(f"parameter {name} is given twice", field=name)
+        elif name in singles:
+            values[name] = value
+        else:
+            raise _unknown_parameter(name, lists | singles)
+    try:
+        return msgspec.convert(values, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, "the query") from None
+
+
+async def read_body(headers: Headers, receive: Receive) -> bytes:
+    """The whole body; what the client says of its length only serves to refuse early.
+
+    Raises ``BodyTooLarge``, ``InvalidRequest`` or ``RequestTimedOut``.
+    """
+    declared = header(headers, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared[:20]) > MAX_BODY:
+        raise _too_large()
+    pieces: list[bytes] = []
+    size = 0
+    now = asyncio.get_running_loop().time
+    end = now() + BODY_BUDGET
+    try:
+        async with asyncio.timeout(BODY_PAUSE) as deadline:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    # The client left, or what it sent is no HTTP: a chunk without a size.
+                    raise InvalidRequest(f"the request body breaks off after {size} bytes")
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > MAX_BODY:
+                    raise _too_large()
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
+                deadline.reschedule(min(now() + BODY_PAUSE, end))
+    except TimeoutError:
+        raise RequestTimedOut(f"only {size} bytes of the request body came in time") from None
+
+
+def decode_body(headers: Headers, raw: bytes, shape: type[msgspec.Struct]) -> Any:
+    """The body as a ``shape``; raises ``UnsupportedMediaType`` or ``InvalidRequest``.
+
+    No body at all stands for an empty object.
+    """
+    if not raw:
+        raw = b"{}"
+    elif not _JSON.fullmatch(header(headers, b"content-type") or b""):
+        raise UnsupportedMediaType
+    elif header(headers, b"content-encoding") is not None:
+        raise UnsupportedMediaType("the body must not be compressed", field="Content-Encoding")
+    try:
+        value = _decoder(shape).decode(raw)
+        json.loads(raw, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, "the body") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not JSON: {_reason(error)}") from None
+    return value
+
+
+@cache
+def _decoder(shape: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(shape)
+
+
+@cache
+def _parameters_of(shape: type[msgspec.Struct]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the parameters that may be given repeatedly, and of the others."""
+    fields = msgspec.structs.fields(shape)
+    lists = frozenset(each.encode_name for each in fields if isinstance(each.default_factory, type))
+    return lists, frozenset(each.encode_name for each in fields) - lists
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name given twice: two readers of one body must not see two requests."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest(f"{twice[:80]!r} is given twice in one object", field=twice[:80])
+    return value
+
+
+def _invalid(error: msgspec.ValidationError, whole: str) -> InvalidRequest:
+    """What msgspec says, ``… - at `$.args[0]``` as an error that names the field ``args[0]``."""
+    match = _PLACE.fullmatch(str(error))
+    assert match is not None
+    what, path = match["what"], (match["path"] or "").removesuffix("[...]")
+    member = _MEMBER.search(what)
+    field = ".".join(filter(None, (path, member[1] if member else "")))[:200]
+    return InvalidRequest(f"{field or whole}: {what[:1].lower()}{what[1:300]}", field=field or None)
+
+
+def _unknown_parameter(name: str, known: frozenset[str]) -> InvalidRequest:
+    hint = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
+    return InvalidRequest(f"unknown parameter {name[:80]!r}", field=name[:80], hint=hint)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is larger than {MAX_BODY} bytes")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).removeprefix("JSON is malformed: ")
+    return "nested too deeply" if isinstance(error, RecursionError) else text[:200]

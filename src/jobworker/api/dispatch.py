@@ -1,0 +1,240 @@
+"""The one choke point: every request passes here, in this order.
+
+Who is it? Which job? May they? Is what they sent in order? Only then the handler. So
+nobody learns from an answer what they may not know: without a token even an unknown
+path is 401, and another user's job is 403 whatever the rest of the request says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from jobworker.api.answers import StreamAnswer, encode, json_answer
+from jobworker.api.decode import bearer_token, decode_body, decode_query, header, read_body
+from jobworker.api.errors import STATUS, error_answer
+from jobworker.api.route import Route, Router
+from jobworker.api.service import (
+    Call,
+    ClientGone,
+    Service,
+    StreamBroken,
+    hold,
+)
+from jobworker.errors import (
+    InvalidRequest,
+    JobNotFound,
+    JobWorkerError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    UnauthorizedAction,
+)
+from jobworker.identity import policy
+from jobworker.identity.tokens import redact
+from jobworker.identity.users import User
+from jobworker.model import Job, JobId
+
+_log = logging.getLogger(__name__)
+
+CLIENT_GONE = 499
+"""Status in the log for a request whose client left before the answer."""
+
+
+_CUT = ServiceUnavailable(
+    "the server stopped before the request was done",
+    hint="look whether it took effect before you send it again",
+)
+
+
+class Dispatcher:
+    """The API as an ASGI application."""
+
+    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
+        self.service = service
+        self._router = Router(routes)
+        self._in_hand: set[asyncio.Task[Any]] = set()
+
+    def drain(self) -> None:
+        """End long polls and streams, now and from now on: the server is to stop."""
+        self.service.draining.set()
+
+    def cut(self) -> None:
+        """End every request in hand with a 503; only after ``drain``."""
+        assert self.service.draining.is_set()
+        for task in self._in_hand:
+            task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, and log it.
+
+        Raises ``StreamBroken`` for an answer that was begun and cannot be completed:
+        the server then cuts the connection, and the client sees that something is missing.
+        """
+        request = _Request(scope, receive)
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_hand.add(task)
+        try:
+            response = await self._answer(request)
+            request.status = response.status_code
+            if isinstance(response, StreamAnswer):
+                await self._stream(response, request, send)
+            else:
+                await response(scope, receive, send)
+        except ClientGone:
+            request.status = CLIENT_GONE
+        finally:
+            self._in_hand.discard(task)
+            _log_request(request)
+
+    async def _answer(self, request: _Request) -> Response:
+        """The answer to a request, whatever it is; raises ``ClientGone`` only."""
+        try:
+            _refuse_ambiguous_length(request.headers)
+            route = self._admit(request)
+            return await self._handle(route, request)
+        except MethodNotAllowed as error:
+            methods, _ = self._router.find(request.path)
+            return error_answer(error, (b"allow", ", ".join(methods).encode("ascii")))
+        except JobWorkerError as error:
+            if type(error) not in STATUS:
+                _log.exception("no status for this error: this is a bug")
+            return error_answer(error)
+        except ClientGone:
+            raise
+        except asyncio.CancelledError:
+            # The time for requests in hand is over. This is the whole task, so nobody waits
+            # for the cancellation, and a client is better told than cut off.
+            if not self.service.draining.is_set():
+                raise
+            return error_answer(_CUT)
+        except Exception:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+            _log.exception("cannot answer a request: this is a bug")
+            return error_answer(JobWorkerError())
+
+    async def _stream(self, response: StreamAnswer, request: _Request, send: Send) -> None:
+        """Send a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
+        sending = response(request.scope, request.receive, send)
+        try:
+            await hold(sending, request.receive, self.service.draining)
+        except (ClientGone, StreamBroken):
+            raise
+        except TimeoutError:
+            raise StreamBroken("the client does not take its answer") from None
+        except JobWorkerError as error:
+            raise StreamBroken(str(error)) from None
+        except Exception:  # noqa: BLE001  # the same
+            _log.exception("cannot go on with a stream: this is a bug")
+            raise StreamBroken("internal error") from None
+
+    def _admit(self, request: _Request) -> Route:
+        """Find the route, the caller and the job, and check that they go together."""
+        methods, job_id = self._router.find(request.path)
+        route = methods.get(request.method)
+        if route is not None and route.public:
+            return route
+        request.user = self.service.accounts.authenticate(bearer_token(request.headers))
+        if not methods:
+            raise NotFound("no such path in this API", hint="see /openapi.json")
+        if route is None:
+            raise MethodNotAllowed(f"{request.path[:80]} has no method {request.method[:20]}")
+        if route.about_job:
+            request.job = self._load(job_id)
+        owner = request.job.owner if request.job else None
+        if not policy.allowed(request.user, route.action, owner):
+            raise UnauthorizedAction
+        return route
+
+    def _load(self, text: str) -> Job:
+        """The job that a path names; what is not an ID names none and reaches no file."""
+        try:
+            job_id = JobId.parse(text)
+        except ValueError:
+            raise JobNotFound from None
+        return self.service.jobs.status(job_id)
+
+    async def _handle(self, route: Route, request: _Request) -> Response:
+        query = decode_query(request.scope["query_string"], route.query)
+        body = None
+        if route.body is not None:
+            raw = await read_body(request.headers, request.receive)
+            body = decode_body(request.headers, raw, route.body)
+        call = Call(
+            service=self.service,
+            caller=request.user,
+            target=request.job,
+            query=query,
+            body=body,
+            headers=request.headers,
+            receive=request.receive,
+        )
+        result = await route.handler(call)
+        if isinstance(result, Response):
+            return result
+        return json_answer(encode(result), route.status)
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request: what came, what has been found out, and how it went."""
+
+    scope: Scope
+    receive: Receive
+    user: User | None = None
+    job: Job | None = None
+    status: int = 500
+    began: float = field(default_factory=perf_counter)
+
+    @property
+    def method(self) -> str:
+        """The method, in capitals."""
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded; any text at all."""
+        return str(self.scope["path"])
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, their names in lower case."""
+        headers: list[tuple[bytes, bytes]] = self.scope["headers"]
+        return headers
+
+
+def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
+    """Refuse a request of two lengths, which a proxy before us may read as two requests."""
+    if header(headers, b"transfer-encoding") and header(headers, b"content-length"):
+        raise InvalidRequest(
+            "Content-Length and Transfer-Encoding are both given", field="Content-Length"
+        )
+
+
+def _log_request(request: _Request) -> None:
+    """One line for each request, without headers, query or body: they may hold secrets.
+
+    What only reads, and went well, is of interest to who looks for a fault: a line costs
+    as much as the request.
+    """
+    reads = request.method in ("GET", "HEAD") and request.status < 400
+    level = logging.DEBUG if reads else logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    client = request.scope.get("client")
+    fields = {
+        "client": client[0] if client else None,
+        "user": request.user.name if request.user else None,
+        "method": request.method[:20],
+        "path": redact(request.path[:200]),
+        "status": request.status,
+        "ms": round((perf_counter() - request.began) * 1000, 2),
+    }
+    _log.log(level, "request", extra=fields)

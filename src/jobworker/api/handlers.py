@@ -1,0 +1,86 @@
+"""What each route does with jobs; decoded, permitted calls come in, bodies go out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import UNSET
+
+from jobworker.api.query import ListQuery, WaitQuery, given, job_query
+from jobworker.api.service import Call
+from jobworker.api.start_request import spec_from
+from jobworker.errors import ServiceUnavailable, UnauthorizedAction
+from jobworker.model import Role
+from jobworker.schema import (
+    HealthAnswer,
+    IdAnswer,
+    JobList,
+    JobView,
+    MeAnswer,
+    StartRequest,
+    StopBody,
+    job_view,
+)
+
+
+async def start(call: Call) -> IdAnswer:
+    """Start a job."""
+    request: StartRequest = call.body
+    job = await call.jobs.submit(spec_from(request), call.user.name)
+    return IdAnswer(id=job.id, hint=call.jobs.advice(job) or UNSET)
+
+
+async def stop(call: Call) -> IdAnswer:
+    """Stop a job; a client that leaves, or a server that stops, takes nothing of it back."""
+    request: StopBody = call.body
+    stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
+    await call.hold(asyncio.shield(call.service.carry_on(stopping)))
+    return IdAnswer(id=call.job.id)
+
+
+async def status(call: Call) -> JobView:
+    """Show a job, at once or when it has ended."""
+    query: WaitQuery = call.query
+    if not query.wait or call.job.ended:
+        return job_view(call.job)
+    return job_view(await call.hold(call.jobs.wait(call.job.id, query.wait)))
+
+
+async def list_jobs(call: Call) -> JobList:
+    """List jobs: own ones, or anybody's for an admin."""
+    asked: ListQuery = call.query
+    page = await call.jobs.list(job_query(asked, _whose(call, asked)))
+    return JobList(jobs=[job_view(job) for job in page.jobs], next=page.next)
+
+
+async def remove(call: Call) -> IdAnswer:
+    """Delete a finished job and its output."""
+    await call.jobs.remove(call.job.id)
+    return IdAnswer(id=call.job.id)
+
+
+async def whoami(call: Call) -> MeAnswer:
+    """Tell the caller who the token belongs to."""
+    return MeAnswer(name=call.user.name, role=call.user.role)
+
+
+async def health(_: Call) -> HealthAnswer:
+    """Tell that the server answers."""
+    return HealthAnswer()
+
+
+async def ready(call: Call) -> HealthAnswer:
+    """Tell whether the server takes new work; 503 while it stops."""
+    if call.service.draining.is_set():
+        raise ServiceUnavailable("the server is stopping")
+    return HealthAnswer()
+
+
+def _whose(call: Call, asked: ListQuery) -> str | None:
+    """Whose jobs to list, None for everybody's; raises ``UnauthorizedAction``."""
+    owner = given(asked.owner)
+    if call.user.role is Role.ADMIN:
+        return owner
+    if owner not in (None, call.user.name):
+        raise UnauthorizedAction
+    return call.user.name

@@ -1,0 +1,135 @@
+"""What a job has written: as lines, as exact bytes, and as a stream while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+
+from starlette.responses import Response
+
+from jobworker.api.answers import CHUNK, StreamAnswer, bytes_answer, encode, json_answer
+from jobworker.api.decode import header
+from jobworker.api.errors import error_answer
+from jobworker.api.query import StreamQuery
+from jobworker.api.service import Call, StreamBroken
+from jobworker.errors import InvalidRequest, RangeNotSatisfiable
+from jobworker.model import JobId, Output, Stream
+from jobworker.schema import OutputAnswer
+
+_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
+
+_AS_BYTES = (
+    (b"content-type", b"application/octet-stream"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+)
+"""Output is whatever a program wrote, so no browser may take it for a page."""
+
+
+async def lines(call: Call) -> Response:
+    """Both streams by lines."""
+    output = await call.jobs.output(call.job.id)
+    if len(output.stdout) + len(output.stderr) <= CHUNK:
+        body = _render(call.job.id, output)
+    else:
+        body = await asyncio.to_thread(_render, call.job.id, output)
+    return json_answer(body, 200)
+
+
+def raw(stream: Stream) -> Callable[[Call], Awaitable[Response]]:
+    """The handler for the exact bytes of ``stream``."""
+
+    async def handler(call: Call) -> Response:
+        """Read the exact bytes of one stream, or follow it."""
+        query: StreamQuery = call.query
+        if query.follow:
+            return _follow(call, stream, query.offset)
+        if query.offset:
+            raise InvalidRequest(
+                "offset: only with follow=true", field="offset", hint="send a Range header"
+            )
+        return await _stored(call, stream)
+
+    return handler
+
+
+def split_lines(data: bytes) -> list[str]:
+    r"""``data`` by ``\n``, without it; what is not UTF-8 becomes U+FFFD."""
+    pieces = data.split(b"\n")
+    if not pieces[-1]:
+        pieces.pop()
+    return [piece.decode("utf-8", "replace") for piece in pieces]
+
+
+def chosen_range(value: bytes | None, size: int) -> tuple[int, int] | None:
+    """The bytes ``[first, end)`` that a ``Range`` header asks for, of ``size`` in all.
+
+    None stands for all of them: where there is no header, and where RFC 9110 lets a
+    server ignore it (several ranges, another unit, a form that is not valid). Raises
+    ``RangeNotSatisfiable``.
+    """
+    match = _RANGE.fullmatch(value) if value is not None else None
+    if match is None or match[0] == b"bytes=-":
+        return None
+    if not match[1]:
+        first, end = max(size - int(match[2]), 0), size
+    else:
+        first = int(match[1])
+        end = min(int(match[2]) + 1, size) if match[2] else size
+        if match[2] and int(match[2]) < first:
+            return None
+    if first >= size:
+        raise RangeNotSatisfiable(f"there are {size} bytes of output")
+    return first, end
+
+
+def _render(job_id: JobId, output: Output) -> bytes:
+    stdout, stderr = split_lines(output.stdout), split_lines(output.stderr)
+    return encode(OutputAnswer(id=job_id, stdout=stdout, stderr=stderr))
+
+
+def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
+    name = f'attachment; filename="{job_id}.{stream.file_name}"'.encode("ascii")
+    return (*_AS_BYTES, (b"content-disposition", name), (b"accept-ranges", b"bytes"))
+
+
+async def _stored(call: Call, stream: Stream) -> Response:
+    """The bytes that there are now, or the range of them that was asked for."""
+    headers = _headers(call.job.id, stream)
+    with closing(call.jobs.reader(call.job.id)) as reader:
+        size = reader.size(stream)
+        try:
+            part = chosen_range(_range_header(call), size)
+        except RangeNotSatisfiable as error:
+            return error_answer(error, (b"content-range", b"bytes */%d" % size))
+        first, end = part or (0, size)
+        if part:
+            headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
+        status = 206 if part else 200
+        if end - first <= CHUNK:
+            return bytes_answer(reader.read(stream, first, end - first), status, *headers)
+    length = (b"content-length", b"%d" % (end - first))
+    return StreamAnswer(_pieces(call, stream, first, end), status, length, *headers)
+
+
+def _range_header(call: Call) -> bytes | None:
+    """The ``Range`` to honour: an ``If-Range`` cannot match, as nothing here has a validator."""
+    if header(call.headers, b"if-range") is not None:
+        return None
+    return header(call.headers, b"range")
+
+
+async def _pieces(call: Call, stream: Stream, offset: int, end: int) -> AsyncIterator[bytes]:
+    with closing(call.jobs.reader(call.job.id)) as reader:
+        while offset < end:
+            piece = await asyncio.to_thread(reader.read, stream, offset, min(CHUNK, end - offset))
+            if not piece:
+                raise StreamBroken("the output was removed while it was read")
+            offset += len(piece)
+            yield piece
+
+
+def _follow(call: Call, stream: Stream, offset: int) -> Response:
+    chunks = call.jobs.follow(call.job.id, stream, offset)
+    return StreamAnswer(chunks, 200, *_headers(call.job.id, stream))

@@ -1,0 +1,78 @@
+"""The query parameters of each route, as types: decoded, checked and documented alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from jobworker.errors import InvalidRequest
+from jobworker.model import JobQuery, StatusName
+from jobworker.schema import MAX_PAGE, MAX_WAIT
+
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
+
+
+class NoQuery(Struct, frozen=True):
+    """No parameters."""
+
+
+class WaitQuery(Struct, frozen=True):
+    """How long to wait for the job's end."""
+
+    wait: Annotated[float, Meta(ge=0, le=MAX_WAIT, description="seconds; 0 answers at once")] = 0.0
+
+
+class StreamQuery(Struct, frozen=True):
+    """From where, and whether to go on until the job ends."""
+
+    follow: Annotated[bool, Meta(description="stream until the job ends")] = False
+    offset: Annotated[
+        int, Meta(ge=0, le=2**62, description="first byte to send; only with follow")
+    ] = 0
+
+
+class ListQuery(Struct, frozen=True, rename="camel"):
+    """Which jobs to list; every condition that is given must hold."""
+
+    status: StatusName | UnsetType = UNSET
+    owner: str | UnsetType = UNSET
+    label: Annotated[list[str], Meta(description="KEY=VALUE; repeatable")] = []
+    program: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    since: Time | UnsetType = UNSET
+    until: Time | UnsetType = UNSET
+    id_prefix: str | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 100
+    cursor: str | UnsetType = UNSET
+
+
+def job_query(asked: ListQuery, owner: str | None) -> JobQuery:
+    """What ``asked`` means for the manager, with the jobs of ``owner`` only (None: all)."""
+    return JobQuery(
+        owner=owner,
+        status=asked.status or None,
+        program=given(asked.program),
+        name=given(asked.name),
+        labels=dict(_label(text) for text in asked.label),
+        since=asked.since or None,
+        until=asked.until or None,
+        id_prefix=given(asked.id_prefix),
+        limit=asked.limit,
+        cursor=given(asked.cursor),
+    )
+
+
+def given(value: str | UnsetType) -> str | None:
+    """The value of a parameter, or None where it was left out."""
+    return None if value is UNSET else value
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidRequest(
+            f"label: {text[:80]!r} is not KEY=VALUE", field="label", hint="write label=team=web"
+        )
+    return key, value

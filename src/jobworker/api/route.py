@@ -1,0 +1,102 @@
+"""What a route is, and how the route of a request is found."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from jobworker.api.query import NoQuery
+from jobworker.api.service import Call
+from jobworker.errors import (
+    BadAuthentication,
+    BodyTooLarge,
+    InvalidRequest,
+    JobNotFound,
+    JobWorkerError,
+    RequestTimedOut,
+    ServiceUnavailable,
+    UnauthorizedAction,
+    UnsupportedMediaType,
+)
+from jobworker.identity.policy import Action
+
+Handler = Callable[[Call], Awaitable[Struct | Response]]
+"""Gives the body of a success, or a whole answer where that is not JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call of the API, and who may make it.
+
+    ``answer`` is the type of the body of a success, or None for plain bytes; ``errors``
+    are those beside the ones that the route's form implies.
+    """
+
+    method: str
+    path: str
+    action: Action
+    handler: Handler
+    answer: type[Struct] | None
+    body: type[Struct] | None = None
+    query: type[Struct] = NoQuery
+    status: int = 200
+    errors: tuple[type[JobWorkerError], ...] = ()
+
+    def __post_init__(self) -> None:
+        # A route whose access nobody has decided must not be served: so this is no type hint.
+        if not isinstance(self.action, Action):
+            raise TypeError(f"route {self.method} {self.path} has no action")
+
+    @property
+    def about_job(self) -> bool:
+        """Whether the path names a job."""
+        return "{id}" in self.path
+
+    @property
+    def public(self) -> bool:
+        """Whether anybody may call it, without a token."""
+        return self.action is Action.PUBLIC
+
+    @property
+    def all_errors(self) -> tuple[type[JobWorkerError], ...]:
+        """Every error that the route may answer with."""
+        found: list[type[JobWorkerError]] = [InvalidRequest, ServiceUnavailable]
+        if not self.public:
+            found += [BadAuthentication, UnauthorizedAction]
+        if self.about_job:
+            found += [JobNotFound]
+        if self.body:
+            found += [BodyTooLarge, RequestTimedOut, UnsupportedMediaType]
+        return (*found, *self.errors)
+
+
+class Router:
+    """Finds the route for a path and a method."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        self._about_job: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            table, key = self._fixed, route.path
+            if route.about_job:
+                prefix, _, key = route.path.partition("{id}")
+                table = self._about_job
+                if prefix != "/jobs/":
+                    raise ValueError(f"route {route.path}: a job is named after /jobs/ only")
+            methods = table.setdefault(key, {})
+            if route.method in methods:
+                raise ValueError(f"route {route.method} {route.path} stands twice in the table")
+            methods[route.method] = route
+
+    def find(self, path: str) -> tuple[dict[str, Route], str]:
+        """The routes of a path by method, none where there is no such path, and its job's ID."""
+        methods = self._fixed.get(path)
+        if methods is not None:
+            return methods, ""
+        if not path.startswith("/jobs/"):
+            return {}, ""
+        job_id, slash, rest = path.removeprefix("/jobs/").partition("/")
+        return self._about_job.get(slash + rest, {}), job_id

@@ -1,0 +1,94 @@
+"""The one table of routes.
+
+Dispatch, permissions and the OpenAPI document are made from it; a test walks it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from starlette.responses import Response
+
+from jobworker import schema
+from jobworker.api import handlers, openapi, output
+from jobworker.api.answers import json_answer
+from jobworker.api.query import ListQuery, StreamQuery, WaitQuery
+from jobworker.api.route import Route
+from jobworker.api.service import Call
+from jobworker.errors import (
+    JobNotRunning,
+    JobRunning,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    RangeNotSatisfiable,
+    StartFailed,
+    StorageFull,
+)
+from jobworker.identity.policy import Action
+from jobworker.model import Stream
+
+
+def _jobs() -> Iterable[Route]:
+    yield Route(
+        "POST",
+        "/jobs/start",
+        Action.START,
+        handlers.start,
+        schema.IdAnswer,
+        body=schema.StartRequest,
+        status=201,
+        errors=(ProgramNotFound, ProgramNotExecutable, StartFailed, StorageFull),
+    )
+    yield Route(
+        "POST",
+        "/jobs/{id}/stop",
+        Action.STOP,
+        handlers.stop,
+        schema.IdAnswer,
+        body=schema.StopBody,
+        errors=(JobNotRunning,),
+    )
+    yield Route(
+        "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery
+    )
+    yield Route("GET", "/jobs", Action.LIST, handlers.list_jobs, schema.JobList, query=ListQuery)
+    yield Route(
+        "DELETE",
+        "/jobs/{id}",
+        Action.REMOVE,
+        handlers.remove,
+        schema.IdAnswer,
+        errors=(JobRunning,),
+    )
+    yield Route("GET", "/jobs/{id}/output", Action.OUTPUT, output.lines, schema.OutputAnswer)
+    for stream in (Stream.STDOUT, Stream.STDERR):
+        yield Route(
+            "GET",
+            f"/jobs/{{id}}/output/{stream.file_name}",
+            Action.OUTPUT,
+            output.raw(stream),
+            None,
+            query=StreamQuery,
+            errors=(RangeNotSatisfiable,),
+        )
+
+
+def _service() -> Iterable[Route]:
+    yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, schema.MeAnswer)
+    yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, schema.HealthAnswer)
+    yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, schema.HealthAnswer)
+    yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None)
+
+
+async def _describe(_: Call) -> Response:
+    """Describe the API, in OpenAPI 3.1."""
+    return json_answer(_document(), 200)
+
+
+@cache  # anybody may ask for it, and it takes milliseconds to make
+def _document() -> bytes:
+    return openapi.document(ROUTES)
+
+
+ROUTES: tuple[Route, ...] = (*_jobs(), *_service())

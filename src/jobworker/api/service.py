@@ -1,0 +1,158 @@
+"""What the API needs from the rooms below, and what a handler is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from starlette.types import Receive
+
+from jobworker.errors import ServiceUnavailable
+from jobworker.identity.users import User
+from jobworker.model import Job, JobId, JobQuery, Output, Page, Spec, Stream
+from jobworker.ports import OutputReader
+
+T = TypeVar("T")
+
+
+class Jobs(Protocol):
+    """The part of ``manager.Manager`` that the API uses; the errors are documented there."""
+
+    async def submit(self, spec: Spec, owner: str) -> Job:
+        """Start a job; returns once its program runs or has run."""
+        ...
+
+    def advice(self, job: Job) -> str | None:
+        """What the owner of a new job had better know."""
+        ...
+
+    async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
+        """Stop a job; returns once no process of it is left."""
+        ...
+
+    def status(self, job_id: JobId) -> Job:
+        """The job as it is now."""
+        ...
+
+    async def wait(self, job_id: JobId, timeout: float | None) -> Job:
+        """The job once it has ended, or as it is after ``timeout`` seconds."""
+        ...
+
+    async def output(self, job_id: JobId) -> Output:
+        """All that the job has written so far."""
+        ...
+
+    def reader(self, job_id: JobId) -> OutputReader:
+        """The same, piece by piece; the caller closes it."""
+        ...
+
+    def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
+        """One stream from ``offset`` until the job has ended."""
+        ...
+
+    async def list(self, query: JobQuery) -> Page:
+        """The jobs that match, newest first."""
+        ...
+
+    async def remove(self, job_id: JobId) -> None:
+        """Delete a finished job and its output."""
+        ...
+
+
+class Accounts(Protocol):
+    """The part of ``identity.users.Users`` that the API uses."""
+
+    def authenticate(self, token: str) -> User:
+        """The user that the token belongs to; raises ``BadAuthentication``."""
+        ...
+
+
+class ClientGone(Exception):
+    """The client has closed the connection, so nobody reads an answer any more."""
+
+
+class StreamBroken(Exception):
+    """An answer cannot be completed; the connection is cut so that the client knows."""
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything that handlers share; ``draining`` is set once the server stops."""
+
+    jobs: Jobs
+    accounts: Accounts
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    _under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def carry_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` to its end even where the request that asked for it ends before."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that may be handled: who asked for what, decoded and permitted."""
+
+    service: Service
+    caller: User | None
+    target: Job | None
+    query: Any
+    body: Any
+    headers: list[tuple[bytes, bytes]]
+    receive: Receive
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs to act on."""
+        return self.service.jobs
+
+    @property
+    def user(self) -> User:
+        """Who asked; every route but the public ones has one."""
+        assert self.caller is not None
+        return self.caller
+
+    @property
+    def job(self) -> Job:
+        """The job that the path names; every route with an ``{id}`` has one."""
+        assert self.target is not None
+        return self.target
+
+    async def hold(self, work: Awaitable[T]) -> T:
+        """Await ``work`` that may take long; see ``hold``."""
+        return await hold(work, self.receive, self.service.draining)
+
+
+async def hold(work: Awaitable[T], receive: Receive, draining: asyncio.Event) -> T:
+    """Await ``work`` that may take long, and cancel it once it is of no use any more.
+
+    Raises ``ClientGone`` when the client leaves, and ``ServiceUnavailable`` when
+    ``draining`` is set because the server stops.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.create_task(_until_gone(receive))
+    stopping = asyncio.create_task(draining.wait())
+    everything: tuple[asyncio.Future[Any], ...] = (task, gone, stopping)
+    try:
+        await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
+            gone.result()
+            raise ClientGone
+        raise ServiceUnavailable("the server is stopping", hint="ask again in a moment")
+    finally:
+        for future in everything:
+            future.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Return when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

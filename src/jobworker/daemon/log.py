@@ -1,0 +1,53 @@
+"""The server's log: one JSON object a line on standard error.
+
+Whatever a client or a job has put into a message is escaped, so no line can be forged,
+and the secrets of tokens are left out wherever they come from.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from jobworker.identity.tokens import redact
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+"""What every record has; anything else was given as ``extra`` and goes into the line."""
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one JSON object in ASCII."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for ``record``, without its end."""
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        given = vars(record)
+        entry |= {key: value for key, value in given.items() if key not in _STANDARD}
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return redact(json.dumps(entry, default=repr))
+
+
+def configure() -> None:
+    """Send all logging of this process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("jobworker").setLevel(logging.INFO)  # libraries speak of their insides
+    logging.captureWarnings(True)
+
+
+def one_line(text: str) -> str:
+    """``text`` fit for one line of a terminal: secrets left out, control characters escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in redact(text)
+    )

@@ -1,0 +1,66 @@
+"""Puts the process in order, however it was started.
+
+A service manager, a cron job, a shell script or a debugger may each hand down closed
+descriptors, ignored signals, a signal mask or an umask. What they hand down would reach
+every child, and some of it breaks asyncio.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+
+_PR_SET_DUMPABLE = 4
+
+PRIVATE = 0o077
+"""The umask: what jobd makes is for its own account only."""
+
+
+def prepare() -> None:
+    """Give the process open standard streams, default signals and a private umask."""
+    _open_standard_streams()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # SIGHUP stays as it came: whoever uses nohup means it.
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(PRIVATE)
+    # OpenSSL's Python bindings would write the keys of TLS sessions to this file.
+    os.environ.pop("SSLKEYLOGFILE", None)
+
+
+def _open_standard_streams() -> None:
+    """Open ``/dev/null`` where a standard stream is closed, lest another file gets its number."""
+    for number in (0, 1, 2):
+        if not _is_open(number):
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == number, "the kernel gives the lowest free number"
+            os.set_inheritable(number, True)
+    # Python gives up a stream whose descriptor was closed when it started; these two
+    # last as long as the process.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return False
+        raise
+    return True
+
+
+def forbid_inspection() -> None:
+    """Keep others of the same account from our memory, environment and descriptors.
+
+    It also means that no core is dumped (PR_SET_DUMPABLE in prctl(2)).
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(_PR_SET_DUMPABLE, *[ctypes.c_ulong(0)] * 4) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "prctl")

@@ -1,0 +1,96 @@
+"""``jobd serve``: the server, from start to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+
+from jobworker.api.dispatch import Dispatcher
+from jobworker.api.routes import ROUTES
+from jobworker.api.server import HttpsServer
+from jobworker.api.service import Service
+from jobworker.api.tls import provide
+from jobworker.archive.database import Database
+from jobworker.config import Settings
+from jobworker.daemon.address import published, url_of
+from jobworker.daemon.enrol import Server, where_tokens_are
+from jobworker.daemon.init import make_admin
+from jobworker.daemon.options import add_settings, settings_of
+from jobworker.daemon.process import forbid_inspection
+from jobworker.daemon.state import State, make_state
+from jobworker.errors import ServiceUnavailable
+from jobworker.identity.users import Users
+from jobworker.manager import Manager
+
+ABOUT = "Run the server in the foreground; the first start makes all that it needs."
+
+_log = logging.getLogger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the server's settings."""
+    add_settings(parser, "state", "listen", "containment")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = settings_of(arguments)
+    forbid_inspection()
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = _stop_asked()
+    state = make_state(settings.state)
+    # The manager goes first: it takes the lock that makes all the rest ours to change.
+    async with Manager.open(
+        state.directory, containment=settings.containment, hidden=where_tokens_are()
+    ) as manager:
+        database = Database.open(state.database)
+        try:
+            await _serve_jobs(manager, Users(database), settings, state, stop)
+        finally:
+            await database.close()
+
+
+async def _serve_jobs(
+    manager: Manager, users: Users, settings: Settings, state: State, stop: asyncio.Event
+) -> None:
+    files = provide(state.tls, settings.listen.host)
+    app = Dispatcher(Service(manager, users), ROUTES)
+    server = HttpsServer(app, settings.listen, files.server, files.server)
+    address = await server.start()
+    try:
+        with published(state.address, address):
+            make_admin(users, Server(url_of(address), files.ca))
+            _log.info("ready", extra={"address": str(address)})
+            print(f"jobd is ready at https://{address}", flush=True)  # noqa: T201 - the contract
+            await _until(stop, server)
+            _log.info("stopping; jobs go on")
+    finally:
+        await server.stop()
+
+
+async def _until(stop: asyncio.Event, server: HttpsServer) -> None:
+    """Return when a stop is asked; raises ``ServiceUnavailable`` when the server breaks."""
+    asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())
+    await asyncio.wait((asked, broken), return_when=asyncio.FIRST_COMPLETED)
+    for task in (asked, broken):
+        task.cancel()
+    _, error = await asyncio.gather(asked, broken, return_exceptions=True)
+    if not stop.is_set():
+        raise ServiceUnavailable(
+            f"cannot go on serving: the HTTPS server has ended by itself ({error!r})",
+            hint="jobs go on; start jobd again",
+        )
+
+
+def _stop_asked() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,117 @@
+"""The state directory: who may have one, and what stands in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobworker.archive.database import Database
+from jobworker.errors import StateUnusable
+from jobworker.identity.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The directory that holds everything the server keeps."""
+
+    directory: Path
+
+    @property
+    def database(self) -> Path:
+        """Jobs, users, and the digests of tokens."""
+        return self.directory / "jobd.db"
+
+    @property
+    def tls(self) -> Path:
+        """Keys and certificates."""
+        return self.directory / "tls"
+
+    @property
+    def address(self) -> Path:
+        """Where the server that runs on this state listens."""
+        return self.directory / "address"
+
+
+def make_state(directory: Path) -> State:
+    """Make the state directory where there is none; raises ``StateUnusable``.
+
+    An empty directory becomes private. One that holds files keeps its mode: it may be
+    there for more than us, and what we make in it is private anyhow.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check(directory)
+        if not any(directory.iterdir()):
+            directory.chmod(0o700)
+    except OSError as error:
+        raise StateUnusable(
+            f"cannot use the state directory {directory}: {error.strerror}",
+            hint="name another one with --state or JOBD_STATE",
+        ) from error
+    return State(directory)
+
+
+def find_state(directory: Path) -> State:
+    """The state of a server that has been started before; raises ``StateUnusable``."""
+    state = State(directory)
+    try:
+        _check(directory)
+        known = state.database.exists()
+    except FileNotFoundError:
+        known = False
+    except OSError as error:
+        raise StateUnusable(
+            f"cannot use the state directory {directory}: {error.strerror}",
+            hint="run this as the account that runs jobd",
+        ) from error
+    if not known:
+        raise StateUnusable(
+            f"cannot find the state of a server in {directory}: there is no {state.database.name}",
+            hint="start the server once, or name its state with --state, --config or JOBD_STATE",
+        )
+    return state
+
+
+@contextmanager
+def users_of(state: State) -> Iterator[Users]:
+    """The users in a state, for a command beside the server."""
+    database = Database.open(state.database)
+    try:
+        yield Users(database)
+    finally:
+        asyncio.run(database.close())
+
+
+def _check(directory: Path) -> None:
+    """Refuse a directory that somebody else could change."""
+    status = directory.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StateUnusable(
+            f"cannot use the state directory {directory}: it is not a directory",
+            hint="name another one with --state or JOBD_STATE",
+        )
+    if status.st_uid != os.geteuid():
+        owner, we = _account(status.st_uid), _account(os.geteuid())
+        raise StateUnusable(
+            f"cannot use the state directory {directory}: it belongs to {owner}, not to {we}",
+            hint=f"run this as {owner}, or name another directory with --state or JOBD_STATE",
+        )
+    if status.st_mode & 0o022:
+        raise StateUnusable(
+            f"cannot use the state directory {directory}: its mode is "
+            f"{stat.S_IMODE(status.st_mode):04o}, so others may write in it",
+            hint=f"see that nobody has, then chmod go-w {directory}",
+        )
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"UID {uid}"

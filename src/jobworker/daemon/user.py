@@ -1,0 +1,81 @@
+"""``jobd user``: who may use the service."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+
+from jobworker.api.tls import TlsFiles
+from jobworker.config import Settings
+from jobworker.daemon.address import in_force, url_of
+from jobworker.daemon.enrol import Server, enrol, forget
+from jobworker.daemon.options import add_settings, settings_of, user_name
+from jobworker.daemon.state import State, find_state, users_of
+from jobworker.errors import ConfigurationInvalid
+from jobworker.identity.users import Listed
+from jobworker.model import Role
+
+ABOUT = "Add, list and remove users; works while the server runs."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be done to users."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|remove")
+    add = actions.add_parser("add", help="make a user and store its profile for this account")
+    add.add_argument("name", metavar="NAME", type=user_name)
+    add.add_argument("--role", choices=[*Role], default=Role.USER, help="default %(default)s")
+    add.set_defaults(act=_add)
+    show = actions.add_parser("list", help="show users, roles and the IDs of their tokens")
+    show.set_defaults(act=_list)
+    remove = actions.add_parser("remove", help="remove a user; its jobs stay")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(act=_remove)
+    for action in (add, show, remove):
+        add_settings(action, "state")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was asked to the users of the state."""
+    arguments.act(arguments, settings_of(arguments))
+
+
+def _add(arguments: argparse.Namespace, settings: Settings) -> None:
+    state, name = find_state(settings.state), arguments.name
+    server = Server(_url(state, settings), TlsFiles(state.tls).ca)
+    with users_of(state) as users:
+        enrol(users, name, Role(arguments.role), server)
+    print(f"User {name} added. Try: jobctl -u {name} list")  # noqa: T201 - what a command prints
+
+
+def _list(_arguments: argparse.Namespace, settings: Settings) -> None:
+    with users_of(find_state(settings.state)) as users:
+        everybody = users.list()
+    for line in table(everybody):
+        print(line)  # noqa: T201 - what a command prints
+
+
+def _remove(arguments: argparse.Namespace, settings: Settings) -> None:
+    state, name = find_state(settings.state), arguments.name
+    with users_of(state) as users:
+        users.remove(name)
+    forget(name, TlsFiles(state.tls).ca)
+    print(f"User {name} removed. Its jobs stay.")  # noqa: T201 - what a command prints
+
+
+def table(users: Iterable[Listed]) -> Iterator[str]:
+    """The lines of the list."""
+    yield f"{'NAME':<32} {'ROLE':<5} TOKENS"
+    for one in users:
+        yield f"{one.user.name:<32} {one.user.role:<5} {' '.join(one.tokens) or '-'}"
+
+
+def _url(state: State, settings: Settings) -> str:
+    """Where the server listens, or will listen once it runs."""
+    address = in_force(state.address) or settings.listen
+    if address.port == 0:
+        raise ConfigurationInvalid(
+            f"cannot tell where the server of {state.directory} will listen: it does not run, "
+            "and its port is 0, which means any",
+            hint="start the server first",
+        )
+    return url_of(address)

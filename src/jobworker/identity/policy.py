@@ -1,0 +1,43 @@
+"""Who may do what: one pure decision for every route."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from jobworker.identity.users import User
+from jobworker.model import Role
+
+
+class Action(StrEnum):
+    """What a route does; each route names one."""
+
+    START = "start"
+    STOP = "stop"
+    STATUS = "status"
+    OUTPUT = "output"
+    LIST = "list"
+    REMOVE = "remove"
+    WHOAMI = "whoami"
+    PUBLIC = "public"
+
+
+ON_A_JOB = frozenset({Action.STOP, Action.STATUS, Action.OUTPUT, Action.REMOVE})
+"""Actions on one job: for its owner and for admins."""
+
+FOR_EVERY_USER = frozenset({Action.START, Action.LIST, Action.WHOAMI})
+"""Actions that no job has to be looked up for. Whose jobs LIST shows is up to its handler."""
+
+
+def allowed(user: User | None, action: Action, job_owner: str | None = None) -> bool:
+    """Whether ``user`` may do ``action`` to a job of ``job_owner``.
+
+    ``user`` is None for a caller who has not been authenticated, ``job_owner`` where
+    there is no job.
+    """
+    if action is Action.PUBLIC:
+        return True
+    if user is None:
+        return False
+    if action in FOR_EVERY_USER:
+        return True
+    return action in ON_A_JOB and (user.role is Role.ADMIN or user.name == job_owner)

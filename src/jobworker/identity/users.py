@@ -1,0 +1,197 @@
+"""Users and their tokens, as the database keeps them.
+
+Every request looks its token up in the database, so what another process has changed,
+such as ``jobd user remove``, holds from the next request on.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from jobworker.archive.database import Database
+from jobworker.archive.tables import tokens, users
+from jobworker.errors import BadAuthentication, InvalidRequest, UserExists, UserNotFound
+from jobworker.identity.tokens import Credential, Secret, mint, parse
+from jobworker.model import Role
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may call the service."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A user as lists show it: ``tokens`` holds the IDs of those that are in force."""
+
+    user: User
+    tokens: tuple[str, ...]
+
+
+_in_force = and_(
+    tokens.c.revoked_at.is_(None),
+    tokens.c.expires_at.is_(None) | (tokens.c.expires_at > bindparam("now")),
+)
+_BEARER = (
+    select(users.c.name, users.c.role, tokens.c.digest)
+    .join_from(tokens, users, tokens.c.user == users.c.name)
+    .where(tokens.c.id == bindparam("id"), _in_force)
+)
+_EVERYBODY = (
+    select(users.c.name, users.c.role, tokens.c.id)
+    .join_from(users, tokens, and_(tokens.c.user == users.c.name, _in_force), isouter=True)
+    .order_by(users.c.name, tokens.c.created_at)
+)
+
+
+class Users:
+    """The users of one database, for the server and for commands beside it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def authenticate(self, token: str) -> User:
+        """The user that ``token`` belongs to; takes well under 100 µs.
+
+        Raises ``BadAuthentication`` unless the token is in force.
+        """
+        shown = parse(token)
+        wanted = {"id": shown.id, "now": _now()}
+        row = self._database.read(lambda connection: connection.execute(_BEARER, wanted).first())
+        if row is None or not hmac.compare_digest(row.digest, shown.digest):
+            raise BadAuthentication
+        return User(row.name, Role(row.role))
+
+    def add(
+        self, name: str, role: Role, hand_over: Callable[[Secret], None] | None = None
+    ) -> Secret:
+        """Make a user and a token for it, which is never to be had again.
+
+        ``hand_over`` is given the token before the user is committed, and the user is
+        not made where it fails: nobody is left with a user whose token is lost. Raises
+        ``InvalidRequest`` and ``UserExists``.
+        """
+        check_name(name)
+        token, credential = mint()
+
+        def create(connection: Connection) -> None:
+            _insert(connection, User(name, role), credential)
+            if hand_over:
+                hand_over(token)
+
+        try:
+            self._database.write_now(create)
+        except IntegrityError:
+            raise UserExists(
+                f"cannot add user {name!r}: there is one of that name",
+                hint="choose another name, or remove that user first",
+            ) from None
+        return token
+
+    def remove(self, name: str) -> None:
+        """Delete a user with its tokens; its jobs stay. Raises ``UserNotFound``.
+
+        A job belongs to a name: a new user of the same name has the old one's jobs.
+        """
+
+        def drop(connection: Connection) -> int:
+            connection.execute(delete(tokens).where(tokens.c.user == name))
+            return connection.execute(delete(users).where(users.c.name == name)).rowcount
+
+        if not self._database.write_now(drop):
+            raise UserNotFound(f"cannot remove user {name!r}: there is no user of that name")
+
+    def revoke(self, name_or_id: str) -> list[str]:
+        """Revoke every token of a user, or the one with this ID; returns the IDs.
+
+        What has been revoked before is not counted again. Raises ``UserNotFound`` where
+        neither a user nor a token is called so.
+        """
+
+        def revoke(connection: Connection) -> list[str] | None:
+            named = _tokens_of(connection, name_or_id)
+            if named is None:
+                return None
+            change = update(tokens).where(named, tokens.c.revoked_at.is_(None))
+            revoked = change.values(revoked_at=_now()).returning(tokens.c.id)
+            return list(connection.scalars(revoked))
+
+        revoked = self._database.write_now(revoke)
+        if revoked is None:
+            raise UserNotFound(
+                f"cannot revoke {name_or_id!r}: there is no user or token of that name",
+                hint="jobd user list shows users and the IDs of their tokens",
+            )
+        return revoked
+
+    def list(self) -> tuple[Listed, ...]:
+        """Every user by name, with the tokens in force, oldest first."""
+        rows = self._database.read(
+            lambda connection: connection.execute(_EVERYBODY, {"now": _now()}).all()
+        )
+        found: dict[User, tuple[str, ...]] = {}
+        for name, role, token_id in rows:
+            user = User(name, Role(role))
+            found[user] = found.get(user, ()) + ((token_id,) if token_id else ())
+        return tuple(Listed(user, ids) for user, ids in found.items())
+
+    def any(self) -> bool:
+        """Whether there is a user at all."""
+        count = select(func.count()).select_from(users)
+        return bool(self._database.read(lambda connection: connection.scalar(count)))
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a user's name; raises ``InvalidRequest``."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"cannot add user {name[:80]!r}: a name has 1 to 32 characters of a-z, 0-9, "
+            "'.', '_' and '-', and begins with a letter or digit",
+            field="name",
+        )
+
+
+def _insert(connection: Connection, user: User, credential: Credential) -> None:
+    now = _now()
+    connection.execute(insert(users).values(name=user.name, role=user.role, created_at=now))
+    connection.execute(
+        insert(tokens).values(
+            id=credential.id, user=user.name, digest=credential.digest, created_at=now
+        )
+    )
+
+
+def _tokens_of(connection: Connection, name_or_id: str) -> ColumnElement[bool] | None:
+    """Which tokens are meant; a user goes before a token whose ID is the user's name."""
+    if connection.execute(select(users.c.name).where(users.c.name == name_or_id)).first():
+        return tokens.c.user == name_or_id
+    if connection.execute(select(tokens.c.id).where(tokens.c.id == name_or_id)).first():
+        return tokens.c.id == name_or_id
+    return None
+
+
+def _now() -> int:
+    """Microseconds since 1970, as the tables hold times."""
+    return time.time_ns() // 1000

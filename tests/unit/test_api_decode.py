@@ -1,0 +1,110 @@
+"""Bodies: whatever comes is either understood whole or refused with the field's name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from jobworker.api.decode import decode_body, decode_query
+from jobworker.api.query import ListQuery, NoQuery
+from jobworker.errors import InvalidRequest
+from jobworker.schema import StartRequest, StopBody
+
+JSON = [(b"content-type", b"application/json")]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "program"),
+        (b"{}", "program"),
+        (b"[]", None),
+        (b'"text"', None),
+        (b'{"program": 5}', "program"),
+        (b'{"program": null}', "program"),
+        (b'{"program": "/x", "args": "y"}', "args"),
+        (b'{"program": "/x", "args": [true]}', "args[0]"),
+        (b'{"program": "/x", "args": ["a", null]}', "args[1]"),
+        (b'{"program": "/x", "args": [[]]}', "args[0]"),
+        (b'{"program": "/x", "args": [{"base64": 1}]}', "args[0].base64"),
+        (b'{"program": "/x", "args": [{"base64": "", "z": 1}]}', "args[0].z"),
+        (b'{"program": "/x", "args": [1e999]}', "args[0]"),
+        (b'{"program": "/x", "args": [' + b"9" * 5000 + b"]}", "args[0]"),
+        (b'{"program": "/x", "args": [NaN]}', None),
+        (b'{"program": "/x", "env": {"A": 1}}', "env"),
+        (b'{"program": "/x", "labels": {"' + b"k" * 257 + b'": "v"}}', "labels"),
+        (b'{"program": "/x", "name": "' + b"n" * 257 + b'"}', "name"),
+        (b'{"program": "/x", "colour": "red"}', "colour"),
+        (b'{"program": "/x", "program": "/y"}', "program"),
+        (b'{"program": "/x", "env": {"A": "1", "A": "2"}}', "A"),
+        (b'{"program": "/x"} {}', None),
+        (b'{"program": "/x"', None),
+        (b'{"program": "\\ud800"}', None),
+        (b'{"program": "\\udc80"}', None),
+        (b'{"program": "\xff"}', None),
+        (b'\xef\xbb\xbf{"program": "/x"}', None),
+        (b"\0", None),
+        (b"[" * 1_000_000, None),
+        (b'{"program": "/x", "args": ' + b"[" * 100_000, "args[0]"),
+        (b'{"program": "/x", "colour": ' + b"[" * 100_000, "colour"),
+    ],
+)
+def test_broken_bodies(body: bytes, field: str | None) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(JSON, body, StartRequest)
+    assert caught.value.field == field
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("grace", [b"-1", b"1e9", b'"5"', b"true", b"NaN", b"Infinity", b"null"])
+def test_broken_graces(grace: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        decode_body(JSON, b'{"grace": ' + grace + b"}", StopBody)
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"application/json", b"Application/JSON;charset=UTF-8", b"application/json "]
+)
+def test_the_forms_of_the_content_type(content_type: bytes) -> None:
+    body = decode_body([(b"content-type", content_type)], b'{"grace": 1}', StopBody)
+    assert body == StopBody(grace=1)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(ANYTHING, st.sampled_from([StartRequest, StopBody]))
+def test_any_json_is_taken_or_refused(value: Any, shape: type[Any]) -> None:
+    with contextlib.suppress(InvalidRequest):
+        decode_body(JSON, json.dumps(value).encode(), shape)
+
+
+@given(st.fixed_dictionaries({"program": ANYTHING}, optional={"args": ANYTHING, "env": ANYTHING}))
+def test_any_json_in_the_right_places_is_taken_or_refused(value: Any) -> None:
+    with contextlib.suppress(InvalidRequest):
+        decode_body(JSON, json.dumps(value).encode(), StartRequest)
+
+
+@given(st.binary(min_size=1))
+def test_any_bytes_are_taken_or_refused(raw: bytes) -> None:
+    with contextlib.suppress(InvalidRequest):
+        decode_body(JSON, raw, StartRequest)
+
+
+@given(st.binary())
+@example(b"limit=\xff")
+@example(b"%00=%00")
+@example(b"label=%ff")
+@example(b"=&=")
+def test_any_query_is_taken_or_refused(raw: bytes) -> None:
+    for shape in (ListQuery, NoQuery):
+        with contextlib.suppress(InvalidRequest):
+            decode_query(raw, shape)

@@ -1,0 +1,694 @@
+"""The API in-process: the dispatcher and every handler, over a manager in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from jobworker import schema
+from jobworker.api import answers, decode
+from jobworker.api.dispatch import Dispatcher
+from jobworker.api.errors import STATUS
+from jobworker.api.route import Route
+from jobworker.api.routes import ROUTES
+from jobworker.api.service import Service, StreamBroken
+from jobworker.errors import (
+    BadAuthentication,
+    JobNotFound,
+    JobNotRunning,
+    JobRunning,
+    JobWorkerError,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    StateInUse,
+    StorageFull,
+)
+from jobworker.identity.users import User
+from jobworker.model import (
+    Cause,
+    Completed,
+    End,
+    Job,
+    JobId,
+    JobQuery,
+    Output,
+    Page,
+    Role,
+    Running,
+    Spec,
+    Stream,
+)
+from jobworker.testing import MemoryOutput
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
+USERS = {
+    "token-alice": User("alice", Role.USER),
+    "token-bob": User("bob", Role.USER),
+    "token-admin": User("root", Role.ADMIN),
+}
+
+
+class Accounts:
+    def authenticate(self, token: str) -> User:
+        if token not in USERS:
+            raise BadAuthentication
+        return USERS[token]
+
+
+@dataclass
+class Jobs:
+    """A manager in memory: what it was asked for is kept for the test to see."""
+
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    written: MemoryOutput = field(default_factory=MemoryOutput)
+    readers_closed: int = 0
+    failure: Exception | None = None
+    queries: list[JobQuery] = field(default_factory=list)
+    stops: list[tuple[str, float]] = field(default_factory=list)
+    looked_up: list[str] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def submit(self, spec: Spec, owner: str) -> Job:
+        if self.failure:
+            raise self.failure
+        job = Job(JobId.new(), owner, spec, Running(NOW, 42), NOW, "full", "here")
+        self.jobs[job.id] = job
+        return job
+
+    def advice(self, job: Job) -> str | None:
+        return "mind the gap" if job.spec.program == "/bin/hint" else None
+
+    async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
+        if self.jobs[job_id].ended:
+            raise JobNotRunning
+        self.stops.append((by, grace))
+        self.end(job_id)
+
+    def status(self, job_id: JobId) -> Job:
+        self.looked_up.append(job_id)
+        if job_id not in self.jobs:
+            raise JobNotFound
+        return self.jobs[job_id]
+
+    async def wait(self, job_id: JobId, timeout: float | None) -> Job:
+        await asyncio.wait_for(self.ended.wait(), timeout)
+        return self.jobs[job_id]
+
+    async def output(self, job_id: JobId) -> Output:
+        assert job_id in self.jobs
+        return Output(self._all(Stream.STDOUT), self._all(Stream.STDERR))
+
+    def reader(self, job_id: JobId) -> Jobs:
+        assert job_id in self.jobs
+        return self
+
+    def size(self, stream: Stream) -> int:
+        return self.written.size(stream)
+
+    def read(self, stream: Stream, offset: int, length: int) -> bytes:
+        return self.written.read(stream, offset, length)
+
+    def close(self) -> None:
+        self.readers_closed += 1
+
+    async def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
+        assert job_id in self.jobs
+        try:
+            yield self._all(stream)[offset:]
+            await self.ended.wait()
+            if self.failure:
+                raise self.failure
+            yield b"the end"
+        finally:
+            self.follower_closed.set()
+
+    async def list(self, query: JobQuery) -> Page:
+        self.queries.append(query)
+        return Page(tuple(self.jobs.values()), "further")
+
+    async def remove(self, job_id: JobId) -> None:
+        if not self.jobs[job_id].ended:
+            raise JobRunning
+        del self.jobs[job_id]
+
+    def end(self, job_id: JobId) -> None:
+        status = Completed(End(Cause.EXITED, NOW, NOW, exit_code=0))
+        self.jobs[job_id] = replace(self.jobs[job_id], status=status)
+        self.ended.set()
+
+    def _all(self, stream: Stream) -> bytes:
+        return self.written.read(stream, 0, self.written.size(stream))
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Body = Any
+
+
+class Client:
+    """Calls the application as granian does."""
+
+    def __init__(self, app: Dispatcher) -> None:
+        self.app = app
+        self.sent: list[dict[str, Any]] = []
+        self.gone = asyncio.Event()
+        self.first_chunk = asyncio.Event()
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        *,
+        token: str | None = "token-alice",
+        headers: list[tuple[bytes, bytes]] | None = None,
+        pieces: list[bytes] | None = None,
+    ) -> Answer:
+        path, _, query = path.partition("?")
+        head = list(headers or [])
+        if token:
+            head.append((b"authorization", b"Bearer " + token.encode()))
+        if body is not None:
+            head.append((b"content-type", b"application/json"))
+            pieces = [body if isinstance(body, bytes) else json.dumps(body).encode()]
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "headers": head,
+            "client": ("192.0.2.1", "1"),
+        }
+        self.sent = []
+        await self.app(scope, self._receive(pieces or [b""]), self._send)
+        start = self.sent[0]
+        return Answer(
+            start["status"],
+            {name.decode(): value.decode() for name, value in start["headers"]},
+            b"".join(message.get("body", b"") for message in self.sent[1:]),
+        )
+
+    def _receive(self, pieces: list[bytes]) -> Callable[[], Awaitable[Any]]:
+        left = list(pieces)
+
+        async def receive() -> Any:
+            if left:
+                return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        return receive
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+        if message.get("body"):
+            self.first_chunk.set()
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+@pytest.fixture
+def client(jobs: Jobs) -> Client:
+    return Client(Dispatcher(Service(jobs, Accounts()), ROUTES))
+
+
+@pytest.fixture
+async def job(jobs: Jobs) -> Job:
+    """A running job of alice's."""
+    return await jobs.submit(Spec("/bin/sleep", ("5",)), "alice")
+
+
+async def test_start_answers_with_the_id_alone(client: Client, jobs: Jobs) -> None:
+    answer = await client("POST", "/jobs/start", {"program": "/bin/sleep", "args": [5, 1.5, "x"]})
+    (job,) = jobs.jobs.values()
+    assert answer.status == 201
+    assert answer.json == {"id": job.id, "error": None}
+    assert answer.headers["content-type"] == "application/json"
+    assert job.owner == "alice"
+    assert job.spec.args == ("5", "1.5", "x")
+
+
+async def test_start_passes_advice_on(client: Client) -> None:
+    answer = await client("POST", "/jobs/start", {"program": "/bin/hint"})
+    assert answer.json["hint"] == "mind the gap"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "text"),
+    [
+        (ProgramNotFound("no /x here", hint="look"), 404, "program not found"),
+        (ProgramNotExecutable("program cannot be executed: permission denied"), 422, None),
+        (StorageFull(), 507, None),
+        (StateInUse("a detail for the operator"), 500, "internal error"),
+        (RuntimeError("a detail for the operator"), 500, "internal error"),
+    ],
+)
+async def test_a_failed_start_says_why(
+    client: Client, jobs: Jobs, failure: Exception, status: int, text: str | None
+) -> None:
+    jobs.failure = failure
+    answer = await client("POST", "/jobs/start", {"program": "/x"})
+    assert answer.status == status
+    assert answer.json["error"] == f"Error: {text or failure}"
+
+
+async def test_a_bug_is_logged_with_its_traceback(
+    client: Client, jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs.failure = RuntimeError("the cause")
+    answer = await client("POST", "/jobs/start", {"program": "/x"})
+    assert answer.json == {"error": "Error: internal error", "code": "internal_error"}
+    assert "the cause" in caplog.text
+
+
+async def test_stop(client: Client, jobs: Jobs, job: Job) -> None:
+    answer = await client("POST", f"/jobs/{job.id}/stop")
+    assert (answer.status, answer.json) == (200, {"id": job.id, "error": None})
+    assert jobs.stops == [("alice", 0.0)]
+
+
+async def test_stop_with_a_grace(client: Client, jobs: Jobs, job: Job) -> None:
+    await client("POST", f"/jobs/{job.id}/stop", {"grace": 10})
+    assert jobs.stops == [("alice", 10.0)]
+
+
+async def test_stop_of_an_ended_job(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.end(job.id)
+    answer = await client("POST", f"/jobs/{job.id}/stop")
+    assert answer.status == 409
+    assert answer.json == {"error": "Error: job not running", "code": "job_not_running"}
+
+
+async def test_a_stop_goes_on_when_its_client_leaves(jobs: Jobs, job: Job) -> None:
+    begun, may_end, stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow_stop(job_id: JobId, *, by: str, grace: float) -> None:
+        assert (job_id, by, grace) == (job.id, "alice", 0.0)
+        begun.set()
+        await may_end.wait()
+        stopped.set()
+
+    jobs.stop = slow_stop  # type: ignore[method-assign]
+    client = Client(Dispatcher(Service(jobs, Accounts()), ROUTES))
+    call = asyncio.create_task(client("POST", f"/jobs/{job.id}/stop"))
+    await begun.wait()
+    client.gone.set()
+    with pytest.raises(IndexError):  # no answer was sent
+        await call
+    may_end.set()
+    await stopped.wait()
+
+
+async def test_status(client: Client, job: Job) -> None:
+    answer = await client("GET", f"/jobs/{job.id}")
+    expected = {"id": job.id, "status": "Running", "exitCode": None, "error": None, "pid": 42}
+    assert answer.status == 200
+    assert expected.items() <= answer.json.items()
+
+
+async def test_status_waits_for_the_end(client: Client, jobs: Jobs, job: Job) -> None:
+    waiting = asyncio.create_task(client("GET", f"/jobs/{job.id}?wait=30"))
+    asyncio.get_running_loop().call_soon(jobs.end, job.id)
+    assert (await waiting).json["status"] == "Completed"
+
+
+async def test_a_long_poll_ends_when_the_server_stops(client: Client, job: Job) -> None:
+    waiting = asyncio.create_task(client("GET", f"/jobs/{job.id}?wait=30"))
+    asyncio.get_running_loop().call_soon(client.app.drain)
+    answer = await waiting
+    assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert (await client("GET", "/readyz", token=None)).status == 503
+    assert (await client("GET", "/healthz", token=None)).status == 200
+
+
+async def test_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDOUT, b"one\r\n\nth\xffree\n")
+    answer = await client("GET", f"/jobs/{job.id}/output")
+    assert answer.json == {
+        "id": job.id,
+        "stdout": ["one\r", "", "th\ufffdree"],
+        "stderr": [],
+        "error": None,
+    }
+
+
+async def test_much_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDERR, b"line\n" * answers.CHUNK)
+    answer = await client("GET", f"/jobs/{job.id}/output")
+    assert answer.json["stderr"] == ["line"] * answers.CHUNK
+
+
+@pytest.mark.parametrize("size", [0, 1, answers.CHUNK, answers.CHUNK * 3 + 1])
+async def test_output_byte_by_byte(client: Client, jobs: Jobs, job: Job, size: int) -> None:
+    content = (b"\x00\xff\n" * size)[:size]
+    jobs.written.append(Stream.STDERR, content)
+    answer = await client("GET", f"/jobs/{job.id}/output/stderr")
+    assert (answer.status, answer.body) == (200, content)
+    assert answer.headers["content-length"] == str(size)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{job.id}.stderr"'
+    assert jobs.readers_closed
+
+
+async def test_a_range_of_the_output(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDOUT, b"0123456789")
+    path = f"/jobs/{job.id}/output/stdout"
+    answer = await client("GET", path, headers=[(b"range", b"bytes=2-4")])
+    assert (answer.status, answer.body) == (206, b"234")
+    assert answer.headers["content-range"] == "bytes 2-4/10"
+    answer = await client("GET", path, headers=[(b"range", b"bytes=10-")])
+    assert (answer.status, answer.json["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == "bytes */10"
+    headers = [(b"range", b"bytes=2-4"), (b"if-range", b'"etag"')]
+    assert (await client("GET", path, headers=headers)).body == b"0123456789"
+
+
+async def test_follow_streams_until_the_job_ends(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDOUT, b"0123456789")
+    call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true&offset=8"))
+    await client.first_chunk.wait()
+    jobs.end(job.id)
+    answer = await call
+    assert (answer.status, answer.body) == (200, b"89the end")
+    assert "content-length" not in answer.headers
+
+
+async def test_follow_ends_when_the_client_leaves(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDOUT, b"x")
+    call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true"))
+    await client.first_chunk.wait()
+    client.gone.set()
+    await call
+    assert jobs.follower_closed.is_set()
+    assert client.sent[-1].get("more_body")
+
+
+@pytest.mark.parametrize("failure", [None, JobNotFound(), RuntimeError("a bug")])
+async def test_a_stream_that_cannot_end_well_is_cut(
+    client: Client, jobs: Jobs, job: Job, failure: Exception | None
+) -> None:
+    """A server that stops and an error mid-way must not look like the end of the output."""
+    jobs.written.append(Stream.STDOUT, b"x")
+    call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true"))
+    await client.first_chunk.wait()
+    jobs.failure = failure
+    if failure:
+        jobs.ended.set()
+    else:
+        client.app.drain()
+    with pytest.raises(StreamBroken):
+        await call
+    assert jobs.follower_closed.is_set()
+
+
+async def test_a_client_that_takes_nothing_is_let_go(
+    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.written.append(Stream.STDOUT, b"x")
+    monkeypatch.setattr(answers, "SEND_BUDGET", 0.01)
+
+    async def stuck(message: Any) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    client._send = stuck  # type: ignore[method-assign]
+    with pytest.raises(StreamBroken):
+        await client("GET", f"/jobs/{job.id}/output/stdout?follow=true")
+    assert jobs.follower_closed.is_set()
+
+
+async def test_list(client: Client, jobs: Jobs, job: Job) -> None:
+    path = "/jobs?status=Running&label=a=b=c&label=d=&since=2026-01-01T00:00:00Z&idPrefix=j-1"
+    answer = await client("GET", f"{path}&limit=7&cursor=c&name=n&program=/bin/x")
+    assert [each["id"] for each in answer.json["jobs"]] == [job.id]
+    assert answer.json["next"] == "further"
+    (query,) = jobs.queries
+    assert query.owner == "alice"
+    assert query.labels == {"a": "b=c", "d": ""}
+    assert (query.since, query.until) == (NOW, None)
+    assert (query.limit, query.cursor, query.id_prefix) == (7, "c", "j-1")
+    assert (query.name, query.program, query.status) == ("n", "/bin/x", "Running")
+
+
+@pytest.mark.parametrize(
+    ("token", "asked", "status", "owner"),
+    [
+        ("token-alice", "", 200, "alice"),
+        ("token-alice", "?owner=alice", 200, "alice"),
+        ("token-alice", "?owner=bob", 403, None),
+        ("token-alice", "?owner=", 403, None),
+        ("token-admin", "", 200, None),
+        ("token-admin", "?owner=bob", 200, "bob"),
+    ],
+)
+async def test_whose_jobs_are_listed(
+    client: Client, jobs: Jobs, token: str, asked: str, status: int, owner: str | None
+) -> None:
+    answer = await client("GET", f"/jobs{asked}", token=token)
+    assert answer.status == status
+    assert [query.owner for query in jobs.queries] == ([owner] if status == 200 else [])
+
+
+async def test_remove(client: Client, jobs: Jobs, job: Job) -> None:
+    assert (await client("DELETE", f"/jobs/{job.id}")).status == 409
+    jobs.end(job.id)
+    answer = await client("DELETE", f"/jobs/{job.id}")
+    assert (answer.status, answer.json["id"]) == (200, job.id)
+    assert (await client("DELETE", f"/jobs/{job.id}")).status == 404
+
+
+async def test_me(client: Client) -> None:
+    answer = await client("GET", "/me", token="token-admin")
+    assert answer.json == {"name": "root", "role": "admin", "error": None}
+
+
+async def test_openapi_is_served_without_a_token(client: Client) -> None:
+    answer = await client("GET", "/openapi.json", token=None)
+    assert answer.json["openapi"].startswith("3.1")
+
+
+# T36: every route for every kind of caller.
+
+EXPECTED = {
+    "none": 401,
+    "bad": 401,
+    "token-bob": 403,
+    "token-alice": None,
+    "token-admin": None,
+}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("caller", EXPECTED)
+async def test_who_may_call_what(
+    client: Client, jobs: Jobs, job: Job, route: Route, caller: str
+) -> None:
+    jobs.ended.set()
+    token = None if caller == "none" else caller
+    body = {"program": "/bin/true"} if route.path == "/jobs/start" else None
+    answer = await client(route.method, route.path.replace("{id}", job.id), body, token=token)
+    refusal = EXPECTED[caller]
+    if route.public or (refusal == 403 and not route.about_job) or refusal is None:
+        assert answer.status in (route.status, 409)
+    else:
+        assert answer.status == refusal
+        text = "bad authentication" if refusal == 401 else "unauthorized action"
+        assert answer.json["error"] == f"Error: {text}"
+    if refusal:
+        assert not jobs.stops
+        assert job.id in jobs.jobs
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/jobs/start/x", f"/jobs/{UNKNOWN}/nothing", ""])
+async def test_unknown_paths(client: Client, path: str) -> None:
+    """Without a token nobody learns which paths there are."""
+    assert (await client("GET", path, token=None)).status == 401
+    answer = await client("GET", path)
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+async def test_a_wrong_method_is_told_the_right_ones(client: Client) -> None:
+    answer = await client("PUT", f"/jobs/{UNKNOWN}")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, DELETE")
+    answer = await client("GET", "/jobs/start")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert (await client("PUT", "/healthz", token=None)).status == 401
+
+
+async def test_another_users_job_is_403_whatever_else_is_wrong(client: Client, job: Job) -> None:
+    answer = await client("POST", f"/jobs/{job.id}/stop?x=1", b"nonsense", token="token-bob")
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["..", "../x", "j-", "%2e%2e", "\0", "j" * 10_000, UNKNOWN.upper(), UNKNOWN + "\n", "é", "."],
+)
+async def test_malformed_ids_reach_nothing(client: Client, jobs: Jobs, job_id: str) -> None:
+    """T37: they are answered like an unknown job, and nothing below ever sees them."""
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/output"), ("POST", "/stop")):
+        answer = await client(method, f"/jobs/{job_id}{rest}")
+        assert answer.status == 404
+        assert answer.json["code"] in {"job_not_found", "not_found"}
+    assert not jobs.looked_up
+
+
+async def test_an_unknown_job(client: Client) -> None:
+    answer = await client("GET", f"/jobs/{UNKNOWN}")
+    assert answer.status == 404
+    assert answer.json == {"error": "Error: job not found", "code": "job_not_found"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [b""],
+        [b"Bearer"],
+        [b"Bearer "],
+        [b"token-alice"],
+        [b"Basic token-alice"],
+        [b"bearer token-alice"],
+        [b"Bearer  token-alice"],
+        [b"Bearer token-alice "],
+        [b"Bearer token-alice\t"],
+        [b"Bearer token alice"],
+        [b"Bearer \xc3\xa9"],
+        [b"Bearer \xff\x00"],
+        [b"Bearer " + b"x" * 100_000],
+        [b"Bearer token-alice", b"Bearer token-alice"],
+        [b"Bearer token-alice", b"Basic x"],
+    ],
+)
+async def test_broken_credentials(client: Client, values: list[bytes]) -> None:
+    """T39: anything but one well-formed bearer token is 401."""
+    headers = [(b"authorization", value) for value in values]
+    answer = await client("GET", "/jobs", token=None, headers=headers)
+    assert answer.status == 401
+    assert answer.json == {"error": "Error: bad authentication", "code": "bad_authentication"}
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/jobs?colour=red", "colour"),
+        ("/jobs?limit=0", "limit"),
+        ("/jobs?limit=1001", "limit"),
+        ("/jobs?limit=x", "limit"),
+        ("/jobs?limit=1&limit=2", "limit"),
+        ("/jobs?label=nothing", "label"),
+        ("/jobs?status=Dead", "status"),
+        ("/jobs?since=yesterday", "since"),
+        ("/jobs?until=2026-01-01T00:00:00", "until"),
+        ("/me?x=1", "x"),
+        (f"/jobs?x={'9' * 9000}", "x"),
+        ("/jobs?%FF=1", None),
+        ("/jobs?" + "label=a=b&" * 200, None),
+    ],
+)
+async def test_wrong_parameters(client: Client, path: str, field: str | None) -> None:
+    answer = await client("GET", path)
+    assert answer.status == 400
+    assert answer.json.get("field") == field
+
+
+@pytest.mark.parametrize("wait", ["-1", "301", "nan", "inf", "x", ""])
+async def test_wrong_waits(client: Client, job: Job, wait: str) -> None:
+    answer = await client("GET", f"/jobs/{job.id}?wait={wait}")
+    assert (answer.status, answer.json["field"]) == (400, "wait")
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"text/plain", b"", b"application/json; charset=latin-1", b"application/jsonx"]
+)
+async def test_a_body_that_is_not_json_by_its_header(client: Client, content_type: bytes) -> None:
+    answer = await client(
+        "POST", "/jobs/start", pieces=[b"{}"], headers=[(b"content-type", content_type)]
+    )
+    assert answer.status == 415
+
+
+async def test_a_compressed_body_is_refused(client: Client) -> None:
+    headers = [(b"content-encoding", b"gzip")]
+    assert (await client("POST", "/jobs/start", {}, headers=headers)).status == 415
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client) -> None:
+    headers = [(b"content-length", b"%d" % (schema.MAX_BODY + 1))]
+    answer = await client("POST", "/jobs/start", {}, headers=headers)
+    assert (answer.status, answer.json["code"]) == (413, "body_too_large")
+
+
+async def test_a_body_that_lies_about_its_length(client: Client) -> None:
+    headers = [(b"content-length", b"5"), (b"content-type", b"application/json")]
+    pieces = [b" " * 1024 * 1024] * 9
+    assert (await client("POST", "/jobs/start", headers=headers, pieces=pieces)).status == 413
+
+
+async def test_two_lengths_are_refused(client: Client) -> None:
+    headers = [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")]
+    assert (await client("GET", "/me", headers=headers)).status == 400
+
+
+async def test_a_dripping_body_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "BODY_PAUSE", 0.01)
+    started = asyncio.Event()
+
+    async def never() -> Any:
+        if started.is_set():
+            await asyncio.Event().wait()
+        started.set()
+        return {"type": "http.request", "body": b"{", "more_body": True}
+
+    monkeypatch.setattr(client, "_receive", lambda _: never)
+    answer = await client("POST", "/jobs/start", {})
+    assert (answer.status, answer.json["code"]) == (408, "request_timed_out")
+
+
+async def test_one_line_is_logged_for_each_request(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """T42: what happened, and no token, header or parameter."""
+    token = "jw_0123456789ab_" + "s" * 43 + "01234567"
+    with caplog.at_level(logging.INFO, "jobworker.api.dispatch"):
+        await client("GET", f"/jobs/{token}{'x' * 1000}?name=secret")
+    (record,) = caplog.records
+    fields = vars(record)
+    expected = {"user": "alice", "method": "GET", "status": 404, "client": "192.0.2.1"}
+    assert expected.items() <= fields.items()
+    assert fields["path"].startswith("/jobs/jw_0123456789ab_")
+    assert len(fields["path"]) <= 200
+    for secret in ("s" * 43, "secret", "token-alice"):
+        assert secret not in repr(fields)
+
+
+def test_every_error_that_a_route_names_has_a_status() -> None:
+    named = {error for route in ROUTES for error in route.all_errors}
+    assert named <= STATUS.keys()
+    assert JobWorkerError not in STATUS
