@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from jobworker.model import Job, Level
-from jobworker.supervisor.contain import OWN_NAMESPACES, shared_tmp_name
 from jobworker.supervisor.records import Fields
+from jobworker.supervisor.scratch import MACHINE_TMP, shared_name
+from jobworker.supervisor.site import OWN_NAMESPACES
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -24,9 +25,9 @@ def spec_fields(job: Job, level: Level) -> Fields:
 
 def _environment(job: Job, level: Level) -> dict[str, str]:
     """What every job gets: nothing is inherited from the server."""
-    tmp = "/tmp"  # noqa: S108 - the job's own, where it has its own mounts
+    tmp = MACHINE_TMP  # the job's own, where it has its own mounts
     if level not in OWN_NAMESPACES:
-        tmp = f"{tmp}/{shared_tmp_name(job.id)}"
+        tmp = f"{tmp}/{shared_name(job.id)}"
     return {
         "PATH": _PATH,
         "LANG": "C.UTF-8",

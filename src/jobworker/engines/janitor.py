@@ -6,6 +6,7 @@ import asyncio
 
 from jobworker.model import JobId
 from jobworker.spool import Spool
+from jobworker.supervisor.scratch import remove_left_over
 
 
 class Janitor:
@@ -45,6 +46,7 @@ class Janitor:
         errors = {}
         for job_id in job_ids:
             try:
+                remove_left_over(job_id)
                 self._spool.remove(job_id)
             except OSError as error:
                 errors[job_id] = error

@@ -9,10 +9,9 @@ import select
 import time
 
 from . import records, signals, tree
-from .contain import OWN_NAMESPACES
 from .launch import Program
 from .pump import Pump
-from .site import Site
+from .site import OWN_NAMESPACES, Site
 
 _SIGNAL_INFO = 128
 """The size of a signalfd_siginfo (signalfd(2)), which begins with the signal's number."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from . import kernel, records
-from .removal import remove_tree
+from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
 from .site import Site
 
 CLONE_FLAGS = {
@@ -22,13 +22,8 @@ CLONE_FLAGS = {
     "basic": 0,
 }
 
-OWN_NAMESPACES = ("full", "namespaces")
-OWN_UID = ("full", "uid")
-
 _PRIVATE = kernel.MS_REC | kernel.MS_PRIVATE
 _HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the mount point by its fixed name
-_TEMPORARY = "/tmp"  # noqa: S108 - the same
 
 
 def map_own_user(site: Site) -> None:
@@ -46,50 +41,24 @@ def map_own_user(site: Site) -> None:
 
 
 def enter_file_system(site: Site, job_id: str) -> None:
-    """Give this mount namespace its own ``/proc`` and ``/tmp`` and hide the server's files.
+    """Give this mount namespace its own ``/proc`` and scratch, and hide the server's files.
 
     With the server's own UID the job could write whatever the server can, so at level
     ``namespaces`` all else is read-only.
     """
     kernel.mount("none", "/", None, _PRIVATE)
-    _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", _TEMPORARY)
+    _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", MACHINE_TMP)
+    own = [MACHINE_TMP]
+    if site.shm is not None:
+        _bind(f"{MACHINE_SHM}/{shared_name(job_id)}", MACHINE_SHM)
+        own.append(MACHINE_SHM)
     if site.level == "namespaces":
         kernel.make_read_only("/")
-        kernel.make_writable(_TEMPORARY)
+        for path in own:
+            kernel.make_writable(path)
     for path in site.hidden:
         _hide(path)
-    kernel.mount("tmpfs", _SHARED_MEMORY, "tmpfs", _HARDENED, "mode=1777")
     kernel.mount("proc", "/proc", "proc", _HARDENED | kernel.MS_NOEXEC)
-
-
-def make_tmp(site: Site, spool: int, job_id: str, uid: int) -> int:
-    """Make the job's own temporary directory, and return a descriptor of it.
-
-    With a mount namespace it lies in the spool and is seen as ``/tmp``; without one
-    it is the machine's ``/tmp/jobd-<job id>``.
-    """
-    if site.level in OWN_NAMESPACES:
-        parent, name = spool, records.TMP
-    else:
-        parent, name = site.shared_tmp, shared_tmp_name(job_id)
-    os.mkdir(name, 0o700, dir_fd=parent)
-    tmp = records.open_directory(name, parent)
-    if site.level in OWN_UID:
-        os.fchown(tmp, uid, uid)
-    return tmp
-
-
-def remove_tmp(site: Site, spool: int, job_id: str) -> None:
-    """Remove what ``make_tmp`` made, once no process of the job is left."""
-    if site.level in OWN_NAMESPACES:
-        remove_tree(records.TMP, spool)
-    else:
-        remove_tree(shared_tmp_name(job_id), site.shared_tmp)
-
-
-def shared_tmp_name(job_id: str) -> str:
-    """Name of the job's directory in the machine's ``/tmp``, without a mount namespace."""
-    return f"jobd-{job_id}"
 
 
 def _hide(path: str) -> None:

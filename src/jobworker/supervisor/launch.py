@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 
 from . import kernel, records, signals
-from .contain import OWN_NAMESPACES, OWN_UID
-from .site import Site
+from .site import OWN_NAMESPACES, OWN_UID, Site
 
 _TYPE_MASK = 0o170000
 _DIRECTORY = 0o040000

@@ -6,6 +6,9 @@ import os
 
 from . import kernel, records, signals
 
+OWN_NAMESPACES = ("full", "namespaces")
+OWN_UID = ("full", "uid")
+
 
 class Site:
     """The level of containment, the directories to work in, and what to hide.
@@ -24,4 +27,11 @@ class Site:
         self.boot_id = records.boot_id()
         self.spool = records.open_directory(records.SPOOL)
         self.signals = kernel.signal_fd(*signals.WAKING)
-        self.shared_tmp = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY)  # noqa: S108 - itself
+        self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
+
+
+def _open_if_there(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None

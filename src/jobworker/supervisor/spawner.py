@@ -17,8 +17,8 @@ import select
 import sys
 
 from . import kernel, records, signals, tree
-from .contain import CLONE_FLAGS, OWN_NAMESPACES
-from .site import Site
+from .contain import CLONE_FLAGS
+from .site import OWN_NAMESPACES, Site
 from .supervise import supervise, tell_refused
 
 _MOST_ORDER = 4096

@@ -11,10 +11,10 @@ import fcntl
 import os
 import time
 
-from . import contain, kernel, records
+from . import contain, kernel, records, scratch
 from .attend import Attendance
 from .launch import NotExecuted, Order, launch
-from .site import Site
+from .site import OWN_NAMESPACES, Site
 
 
 def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
@@ -37,7 +37,7 @@ def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
             # The disk is full or broken. A server that lives learns of the end below.
             pass
         _tell(channel, "ended", job_id, end)
-    contain.remove_tmp(site, spool, job_id)
+    scratch.remove(site, spool, job_id)
 
 
 def tell_refused(channel: int, job_id: str, stage: str, errno: int, kind: str = "other") -> None:
@@ -64,8 +64,8 @@ def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
     order = Order.read(spool, uid)
     machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
-    tmp = contain.make_tmp(site, spool, job_id, uid)
-    if site.level in contain.OWN_NAMESPACES:
+    tmp = scratch.make(site, spool, job_id, uid)
+    if site.level in OWN_NAMESPACES:
         contain.enter_file_system(site, job_id)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)

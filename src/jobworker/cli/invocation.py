@@ -1,0 +1,80 @@
+"""What was typed: the options and words of one call, read strictly."""
+
+from __future__ import annotations
+
+import getopt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobworker.client.client import Client
+
+    Option = tuple[str, str, str, str]
+    """Name, one-letter name or "", what its value is called or "", what it means."""
+
+
+COMMON: tuple[Option, ...] = (
+    ("user", "u", "NAME", "profile to use; otherwise JOBCTL_USER, then the default one"),
+    ("json", "", "", "print the server's answer as one line of JSON"),
+    ("quiet", "q", "", "print bare IDs"),
+    ("help", "h", "", "show this help"),
+)
+
+
+class UsageError(Exception):
+    """A wrong use of ``jobctl``, told in one line; the exit code is 2."""
+
+
+class Invocation:
+    """The options and words of one call, of which the verb's own word is no part."""
+
+    __slots__ = ("options", "words")
+
+    def __init__(self, options: list[tuple[str, str]], words: list[str]) -> None:
+        self.options = options
+        self.words = words
+
+    def has(self, name: str) -> bool:
+        """Whether the option was given."""
+        return any(option == name for option, _ in self.options)
+
+    def values(self, name: str) -> list[str]:
+        """All values that the option was given, in order."""
+        return [value for option, value in self.options if option == name]
+
+    def value(self, name: str) -> str | None:
+        """The option's last value, or None."""
+        values = self.values(name)
+        return values[-1] if values else None
+
+    def client(self) -> Client:
+        """A client for the profile that was asked for; only now is a profile read."""
+        from jobworker.client.client import Client
+
+        return Client.from_profile(self.value("user"))
+
+
+def read_options(
+    known: Sequence[Option], words: list[str], *, until_first_word: bool, subject: str
+) -> Invocation:
+    """Take the options out of ``words``; raises ``UsageError``.
+
+    Options may stand among the words, or only before the first one where that begins a
+    command line of its own. ``--`` ends them in any case.
+    """
+    short = "".join(letter + ":" * bool(metavar) for _, letter, metavar, _ in known if letter)
+    long = [name + "=" * bool(metavar) for name, _, metavar, _ in known]
+    names = {f"-{letter}": name for name, letter, _, _ in known if letter}
+    parse = getopt.getopt if until_first_word else getopt.gnu_getopt
+    try:
+        found, rest = parse(words, short, long)
+    except getopt.GetoptError as error:
+        raise UsageError(f"{error.msg}; see jobctl help{subject}") from None
+    return Invocation([(names.get(flag, flag[2:]), value) for flag, value in found], rest)
+
+
+def no_words(call: Invocation) -> None:
+    """Refuse words where a verb takes none; raises ``UsageError``."""
+    if call.words:
+        raise UsageError(f"{call.words[0]!r} is one word too many; see jobctl help")

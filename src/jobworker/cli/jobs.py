@@ -1,0 +1,74 @@
+"""Naming jobs on the command line: by the whole ID or by its beginning."""
+
+from __future__ import annotations
+
+from jobworker.cli import report
+from jobworker.cli.invocation import UsageError
+from jobworker.errors import JobNotFound, JobWorkerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobworker.cli.invocation import Invocation
+    from jobworker.client.client import Client
+
+_FORM = "j-xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx"
+_ALLOWED = {"x": "0123456789abcdef", "y": "89ab"}
+_LEAST = len("j-xxxx")
+_SHOWN = 10
+
+
+def check(word: str) -> None:
+    """Refuse what can neither be an ID nor its beginning; raises ``UsageError``."""
+    fits = all(c in _ALLOWED.get(form, form) for c, form in zip(word, _FORM, strict=False))
+    if not fits or not _LEAST <= len(word) <= len(_FORM):
+        raise UsageError(
+            f"{word!r} is not a job ID; one looks like j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a, "
+            "and its first digits are enough (j-9f8b)"
+        )
+
+
+def only_word(call: Invocation) -> str:
+    """The one job that a verb is about, as it was typed; raises ``UsageError``."""
+    if len(call.words) != 1:
+        raise UsageError(f"name one job, not {len(call.words) or 'none'}; see jobctl list")
+    check(call.words[0])
+    return call.words[0]
+
+
+def all_words(call: Invocation) -> list[str]:
+    """The jobs that a verb is about, as they were typed; raises ``UsageError``."""
+    if not call.words:
+        raise UsageError("name a job; see jobctl list")
+    for word in call.words:
+        check(word)
+    return call.words
+
+
+def find(client: Client, word: str) -> str:
+    """The ID that ``word`` stands for; only a shortened one costs a request."""
+    if len(word) == len(_FORM):
+        return word
+    found = client.list((("idPrefix", word), ("limit", str(_SHOWN))))
+    matches = [job["id"] for job in found["jobs"]]
+    if not matches:
+        raise JobNotFound(hint=f"no ID of your jobs begins with {word}; see jobctl list")
+    if len(matches) > 1:
+        more = " and more" if found["next"] else ""
+        raise UsageError(f"{word!r} fits more than one job: {', '.join(matches)}{more}")
+    return matches[0]
+
+
+def each(call: Invocation, act: Callable[[Client, str], None]) -> int:
+    """Do ``act`` to every job that was named, also where one before it was refused."""
+    words = all_words(call)
+    code = 0
+    with call.client() as client:
+        for word in words:
+            try:
+                act(client, find(client, word))
+            except JobWorkerError as error:
+                report.failure(error, call)
+                code = 1
+    return code

@@ -1,0 +1,129 @@
+"""``jobctl list``."""
+
+from __future__ import annotations
+
+import sys
+
+from jobworker.cli import report, times
+from jobworker.cli.invocation import UsageError, no_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+    from jobworker.client.answers import JobList, JobView
+    from jobworker.client.client import Client
+
+USAGE = "list [OPTIONS]"
+OPTIONS: tuple[Option, ...] = (
+    ("status", "", "STATUS", "Queued, Running, Completed, Failed or Stopped"),
+    ("owner", "", "NAME", "jobs of this user"),
+    ("label", "", "KEY=VALUE", "jobs with this label (repeatable)"),
+    ("program", "", "PATH", "jobs of this program"),
+    ("name", "", "NAME", "jobs of this name"),
+    ("since", "", "TIME", "started at this time or later (2026-01-31T12:00:00Z, or 10m ago: 10m)"),
+    ("until", "", "TIME", "started before this time"),
+    ("limit", "", "N", "no more than this many; otherwise 100"),
+    ("all", "", "", "as many as there are"),
+)
+
+STATUSES = ("Queued", "Running", "Completed", "Failed", "Stopped")
+DEFAULT_LIMIT = 100
+_PAGE = 1000
+"""Most jobs that one answer holds, as the server has it."""
+
+_HEADER = ("ID", "STATUS", "EXIT", "OWNER", "CREATED", "PROGRAM")
+
+
+def run(call: Invocation) -> int:
+    """List jobs, newest first."""
+    no_words(call)
+    query = _query(call)
+    limit = None if call.has("all") else _limit(call)
+    with call.client() as client:
+        found = _collect(client, query, limit)
+    if call.has("json"):
+        report.answer(found)
+        return 0
+    if call.has("quiet"):
+        for job in found["jobs"]:
+            report.line(job["id"])
+    else:
+        _print(found["jobs"])
+    if found["next"]:
+        report.message("There are more jobs; see them with --all or a higher --limit.")
+    return 0
+
+
+def _limit(call: Invocation) -> int:
+    text = call.value("limit") or str(DEFAULT_LIMIT)
+    if not text.isdecimal() or not text.isascii() or int(text) == 0:
+        raise UsageError(f"--limit takes a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _query(call: Invocation) -> list[tuple[str, str]]:
+    query = [
+        (option, value)
+        for option in ("owner", "program", "name", "label")
+        for value in call.values(option)
+    ]
+    for label in call.values("label"):
+        if "=" not in label:
+            raise UsageError(f"--label takes KEY=VALUE, not {label!r}")
+    query += [
+        (option, times.moment(value))
+        for option in ("since", "until")
+        if (value := call.value(option)) is not None
+    ]
+    status = call.value("status")
+    if status is not None:
+        if status.capitalize() not in STATUSES:
+            raise UsageError(f"--status takes one of {', '.join(STATUSES)}, not {status!r}")
+        query.append(("status", status.capitalize()))
+    return query
+
+
+def _collect(client: Client, query: list[tuple[str, str]], limit: int | None) -> JobList:
+    """All pages up to ``limit`` jobs as one."""
+    jobs: list[JobView] = []
+    cursor: list[tuple[str, str]] = []
+    while True:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(jobs))
+        page = client.list([*query, ("limit", str(size)), *cursor])
+        jobs += page["jobs"]
+        if page["next"] is None or (limit is not None and len(jobs) >= limit):
+            return {"jobs": jobs, "next": page["next"], "error": None}
+        cursor = [("cursor", page["next"])]
+
+
+def _print(jobs: list[JobView]) -> None:
+    """A table with a header on a terminal; elsewhere columns with a tab between."""
+    rows = [_row(job) for job in jobs]
+    if not sys.stdout.isatty():
+        for row in rows:
+            report.line("\t".join(row))
+        return
+    import shutil
+
+    table = [_HEADER, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
+    room = shutil.get_terminal_size().columns
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        report.line("  ".join(cells).rstrip()[:room])
+
+
+def _row(job: JobView) -> tuple[str, ...]:
+    """The cells of a job; control characters are escaped, so that lines and columns hold."""
+    code = job["exitCode"]
+    created = job["createdAt"][:19].replace("T", " ")
+    words = [job["program"], *(arg if isinstance(arg, str) else "…" for arg in job["args"])]
+    cells = (
+        job["id"],
+        job["status"],
+        "-" if code is None else str(code),
+        job["owner"],
+        created,
+        " ".join(words),
+    )
+    return tuple(report.escaped(cell).replace("\t", "\\t") for cell in cells)

@@ -1,0 +1,95 @@
+"""The entry point of ``jobctl``: find the verb, let it act, report what went wrong."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from jobworker.cli.invocation import COMMON, Invocation, UsageError, read_options
+from jobworker.cli.verbs import load
+from jobworker.errors import JobWorkerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from jobworker.cli.verbs import Verb
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended (128 + 13)."""
+
+
+def main() -> NoReturn:
+    """Be the process ``jobctl``.
+
+    Two thirds of a short call are the interpreter's own start and end, so both are kept
+    short: imports make objects and no garbage, and what a dying process holds need not
+    be taken apart (12 of 60 ms).
+    """
+    gc.set_threshold(50_000)
+    code = run(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(words: list[str]) -> int:
+    """Do what ``words`` say and return the exit code; standard output is flushed."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text file
+    try:
+        code = _perform(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        return _complain(f"cannot write the output: {error.strerror}", EXIT_REFUSED)
+    return code
+
+
+def _perform(words: list[str]) -> int:
+    try:
+        module, call = understand(words)
+    except UsageError as error:
+        return _complain(str(error), EXIT_USAGE)
+    try:
+        return module.run(call)
+    except UsageError as error:
+        return _complain(str(error), EXIT_USAGE)
+    except JobWorkerError as error:
+        from jobworker.cli import report
+
+        report.failure(error, call)
+        return EXIT_REFUSED
+
+
+def understand(words: list[str]) -> tuple[Verb, Invocation]:
+    """Which verb is meant, and with which options; raises ``UsageError``."""
+    first = read_options(COMMON, words, until_first_word=True, subject="")
+    if first.has("help"):
+        return load("help"), Invocation([], [])
+    if not first.words:
+        raise UsageError("no verb was given; see jobctl help")
+    name, *rest = first.words
+    module = load(name)
+    until_first_word = getattr(module, "PROGRAM_FOLLOWS", False)
+    call = read_options(
+        (*COMMON, *module.OPTIONS), rest, until_first_word=until_first_word, subject=f" {name}"
+    )
+    if call.has("help"):
+        return load("help"), Invocation([], [name])
+    call.options[:0] = first.options
+    return module, call
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"jobctl: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

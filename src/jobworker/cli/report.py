@@ -1,0 +1,81 @@
+"""What people and scripts get to see: data on standard output, messages on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from jobworker.client import failures
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobworker.cli.invocation import Invocation
+    from jobworker.client.answers import IdAnswer, JobView
+    from jobworker.errors import JobWorkerError
+
+
+def line(text: str) -> None:
+    """Print one line of data, safe to show where a person reads it."""
+    sys.stdout.write((escaped(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def message(text: str) -> None:
+    """Print one line about what happens."""
+    sys.stdout.flush()  # so that lines stand in order where both go to one place
+    sys.stderr.write((escaped(text) if sys.stderr.isatty() else text) + "\n")
+
+
+def escaped(text: str) -> str:
+    r"""``text`` with control characters written as ``\x1b``, so that none acts."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def answer(body: Mapping[str, object]) -> None:
+    """Print the server's answer as one line of JSON, in ASCII."""
+    sys.stdout.write(json.dumps(body, separators=(",", ":")) + "\n")
+
+
+def failure(error: JobWorkerError, call: Invocation) -> None:
+    """Say what the server, or the client itself, refused.
+
+    With ``--json`` the error is an answer like any other, on standard output, so that a
+    script reads one object in every case; people get the line all the same.
+    """
+    if call.has("json"):
+        answer(failures.to_answer(error))
+    message(f"Error: {error}")
+    if error.hint:
+        message(f"hint: {error.hint}")
+
+
+def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
+    """Print which job was acted on: as JSON, as its bare ID, or in a sentence."""
+    if call.has("json"):
+        answer(body)
+    else:
+        line(body["id"] if call.has("quiet") else sentence.format(body["id"]))
+    if hint := body.get("hint"):
+        message(f"hint: {hint}")
+
+
+def job(call: Invocation, view: JobView) -> None:
+    """Print a job's status."""
+    if call.has("json"):
+        answer(view)
+        return
+    line(f"ID: {view['id']}" if not call.has("quiet") else view["id"])
+    if call.has("quiet"):
+        return
+    code = view["exitCode"]
+    line(f"Status: {view['status']}")
+    line(f"Exit code: {'n/a' if code is None else code}")
+    if view["reason"]:
+        line(f"Reason: {view['reason']}")

@@ -1,0 +1,22 @@
+"""``jobctl rm``."""
+
+from __future__ import annotations
+
+from jobworker.cli import jobs, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+    from jobworker.client.client import Client
+
+USAGE = "rm ID..."
+OPTIONS: tuple[Option, ...] = ()
+
+
+def run(call: Invocation) -> int:
+    """Remove jobs that have ended."""
+
+    def remove(client: Client, job_id: str) -> None:
+        report.acted_on(call, client.remove(job_id), "Job with ID {} removed.")
+
+    return jobs.each(call, remove)

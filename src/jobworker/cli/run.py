@@ -1,0 +1,101 @@
+"""``jobctl run``."""
+
+from __future__ import annotations
+
+import sys
+
+from jobworker.cli import endings, program, report, start
+from jobworker.client.client import Client
+from jobworker.errors import JobNotRunning, JobWorkerError, ProgramNotExecutable, ProgramNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+    from jobworker.client.profiles import Profile
+
+USAGE = "run [OPTIONS] [--] PROGRAM [ARGUMENT...]"
+OPTIONS: tuple[Option, ...] = (
+    ("detach", "d", "", "do not wait: the same as start"),
+    *program.OPTIONS,
+)
+PROGRAM_FOLLOWS = True
+
+_INTERRUPTED = 130
+
+
+def run(call: Invocation) -> int:
+    """Run a program as a job in the foreground: its output here, its exit code ours."""
+    if call.has("detach"):
+        return start.run(call)
+    order = program.Order(call)
+    try:
+        with call.client() as client:
+            answer = order.start(client)
+            if hint := answer.get("hint"):
+                report.message(f"hint: {hint}")
+            return _attend(call, client.profile, answer["id"])
+    except JobWorkerError as error:
+        report.failure(error, call)
+        return _code_of(error)
+
+
+def _code_of(error: JobWorkerError) -> int:
+    if isinstance(error, ProgramNotFound):
+        return endings.NOT_FOUND
+    if isinstance(error, ProgramNotExecutable):
+        return endings.NOT_EXECUTABLE
+    return endings.SERVICE_FAILED
+
+
+def _attend(call: Invocation, profile: Profile, job_id: str) -> int:
+    """Stay with the job to its end, or until Ctrl-C and the answer to what then."""
+    try:
+        return _follow(call, profile, job_id)
+    except BrokenPipeError:
+        report.message(f"jobctl: nobody reads any more; {_goes_on(job_id)}")
+        raise
+    except KeyboardInterrupt:
+        if not _shall_stop(job_id):
+            return _INTERRUPTED
+    with Client(profile) as client:
+        try:
+            client.stop(job_id)
+        except JobNotRunning:
+            pass  # it ended while the question stood
+    return _follow_to_end(call, profile, job_id)
+
+
+def _follow(call: Invocation, profile: Profile, job_id: str) -> int:
+    if not call.has("json"):
+        from jobworker.cli.streams import follow
+
+        follow(profile, job_id, ("stdout", "stderr"))
+    return _follow_to_end(call, profile, job_id)
+
+
+def _follow_to_end(call: Invocation, profile: Profile, job_id: str) -> int:
+    with Client(profile) as client:
+        job = client.wait(job_id)
+    if call.has("json"):
+        report.answer(job)
+    elif job["reason"] and job["exitCode"] is None:
+        report.message(f"jobctl: {job['reason']}")
+    return endings.exit_code(job)
+
+
+def _shall_stop(job_id: str) -> bool:
+    """Whether a person, where there is one, wants the job stopped."""
+    report.message(f"\njobctl: {_goes_on(job_id)}")
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write("Stop it? [y/N] ")
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return False
+
+
+def _goes_on(job_id: str) -> str:
+    return f"job {job_id} goes on; come back to it with: jobctl output -f {job_id}"

@@ -1,0 +1,90 @@
+"""A job's output on its way to this process's own descriptors, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from jobworker.cli.report import escaped
+from jobworker.client.client import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobworker.client.client import StreamName
+    from jobworker.client.profiles import Profile
+
+DESCRIPTORS: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
+
+
+def copy(pieces: Iterable[bytes], stream: StreamName, *, raw: bool) -> None:
+    """Write ``pieces`` to the descriptor of ``stream`` as they come.
+
+    On a terminal control characters are written so that none acts, unless ``raw``.
+    """
+    descriptor = DESCRIPTORS[stream]
+    if not raw and os.isatty(descriptor):
+        pieces = _made_safe(pieces)
+    for piece in pieces:
+        left = memoryview(piece)
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
+def _made_safe(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    import codecs
+
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    for piece in pieces:
+        yield _keep_lines(decode(piece))
+    yield _keep_lines(decode(b"", final=True))
+
+
+def _keep_lines(text: str) -> bytes:
+    return "\n".join(map(escaped, text.split("\n"))).encode("utf-8")
+
+
+def follow(
+    profile: Profile, job_id: str, streams: tuple[StreamName, ...], *, raw: bool = True
+) -> None:
+    """Copy ``streams`` from their first byte until the job has ended.
+
+    Each has a connection of its own, and all but the first a thread, so that none waits
+    for another.
+    """
+    first, *others = streams
+    followers = [_Follower(profile, job_id, stream, raw=raw) for stream in others]
+    for follower in followers:
+        follower.start()
+    _follow_one(profile, job_id, first, raw=raw)
+    for follower in followers:
+        follower.finish()
+
+
+def _follow_one(profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> None:
+    with Client(profile) as client:
+        copy(client.follow(job_id, stream), stream, raw=raw)
+
+
+class _Follower(threading.Thread):
+    """Follows one stream; what went wrong is raised where the thread is waited for."""
+
+    def __init__(self, profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> None:
+        # A daemon: after Ctrl-C nobody waits for a stream that may last for hours.
+        super().__init__(name=f"follow {stream}", daemon=True)
+        self._what = (profile, job_id, stream)
+        self._raw = raw
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            _follow_one(*self._what, raw=self._raw)
+        except Exception as error:  # noqa: BLE001  raised again by finish
+            self._error = error
+
+    def finish(self) -> None:
+        """Wait for the end of the stream; raises what the thread met."""
+        self.join()
+        if self._error:
+            raise self._error

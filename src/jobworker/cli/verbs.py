@@ -1,0 +1,52 @@
+"""The one table of verbs, and how a verb's module is found."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from jobworker.cli.invocation import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from jobworker.cli.invocation import Invocation, Option
+
+    class Verb(Protocol):
+        """What each verb's module holds: its usage line, its options, what it does."""
+
+        USAGE: str
+        OPTIONS: tuple[Option, ...]
+
+        @staticmethod
+        def run(call: Invocation) -> int:
+            """Do it, and return the exit code."""
+            ...
+
+
+VERBS = (
+    ("start", "start", "start a program as a job"),
+    ("run", "run", "start a program, show its output, exit as it does"),
+    ("status", "status", "show what is known of a job"),
+    ("output", "output", "show what a job has written"),
+    ("logs", "logs", "the same, byte for byte (output --raw)"),
+    ("stop", "stop", "stop jobs and everything they have started"),
+    ("wait", "wait", "wait until jobs have ended"),
+    ("list", "list", "list jobs, newest first"),
+    ("rm", "rm", "remove jobs that have ended, and their output"),
+    ("whoami", "whoami", "show who the server takes you for"),
+    ("token", "token", "print the bearer token of the profile"),
+    ("ca", "ca", "print the path of the CA certificate of the profile"),
+    ("version", "version", "show the version of jobctl"),
+    ("help", "help", "show how to use jobctl, or one verb"),
+)
+"""Each verb: its name, its module in this package, what it does. Help is made from it."""
+
+
+def load(name: str) -> Verb:
+    """The module of a verb; raises ``UsageError`` where there is no such verb."""
+    for verb, module, _ in VERBS:
+        if verb == name:
+            found: Verb = import_module(f"jobworker.cli.{module}")  # type: ignore[assignment]
+            return found
+    raise UsageError(f"there is no verb {name!r}; see jobctl help")

@@ -1,0 +1,24 @@
+"""``jobctl version``."""
+
+from __future__ import annotations
+
+from jobworker.cli import report
+from jobworker.cli.invocation import no_words
+from jobworker.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+
+USAGE = "version"
+OPTIONS: tuple[Option, ...] = ()
+
+
+def run(call: Invocation) -> int:
+    """Show the version of this ``jobctl``."""
+    no_words(call)
+    if call.has("json"):
+        report.answer({"version": VERSION, "error": None})
+    else:
+        report.line(f"jobctl {VERSION}")
+    return 0

@@ -1,0 +1,25 @@
+"""``jobctl whoami``."""
+
+from __future__ import annotations
+
+from jobworker.cli import report
+from jobworker.cli.invocation import no_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+
+USAGE = "whoami"
+OPTIONS: tuple[Option, ...] = ()
+
+
+def run(call: Invocation) -> int:
+    """Show the name and the role that the server knows the token by."""
+    no_words(call)
+    with call.client() as client:
+        me = client.whoami()
+    if call.has("json"):
+        report.answer(me)
+    else:
+        report.line(me["name"] if call.has("quiet") else f"{me['name']} ({me['role']})")
+    return 0

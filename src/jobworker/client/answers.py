@@ -1,0 +1,89 @@
+"""What the server answers, as the client reads it: plain dictionaries, typed.
+
+For type checkers only. ``schema.py`` is the definition, and a test holds these types
+to it field by field; importing msgspec would cost each ``jobctl`` call 29 ms.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class RawArgument(TypedDict):
+    """An argument whose bytes are not UTF-8."""
+
+    base64: str
+
+
+class IdAnswer(TypedDict):
+    """The job that was acted on."""
+
+    id: str
+    error: None
+    hint: NotRequired[str]
+
+
+class UsageView(TypedDict):
+    """What the job used: seconds, bytes."""
+
+    cpuSeconds: float
+    peakMemory: int
+    stdoutBytes: int
+    stderrBytes: int
+    droppedBytes: int
+
+
+class JobView(TypedDict):
+    """A job as its owner sees it; times are RFC 3339 in UTC."""
+
+    id: str
+    status: Literal["Queued", "Running", "Completed", "Failed", "Stopped"]
+    exitCode: int | None
+    error: None
+    reason: str | None
+    cause: str | None
+    signal: str | None
+    owner: str
+    program: str
+    args: list[str | RawArgument]
+    name: str | None
+    labels: dict[str, str]
+    pid: int | None
+    createdAt: str
+    startedAt: str | None
+    finishedAt: str | None
+    usage: UsageView | None
+    containment: str
+    node: str
+
+
+class JobList(TypedDict):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None
+    error: None
+
+
+class OutputAnswer(TypedDict):
+    """Both streams by lines, without line ends."""
+
+    id: str
+    stdout: list[str]
+    stderr: list[str]
+    error: None
+
+
+class ErrorAnswer(TypedDict):
+    """Every answer that is not a success."""
+
+    error: str
+    code: str
+    field: NotRequired[str]
+    hint: NotRequired[str]
+
+
+class MeAnswer(TypedDict):
+    """Who the token belongs to."""
+
+    name: str
+    role: Literal["user", "admin"]
+    error: None

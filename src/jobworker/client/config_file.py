@@ -1,0 +1,122 @@
+"""The client's configuration file on disk: it holds tokens, so nobody else may touch it.
+
+The file is 0600 and no symbolic link; its directory can be written by nobody else. A
+new version is written beside it and renamed, under a lock, so that writers at the same
+moment do not lose each other's profiles and a reader sees one or the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from jobworker.errors import ConfigurationInvalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read(path: str) -> str | None:
+    """The file's text, or None where there is no file; raises ``ConfigurationInvalid``."""
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from None
+    with open(descriptor, encoding="utf-8") as file:
+        _check_file(path, os.fstat(descriptor))
+        _check_directory(os.path.dirname(path))
+        try:
+            return file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+
+
+def update(path: str, change: Callable[[str | None], str]) -> None:
+    """Replace the file's text by ``change(text)``; writers take turns.
+
+    Raises ``ConfigurationInvalid`` where the file or its directory cannot be used.
+    """
+    import fcntl
+
+    directory = os.path.dirname(path)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        _check_directory(directory)
+        lock = os.open(_beside(path, "lock"), _LOCK, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _replace(path, change(read(path)))
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _replace(path: str, text: str) -> None:
+    """Write ``text`` durably in the place of the file; the caller holds the lock."""
+    fresh = _beside(path, "new")
+    if os.path.lexists(fresh):  # a writer that was killed left it
+        os.unlink(fresh)
+    with open(os.open(fresh, _CREATE, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(fresh, path)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _beside(path: str, suffix: str) -> str:
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{suffix}")
+
+
+def _check_file(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationInvalid(f"cannot use {path}: it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationInvalid(
+            f"cannot use {path}: it belongs to UID {status.st_uid}, not to UID {os.geteuid()}",
+            hint="it holds tokens, so it must be your own file",
+        )
+    if status.st_mode & 0o077:
+        raise ConfigurationInvalid(
+            f"cannot use {path}: its mode is {stat.S_IMODE(status.st_mode):04o}, "
+            "so others may read the tokens in it",
+            hint=f"chmod 600 {path}; if others may have read it, have new tokens made",
+        )
+
+
+def _check_directory(directory: str) -> None:
+    status = os.stat(directory)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise ConfigurationInvalid(
+            f"cannot use {directory}: it belongs to UID {status.st_uid}",
+            hint="whoever owns the directory can replace the tokens in it; use one of your own",
+        )
+    if status.st_mode & 0o022:
+        raise ConfigurationInvalid(
+            f"cannot use {directory}: its mode is {stat.S_IMODE(status.st_mode):04o}, "
+            "so others may replace the tokens in it",
+            hint=f"chmod 700 {directory}",
+        )
+
+
+def _unusable(path: str, error: OSError) -> ConfigurationInvalid:
+    if error.errno == errno.ELOOP:
+        return ConfigurationInvalid(
+            f"cannot use {path}: it is a symbolic link",
+            hint="set JOBCTL_CONFIG to the file that it points to",
+        )
+    where = f" ({error.filename})" if error.filename not in (None, path) else ""
+    return ConfigurationInvalid(f"cannot use {path}: {error.strerror}{where}")

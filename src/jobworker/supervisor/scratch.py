@@ -1,0 +1,67 @@
+"""Where a job may write: its temporary directory, and its shared memory.
+
+With a mount namespace the first lies in the spool and is seen as ``/tmp``, and the second
+is a directory of the machine's ``/dev/shm`` that is seen as the whole of it: a tmpfs of
+its own for each job would cost a seventh of its start. Without one, the first lies in
+the machine's ``/tmp``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import records
+from .removal import remove_tree
+from .site import OWN_NAMESPACES, OWN_UID, Site
+
+MACHINE_TMP = "/tmp"  # noqa: S108 - itself
+MACHINE_SHM = "/dev/shm"  # noqa: S108 - itself
+
+
+def shared_name(job_id: str) -> str:
+    """Name of a job's directory in a directory of the machine's."""
+    return f"jobd-{job_id}"
+
+
+def make(site: Site, spool: int, job_id: str, uid: int) -> int:
+    """Make a job's scratch directories; returns a descriptor of the temporary one."""
+    if site.level not in OWN_NAMESPACES:
+        machine_tmp = os.open(MACHINE_TMP, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return _make(site, machine_tmp, shared_name(job_id), uid)
+        finally:
+            os.close(machine_tmp)
+    if site.shm is not None:
+        os.close(_make(site, site.shm, shared_name(job_id), uid))
+    return _make(site, spool, records.TMP, uid)
+
+
+def _make(site: Site, parent: int, name: str, uid: int) -> int:
+    os.mkdir(name, 0o700, dir_fd=parent)
+    directory = records.open_directory(name, parent)
+    if site.level in OWN_UID:
+        os.fchown(directory, uid, uid)
+    return directory
+
+
+def remove(site: Site, spool: int, job_id: str) -> None:
+    """Remove what ``make`` made, once no process of the job is left."""
+    if site.level not in OWN_NAMESPACES:
+        remove_left_over(job_id)
+        return
+    remove_tree(records.TMP, spool)
+    if site.shm is not None:
+        remove_tree(shared_name(job_id), site.shm)
+
+
+def remove_left_over(job_id: str) -> None:
+    """Remove what a supervisor that was killed has left in the machine's directories."""
+    for place in (MACHINE_TMP, MACHINE_SHM):
+        try:
+            parent = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # a bare root may have no /dev/shm
+        try:
+            remove_tree(shared_name(job_id), parent)
+        finally:
+            os.close(parent)

@@ -1,0 +1,283 @@
+"""``jobctl`` as a process, against a real HTTPS server whose answers the test lays out."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobworker.client import profiles
+from support.small_server import FAILED, ID, Handler, Jobctl, Server, view
+
+OTHER = "j-9f8bffff-0d3e-4c7a-8a53-1f2e3d4c5b6a"
+JOB_NOT_FOUND = (404, {"error": "Error: job not found", "code": "job_not_found"})
+
+
+def on_terminal(jobctl: Jobctl, *words: str) -> tuple[int, str]:
+    """Run ``jobctl`` on a terminal of its own; its exit code and what is seen there."""
+    controller, terminal = pty.openpty()
+    process = jobctl.spawn(*words, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    try:
+        while True:
+            try:
+                seen += os.read(controller, 65_536)
+            except OSError:  # EIO: nobody holds the terminal any more
+                break
+    finally:
+        os.close(controller)
+    return process.wait(60), seen.decode()
+
+
+def test_the_core_lines(jobctl: Jobctl, server: Server) -> None:
+    server.answers = {
+        "POST /jobs/start": (201, {"id": ID, "error": None}),
+        f"GET /jobs/{ID}": (200, view()),
+        f"POST /jobs/{ID}/stop": (200, {"id": ID, "error": None}),
+        f"GET /jobs/{ID}/output": (
+            200,
+            {"id": ID, "stdout": ["hello world", "ä"], "stderr": ["oh"], "error": None},
+        ),
+    }
+    start = jobctl("start", "--", "/bin/sleep", "5")
+    assert (start.stdout, start.stderr) == (f"Job started with ID {ID}.\n".encode(), b"")
+    assert jobctl("status", ID).stdout == f"ID: {ID}\nStatus: Running\nExit code: n/a\n".encode()
+    assert jobctl("stop", ID).stdout == f"Job with ID {ID} stopped.\n".encode()
+    output = jobctl("output", ID)
+    assert (output.stdout, output.stderr) == ("Output:\nhello world\nä\n".encode(), b"oh\n")
+    assert {start.returncode, output.returncode} == {0}
+
+
+def test_an_end_has_its_reason(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}"] = (200, FAILED)
+    lines = f"ID: {ID}\nStatus: Failed\nExit code: 3\nReason: exited with code 3\n"
+    assert jobctl("status", ID).stdout.decode() == lines
+
+
+def test_what_is_sent(jobctl: Jobctl, server: Server) -> None:
+    server.answers["POST /jobs/start"] = (201, {"id": ID, "error": None})
+    server.answers[f"POST /jobs/{ID}/stop"] = (200, {"id": ID, "error": None})
+    options = ("--env", "A=1=2", "--cwd", "/srv", "--name", "n", "--label", "k=v")
+    jobctl("start", *options, "/bin/echo", b"\xff", "-u", "x")
+    jobctl("stop", "--grace", "1m30s", ID)
+    assert json.loads(server.seen[0].body) == {
+        "program": "/bin/echo",
+        "args": [{"base64": "/w=="}, "-u", "x"],
+        "env": {"A": "1=2"},
+        "cwd": "/srv",
+        "name": "n",
+        "labels": {"k": "v"},
+    }
+    assert json.loads(server.seen[1].body) == {"grace": 90}
+
+
+def test_a_refusal_is_the_servers_own_line(jobctl: Jobctl, server: Server) -> None:
+    status, body = JOB_NOT_FOUND
+    server.answers[f"GET /jobs/{ID}"] = (status, body | {"hint": "see jobctl list"})
+    done = jobctl("status", ID)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"Error: job not found\nhint: see jobctl list\n"
+
+
+def test_with_json_a_refusal_is_an_answer(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}"] = JOB_NOT_FOUND
+    done = jobctl("status", "--json", ID)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == JOB_NOT_FOUND[1]
+    assert done.stderr == b"Error: job not found\n"
+
+
+def test_json_is_the_servers_answer_in_one_line(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}"] = (200, FAILED)
+    done = jobctl("--json", "status", ID)
+    assert json.loads(done.stdout) == FAILED
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_a_hint_of_a_start_is_a_message(jobctl: Jobctl, server: Server) -> None:
+    hint = "a job has its own /tmp"
+    server.answers["POST /jobs/start"] = (201, {"id": ID, "error": None, "hint": hint})
+    done = jobctl("start", "-q", "/bin/cat", "/tmp/x")
+    assert (done.stdout, done.stderr) == (f"{ID}\n".encode(), f"hint: {hint}\n".encode())
+
+
+def test_a_prefix_is_looked_up(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}"] = (200, view())
+    page = {"jobs": [view()], "next": None, "error": None}
+    server.answers["GET /jobs?idPrefix=j-9f8b6c&limit=10"] = (200, page)
+    assert jobctl("status", "-q", "j-9f8b6c").stdout == f"{ID}\n".encode()
+
+
+def test_an_ambiguous_prefix_lists_what_it_fits(jobctl: Jobctl, server: Server) -> None:
+    page = {"jobs": [view(), view(id=OTHER)], "next": None, "error": None}
+    server.answers["GET /jobs?idPrefix=j-9f8b&limit=10"] = (200, page)
+    done = jobctl("stop", "j-9f8b")
+    assert done.returncode == 2
+    assert f"'j-9f8b' fits more than one job: {ID}, {OTHER}\n" in done.stderr.decode()
+    assert server.requests() == ["GET /jobs?idPrefix=j-9f8b&limit=10"]
+
+
+def test_a_prefix_of_nothing_is_a_job_not_found(jobctl: Jobctl, server: Server) -> None:
+    empty: dict[str, Any] = {"jobs": [], "next": None, "error": None}
+    server.answers["GET /jobs?idPrefix=j-9f8b&limit=10"] = (200, empty)
+    done = jobctl("status", "j-9f8b")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: job not found\nhint: no ID of your jobs begins with")
+
+
+def test_removing_goes_on_after_a_refusal(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"DELETE /jobs/{ID}"] = JOB_NOT_FOUND
+    server.answers[f"DELETE /jobs/{OTHER}"] = (200, {"id": OTHER, "error": None})
+    done = jobctl("rm", ID, OTHER)
+    assert done.returncode == 1
+    assert done.stdout == f"Job with ID {OTHER} removed.\n".encode()
+    assert done.stderr == b"Error: job not found\n"
+
+
+def test_a_list_pages_and_filters(jobctl: Jobctl, server: Server) -> None:
+    query = "owner=alice&program=%2Fbin%2Fa+b&label=k%3Dv&status=Failed&limit=2"
+    first = {"jobs": [view()], "next": "c/1", "error": None}
+    second = {"jobs": [view(id=OTHER)], "next": "c/2", "error": None}
+    server.answers[f"GET /jobs?{query}"] = (200, first)
+    rest = query.replace("limit=2", "limit=1&cursor=c%2F1")
+    server.answers[f"GET /jobs?{rest}"] = (200, second)
+    words = ["list", "--limit", "2", "--owner", "alice", "--status", "failed", "--label", "k=v"]
+    done = jobctl(*words, "--program", "/bin/a b")
+    rows = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert rows == [
+        [job, "Running", "-", "alice", "2026-01-31 12:00:00", r"/bin/echo a\tb\x1b …"]
+        for job in (ID, OTHER)
+    ]
+    assert b"There are more jobs" in done.stderr
+
+
+def test_a_list_on_a_terminal_is_a_table(jobctl: Jobctl, server: Server) -> None:
+    page = {"jobs": [view()], "next": None, "error": None}
+    server.answers["GET /jobs?limit=1000"] = (200, page)
+    jobctl.environment["COLUMNS"] = "120"
+    code, seen = on_terminal(jobctl, "list", "--all")
+    assert code == 0
+    assert seen.splitlines()[0].split() == ["ID", "STATUS", "EXIT", "OWNER", "CREATED", "PROGRAM"]
+    assert "\x1b" not in seen
+
+
+RAW = bytes(range(256)) * 2_000
+
+
+def test_raw_output_is_exact(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}/output/stdout"] = lambda handler: handler.reply(200, RAW)
+    server.answers[f"GET /jobs/{ID}/output/stderr"] = lambda handler: handler.reply(200, b"\xff")
+    for words in (["output", "--raw"], ["logs"]):
+        done = jobctl(*words, ID)
+        assert (done.stdout, done.stderr) == (RAW, b"\xff")
+    done = jobctl("logs", "--stderr", ID)
+    assert (done.stdout, done.stderr) == (b"", b"\xff")
+
+
+def test_following_shows_what_comes_while_the_job_runs(jobctl: Jobctl, server: Server) -> None:
+    """The second piece is only sent once the first has been seen at the other end."""
+    seen = threading.Event()
+
+    def stdout(handler: Handler) -> None:
+        handler.begin_chunks()
+        handler.chunk(b"first\n")
+        assert seen.wait(30)
+        handler.chunk(b"\x00last")
+        handler.chunk(b"")
+
+    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
+    server.answers[f"GET /jobs/{ID}/output/stderr?follow=true"] = lambda h: h.reply(200, b"err")
+    with jobctl.spawn(
+        "output", "-f", ID, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"first\n"
+        seen.set()
+        out, err = process.communicate(timeout=30)
+    assert (out, err, process.returncode) == (b"\x00last", b"err", 0)
+
+
+@pytest.mark.parametrize("words", [["output"], ["output", "-f", "--stdout"]])
+def test_on_a_terminal_control_characters_do_not_act(
+    jobctl: Jobctl, server: Server, words: list[str]
+) -> None:
+    lines = {"id": ID, "stdout": ["\x1b[31mred"], "stderr": ["\x07"], "error": None}
+    server.answers[f"GET /jobs/{ID}/output"] = (200, lines)
+    body = b"\x1b[31mred\n"
+    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = lambda h: h.reply(200, body)
+    _, seen = on_terminal(jobctl, *words, ID)
+    assert r"\x1b[31mred" in seen
+    assert "\x1b" not in seen
+    assert "\x07" not in seen
+
+
+def test_waiting_exits_as_the_first_job_that_failed(jobctl: Jobctl, server: Server) -> None:
+    good = view(id=OTHER, status="Completed", exitCode=0, finishedAt="2026-01-31T12:00:01Z")
+    server.answers[f"GET /jobs/{OTHER}?wait=60.000"] = (200, good)
+    server.answers[f"GET /jobs/{ID}?wait=60.000"] = (200, FAILED)
+    done = jobctl("wait", "-q", OTHER, ID)
+    assert (done.returncode, done.stdout) == (3, f"{OTHER}\n{ID}\n".encode())
+
+
+def test_waiting_that_takes_too_long(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}?wait=0.000"] = (200, view())
+    done = jobctl("wait", "--timeout", "0", ID)
+    assert done.returncode == 124
+    assert b"has not ended in the time given" in done.stderr
+
+
+def test_identity_and_trust_for_scripts(
+    jobctl: Jobctl, server: Server, profile: profiles.Profile
+) -> None:
+    server.answers["GET /me"] = (200, {"name": "alice", "role": "user", "error": None})
+    assert jobctl("whoami").stdout == b"alice (user)\n"
+    assert jobctl("ca").stdout.decode() == f"{profile.ca}\n"
+    assert jobctl("token", "print").stdout.decode() == f"{profile.token}\n"
+    assert json.loads(jobctl("version", "--json").stdout)["version"]
+
+
+def test_another_profile(jobctl: Jobctl, server: Server, profile: profiles.Profile) -> None:
+    profiles.store(profiles.Profile("bob", server=profile.server, ca=profile.ca, token="bobs"))
+    server.answers["GET /me"] = (200, {"name": "bob", "role": "user", "error": None})
+    jobctl("-u", "bob", "whoami")
+    jobctl("whoami", "--user", "bob")
+    assert [handler.headers["Authorization"] for handler in server.seen] == ["Bearer bobs"] * 2
+    done = jobctl("whoami", "-u", "carol")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: there is no profile 'carol' in ")
+
+
+def test_a_loose_configuration_stops_it_before_anything_is_sent(
+    jobctl: Jobctl, server: Server
+) -> None:
+    Path(jobctl.environment["JOBCTL_CONFIG"]).chmod(0o644)
+    done = jobctl("whoami")
+    assert done.returncode == 1
+    assert b"its mode is 0644, so others may read the tokens in it\nhint: chmod 600" in done.stderr
+    assert server.connections == 0
+
+
+def test_an_unreachable_server_is_an_error_like_any_other(jobctl: Jobctl) -> None:
+    jobctl.environment["JOBCTL_SERVER"] = "https://127.0.0.1:1"
+    done = jobctl("whoami", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["code"] == "server_unreachable"
+    assert done.stderr.startswith(b"Error: cannot reach https://127.0.0.1:1: connection refused\n")
+
+
+def test_nobody_reads_the_output(jobctl: Jobctl, server: Server) -> None:
+    """As ``jobctl logs ID | head -c 1``: quietly, with what a shell calls SIGPIPE."""
+    server.answers[f"GET /jobs/{ID}/output/stdout"] = lambda handler: handler.reply(200, RAW)
+    with jobctl.spawn("logs", ID, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -1,0 +1,115 @@
+"""``jobctl run``: as if the program ran here, and what Ctrl-C means then."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from support.small_server import FAILED, ID, Handler, Jobctl, Server, view
+
+
+def runs(server: Server, ended: dict[str, Any], stdout: bytes = b"", stderr: bytes = b"") -> None:
+    """Lay out a job that is started, followed and waited for."""
+    server.answers = {
+        "POST /jobs/start": (201, {"id": ID, "error": None}),
+        f"GET /jobs/{ID}/output/stdout?follow=true": lambda h: h.reply(200, stdout),
+        f"GET /jobs/{ID}/output/stderr?follow=true": lambda h: h.reply(200, stderr),
+        f"GET /jobs/{ID}?wait=60.000": (200, ended),
+        f"POST /jobs/{ID}/stop": (200, {"id": ID, "error": None}),
+    }
+
+
+def test_run_is_as_if_the_program_ran_here(jobctl: Jobctl, server: Server) -> None:
+    runs(server, FAILED, b"\x00out", b"err\n")
+    done = jobctl("run", "--", "/bin/x")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"\x00out", b"err\n")
+
+
+def test_run_says_what_killed_it(jobctl: Jobctl, server: Server) -> None:
+    end = "2026-01-31T12:00:01Z"
+    reason = "killed by SIGSEGV"
+    runs(server, view(status="Failed", signal="SIGSEGV", reason=reason, finishedAt=end))
+    done = jobctl("run", "/bin/x")
+    assert (done.returncode, done.stderr) == (139, b"jobctl: killed by SIGSEGV\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exits"),
+    [
+        (404, "program_not_found", 127),
+        (422, "program_not_executable", 126),
+        (503, "service_unavailable", 125),
+        (401, "bad_authentication", 125),
+    ],
+)
+def test_run_and_start_that_are_refused(
+    jobctl: Jobctl, server: Server, status: int, code: str, exits: int
+) -> None:
+    server.answers["POST /jobs/start"] = (status, {"error": "Error: no", "code": code})
+    run, start = jobctl("run", "/bin/x"), jobctl("start", "/bin/x")
+    assert (run.returncode, start.returncode) == (exits, 1)
+    assert run.stderr == start.stderr == b"Error: no\n"
+
+
+def test_detached_run_is_start(jobctl: Jobctl, server: Server) -> None:
+    server.answers["POST /jobs/start"] = (201, {"id": ID, "error": None})
+    assert jobctl("run", "-d", "/bin/x").stdout == f"Job started with ID {ID}.\n".encode()
+    assert server.requests() == ["POST /jobs/start"]
+
+
+def test_ctrl_c_without_a_terminal_leaves_the_job(jobctl: Jobctl, server: Server) -> None:
+    following, done = threading.Event(), threading.Event()
+
+    def stdout(handler: Handler) -> None:
+        handler.begin_chunks()
+        handler.chunk(b"started\n")
+        following.set()
+        done.wait(30)
+
+    runs(server, FAILED)
+    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    with jobctl.spawn("run", "/bin/x", **pipes) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        done.set()
+    assert process.returncode == 130
+    assert f"job {ID} goes on; come back to it with: jobctl output -f {ID}" in err.decode()
+    assert f"POST /jobs/{ID}/stop" not in server.requests()
+
+
+@pytest.mark.parametrize(("reply", "exits"), [("y\n", 137), ("n\n", 130), ("\n", 130)])
+def test_ctrl_c_on_a_terminal_asks(jobctl: Jobctl, server: Server, reply: str, exits: int) -> None:
+    done = threading.Event()
+    process_id: list[int] = []
+    spawned = threading.Event()
+
+    def stdout(handler: Handler) -> None:
+        handler.begin_chunks()
+        assert spawned.wait(30)
+        os.kill(process_id[0], signal.SIGINT)
+        done.wait(30)
+
+    runs(server, view(status="Stopped", signal="SIGKILL", finishedAt="2026-01-31T12:00:01Z"))
+    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
+    controller, terminal = pty.openpty()
+    process = jobctl.spawn("run", "/bin/x", stdin=terminal, stdout=terminal, stderr=terminal)
+    process_id.append(process.pid)
+    spawned.set()
+    os.close(terminal)
+    seen = b""
+    while b"[y/N] " not in seen:
+        seen += os.read(controller, 65_536)
+    os.write(controller, reply.encode())
+    assert process.wait(30) == exits
+    done.set()
+    os.close(controller)
+    assert (f"POST /jobs/{ID}/stop" in server.requests()) == (exits == 137)

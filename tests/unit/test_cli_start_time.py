@@ -1,0 +1,36 @@
+"""``jobctl`` starts fast because it loads little; this holds it to that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DEAR = {"argparse", "contextlib", "dataclasses", "inspect", "msgspec", "pathlib", "typing"}
+NOT_OURS = {"jobworker.model", "jobworker.schema", "tomllib", "encodings.idna", "threading"}
+NETWORK = {"ssl", "socket", "http.client"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules of a fresh Python, without site-packages, after ``statement``."""
+    source = f"import sys; sys.path[:0] = {sys.path!r}; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", source], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("verb", ["status", "start", "stop", "output", "list", "wait", "rm"])
+def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
+    modules = loaded_by(
+        f"from jobworker.cli import main, verbs; verbs.load({verb!r}); "
+        "import jobworker.client.client"
+    )
+    assert modules & (DEAR | NOT_OURS) == set()
+
+
+@pytest.mark.parametrize("words", [["ca"], ["start", "sleep"], ["status", "x"]])
+def test_what_needs_no_server_loads_no_network(words: list[str]) -> None:
+    modules = loaded_by(f"from jobworker.cli import main; main.run({words!r})")
+    assert modules & NETWORK == set()

@@ -1,0 +1,135 @@
+"""A wrong use is told in one line, with exit code 2, before a profile is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobworker.cli import main, verbs
+from jobworker.cli.invocation import UsageError
+from jobworker.client import profiles
+
+ID = "j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a"
+
+
+@pytest.fixture(autouse=True)
+def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str | None = None) -> None:
+        raise AssertionError("a profile was read")
+
+    monkeypatch.setattr(profiles, "load", refuse)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "no verb was given; see jobctl help"),
+        (["dance"], "there is no verb 'dance'; see jobctl help"),
+        (["--dance"], "option --dance not recognized; see jobctl help"),
+        (["status", "--dance", ID], "option --dance not recognized; see jobctl help status"),
+        (["-u"], "option -u requires argument; see jobctl help"),
+        (["status", "--json=1", ID], "option --json must not have an argument; see"),
+        (["start"], "no program was given"),
+        (["start", "--"], "no program was given"),
+        (["start", "--", ""], "the program is empty"),
+        (["start", "sh"], "must be an absolute path, not 'sh'; try /bin/sh"),
+        (["run", "sh"], "must be an absolute path, not 'sh'; try /bin/sh"),
+        (["start", "no-such-program"], "not 'no-such-program'; give its whole path"),
+        (["start", "./no/such"], "not './no/such'; give its whole path"),
+        (["start", "/bin/\0"], "cannot hold a NUL byte"),
+        (["start", "/bin/echo", "a\0b"], "cannot hold a NUL byte"),
+        (["start", "/bin/\udcff"], "the program must be UTF-8"),
+        (["start", "--env", "HOME", "/bin/true"], "--env takes KEY=VALUE, not 'HOME'"),
+        (["start", "--env", "=x", "/bin/true"], "--env takes KEY=VALUE, not '=x'"),
+        (["start", "--env", "A=\udcff", "/bin/true"], "the env must be UTF-8"),
+        (["start", "--label", "x", "/bin/true"], "--label takes KEY=VALUE, not 'x'"),
+        (["status"], "name one job, not none"),
+        (["status", ID, ID], "name one job, not 2"),
+        (["status", "nonsense"], "'nonsense' is not a job ID; one looks like j-"),
+        (["status", ""], "'' is not a job ID"),
+        (["status", "j-"], "'j-' is not a job ID"),
+        (["status", "j-9f8"], "'j-9f8' is not a job ID"),
+        (["status", ID.upper()], "is not a job ID"),
+        (["status", ID + "0"], "is not a job ID"),
+        (["status", ID.replace("-4c7a", "-1c7a")], "is not a job ID"),
+        (["status", "j-../../etc/passwd"], "is not a job ID"),
+        (["output", "9f8b6c52"], "is not a job ID"),
+        (["output", "--raw", "--json", ID], "cannot go with --raw or --follow"),
+        (["stop"], "name a job"),
+        (["stop", ID, "x"], "'x' is not a job ID"),
+        (["stop", "--grace", "soon", ID], "'soon' is not a duration"),
+        (["rm"], "name a job"),
+        (["wait", "--timeout", "-1", ID], "'-1' is not a duration"),
+        (["list", "x"], "'x' is one word too many"),
+        (["list", "--status", "Dead"], "--status takes one of Queued, Running"),
+        (["list", "--limit", "0"], "--limit takes a whole number from 1 on, not '0'"),
+        (["list", "--limit", "x"], "--limit takes a whole number from 1 on, not 'x'"),
+        (["list", "--since", "yesterday"], "'yesterday' is neither a time"),
+        (["list", "--label", "x"], "--label takes KEY=VALUE, not 'x'"),
+        (["token"], "jobctl token print"),
+        (["version", "x"], "'x' is one word too many"),
+        (["help", "dance"], "there is no verb 'dance'"),
+    ],
+)
+def test_wrong_use(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("jobctl: ")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "user", "rest"),
+    [
+        (["-u", "bob", "start", "/bin/echo"], "bob", ["/bin/echo"]),
+        (["start", "-u", "bob", "--", "/bin/echo"], "bob", ["/bin/echo"]),
+        (["-u", "alice", "start", "--user", "bob", "/bin/echo"], "bob", ["/bin/echo"]),
+        (["start", "--", "/bin/echo", "-u", "x"], None, ["/bin/echo", "-u", "x"]),
+        (["start", "/bin/echo", "-u", "x", "--json"], None, ["/bin/echo", "-u", "x", "--json"]),
+        (["start", "/bin/echo", "--", "x"], None, ["/bin/echo", "--", "x"]),
+        (["run", "--", "/bin/echo", "--help"], None, ["/bin/echo", "--help"]),
+        (["status", ID, "-u", "bob"], "bob", [ID]),
+        (["status", "-ubob", ID], "bob", [ID]),
+    ],
+)
+def test_what_follows_the_program_is_the_programs(
+    words: list[str], user: str | None, rest: list[str]
+) -> None:
+    _, call = main.understand(words)
+    assert call.value("user") == user
+    assert call.words == rest
+    assert not call.has("json")
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in verbs.VERBS])
+def test_each_verb_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Usage: jobctl ")
+    for option, _, _, meaning in verbs.load(name).OPTIONS:
+        assert f"--{option}" in out
+        assert meaning in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
+def test_help_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(words) == 0
+    out = capsys.readouterr().out
+    for name, _, summary in verbs.VERBS:
+        assert f"  {name:<9} {summary}" in out
+
+
+def test_every_verb_stands_in_the_table() -> None:
+    """A file that holds a verb is one that the table names."""
+    directory = Path(verbs.__file__).parent
+    holding = {path.stem for path in directory.glob("*.py") if "\nUSAGE = " in path.read_text()}
+    assert holding == {module for _, module, _ in verbs.VERBS}
+
+
+def test_an_unknown_verb_has_no_module() -> None:
+    with pytest.raises(UsageError):
+        verbs.load("invocation")

@@ -1,0 +1,79 @@
+"""The client's reading of answers is the server's definition of them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from jobworker import schema
+from jobworker.client import answers
+
+PAIRS = [
+    (schema.RawArgument, answers.RawArgument),
+    (schema.IdAnswer, answers.IdAnswer),
+    (schema.UsageView, answers.UsageView),
+    (schema.JobView, answers.JobView),
+    (schema.JobList, answers.JobList),
+    (schema.OutputAnswer, answers.OutputAnswer),
+    (schema.ErrorAnswer, answers.ErrorAnswer),
+    (schema.MeAnswer, answers.MeAnswer),
+]
+
+
+def shape(kind: type) -> object:
+    """What a type allows, without names, descriptions and limits."""
+    schemas, components = msgspec.json.schema_components([kind])
+    return _inlined(schemas[0], components)
+
+
+def _inlined(node: object, components: dict[str, object]) -> object:
+    if isinstance(node, list):
+        return [_inlined(item, components) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(components[node["$ref"].rpartition("/")[2]], components)
+    return {key: _inlined(value, components) for key, value in node.items()}
+
+
+def without_details(node: object) -> object:
+    """The client does not check again what the server has checked: enums, times, limits."""
+    if isinstance(node, list):
+        return sorted((without_details(item) for item in node), key=repr)
+    if not isinstance(node, dict):
+        return node
+    if "properties" in node:
+        return {name: without_details(value) for name, value in node["properties"].items()}
+    if "enum" in node:
+        text = {"type": "string"}
+        return {"anyOf": [{"type": "null"}, text]} if None in node["enum"] else text
+    kept = ("type", "anyOf", "items", "additionalProperties")
+    return {key: without_details(node[key]) for key in kept if key in node}
+
+
+@pytest.mark.parametrize(("definition", "reading"), PAIRS, ids=lambda kind: kind.__name__)
+def test_an_answer_has_the_fields_and_types_of_the_schema(definition: type, reading: type) -> None:
+    assert without_details(shape(reading)) == without_details(shape(definition))
+
+
+@pytest.mark.parametrize(("definition", "reading"), PAIRS, ids=lambda kind: kind.__name__)
+def test_only_what_may_be_missing_is_not_required(definition: type, reading: type) -> None:
+    """What the server's type leaves out is what the client's type says may be missing."""
+    may_miss = {
+        field.encode_name
+        for field in msgspec.structs.fields(definition)
+        if field.default is msgspec.UNSET
+    }
+    assert reading.__optional_keys__ == may_miss  # type: ignore[attr-defined]
+
+
+def test_every_answer_of_the_schema_is_read() -> None:
+    """A new answer of the server has to get a reading, or to be named here."""
+    defined = {
+        kind
+        for kind in vars(schema).values()
+        if isinstance(kind, type) and issubclass(kind, schema._Body) and kind is not schema._Body
+    }
+    not_for_this_client = {"HealthAnswer", "ReadyAnswer"}
+    read = {definition for definition, _ in PAIRS}
+    assert {kind.__name__ for kind in defined - read} <= not_for_this_client
