@@ -140,10 +140,9 @@ def _withdraw(job_id: JobId, connection: Connection) -> None:
 
 
 def _finish_with(job: Job, chunks: list[Chunk], connection: Connection) -> None:
-    """Record the end and a small output in one go."""
+    """Record the end and a small output in one go: no crash leaves a part of it."""
     number = _finish(job, connection)
-    if number is not None:
-        clear(connection, number)
+    if number is not None and chunks:
         store(connection, number, chunks)
 
 

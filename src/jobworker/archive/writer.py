@@ -1,7 +1,7 @@
 """The one writer: many writes share one transaction and one wait for the disk.
 
-Each write stands in a savepoint of its own, so that one which fails takes no other
-with it. Nobody is answered before the commit.
+A write that fails takes no other with it. Nobody is answered before the commit. A write
+may be carried out twice, the first time to be undone, so it must do nothing but write.
 """
 
 from __future__ import annotations
@@ -161,10 +161,24 @@ class Writer:
             return [_Undone(self._failure(error)) for _ in group]
 
     def _commit(self, group: list[_Write]) -> list[_Outcome]:
+        """Write in the hope that nothing fails; where something does, again and with care.
+
+        Savepoints would cost as much as the writes between them.
+        """
+        try:
+            with self._connected().begin():
+                return [_Done(write.operation(self._connected())) for write in group]
+        except Exception as error:
+            self._disconnect()
+            if isinstance(error, DBAPIError) and self._is_fatal(error):
+                raise
+        with self._connected().begin():
+            return [self._apply(self._connected(), write) for write in group]
+
+    def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
-        with self._connection.begin():
-            return [self._apply(self._connection, write) for write in group]
+        return self._connection
 
     def _disconnect(self) -> None:
         """Let go of the connection, and with it of whatever a failed commit has left open."""
