@@ -16,22 +16,25 @@ from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.errors import ContainmentUnavailable, JobWorkerError
 from jobworker.model import JobId, Level
 from jobworker.spool import Spool
+from jobworker.supervisor.site import OWN_NAMESPACES
 
 _PATIENCE = 10.0
 """Seconds for a job that does nothing: a thousand times what it takes."""
 
-_NEEDS_ROOT = "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)"
+_NEEDS_ROOT: dict[Level, str] = {
+    "full": "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)",
+    "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
+}
 _NEEDS_USER_NAMESPACES = (
     "it needs unprivileged user namespaces; the settings that forbid them are "
     "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
     "kernel.apparmor_restrict_unprivileged_userns"
 )
-_NEEDS = {
-    "full": _NEEDS_ROOT,
-    "namespaces": _NEEDS_USER_NAMESPACES,
-    "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
-    "basic": "it needs nothing",
-}
+_NEEDS_MOUNT_POINT = (
+    "the root directory is no mount point, as in a plain chroot; bind-mount it onto itself "
+    "before the chroot (mount --bind DIR DIR)"
+)
+_NEEDS_PROC = "/proc is not mounted here (mount -t proc proc /proc)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def choose(containment: Containment) -> Level:
     Raises ``ContainmentUnavailable``. For root, ``namespaces`` is never chosen by itself:
     jobs would run as the machine's root, if without its capabilities.
     """
+    if not Path("/proc/self/stat").exists():
+        raise ContainmentUnavailable(f"jobs cannot be supervised: {_NEEDS_PROC}")
     if containment != "auto":
         result = _probe(containment)
         if not result.works:
@@ -74,15 +79,26 @@ def choose(containment: Containment) -> Level:
 
 
 def _probe(level: Level) -> Probe:
-    if level in ("full", "uid") and os.geteuid() != 0:
-        return Probe(level, works=False, missing=_NEEDS[level])
+    missing = _missing(level)
+    return Probe(level, works=missing is None, missing=missing)
+
+
+def _missing(level: Level) -> str | None:
+    if not Path("/proc/self/stat").exists():
+        return _NEEDS_PROC
+    if level in _NEEDS_ROOT and os.geteuid() != 0:
+        return _NEEDS_ROOT[level]
     try:
         failure = _run_at(level)
     except (OSError, JobWorkerError) as error:
         failure = str(error)
     if failure is None:
-        return Probe(level, works=True, missing=None)
-    return Probe(level, works=False, missing=f"{_NEEDS[level]} ({failure})")
+        return None
+    if level in OWN_NAMESPACES and not os.path.ismount("/"):
+        return f"{_NEEDS_MOUNT_POINT} ({failure})"
+    if level == "namespaces":
+        return f"{_NEEDS_USER_NAMESPACES} ({failure})"
+    return f"trying it failed: {failure}"
 
 
 def _run_at(level: Level) -> str | None:
