@@ -358,6 +358,8 @@ class Manager:
         return True
 
     def _output_of(self, seat: _Seat) -> OutputReader:
+        if seat.job.end and seat.job.end.is_silent:
+            return _NoOutput()
         try:
             return self._engine.output(seat.job.id)
         except FileNotFoundError:  # lost before it had a directory

@@ -143,6 +143,12 @@ class End:
     detail: str | None = None
     usage: Usage = Usage()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is known that there is no output."""
+        nothing = self.usage.stdout_bytes == self.usage.stderr_bytes == 0
+        return nothing and self.cause is not Cause.LOST
+
 
 @dataclass(frozen=True, slots=True)
 class Starting:

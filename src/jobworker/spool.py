@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -97,7 +98,14 @@ class Spool:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         except FileNotFoundError:
             return
+        self._remove_known_files(f".{job_id}")
         remove_tree(f".{job_id}", self._root)
+
+    def _remove_known_files(self, directory: str) -> None:
+        """Remove what is there as a rule, without a look at what is there."""
+        for name in (records.RECORD, records.STDOUT, records.STDERR, records.INDEX):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{name}", dir_fd=self._root)
 
     def supervised(self, job_id: JobId) -> bool:
         """Whether a supervisor holds the lock: asked of the kernel, not of a PID."""

@@ -178,6 +178,13 @@ async def test_a_job_starts_with_default_signals_and_its_own_environment(shell: 
     assert lines[-1] == b"0077"
 
 
+async def test_limits_are_those_of_a_service(shell: Shell) -> None:
+    _, output = await shell("ulimit -n; ulimit -c; ulimit -H -c")
+    open_files, *core = map(int, output.stdout.split())
+    assert open_files <= 1024
+    assert core == [0, 0]
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("level", working("full", "uid"))
 async def test_each_owner_has_a_user_of_its_own(manager: Manager) -> None:

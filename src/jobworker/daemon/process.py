@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import signal
 import sys
 
@@ -53,6 +54,16 @@ def _is_open(number: int) -> bool:
             return False
         raise
     return True
+
+
+def allow_many_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one.
+
+    A job that another server started takes one, a connection or a follower a few. Jobs
+    do not inherit it (``supervisor/spawner.py``).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def forbid_inspection() -> None:

@@ -18,7 +18,7 @@ from jobworker.daemon.address import published, url_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
 from jobworker.daemon.options import add_settings, settings_of
-from jobworker.daemon.process import forbid_inspection
+from jobworker.daemon.process import allow_many_descriptors, forbid_inspection
 from jobworker.daemon.state import State, make_state
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = settings_of(arguments)
     forbid_inspection()
+    allow_many_descriptors()
     asyncio.run(_serve(settings))
 
 

@@ -19,10 +19,16 @@ class Janitor:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._waiting: dict[JobId, asyncio.Future[None]] = {}
+        self._abandoned: set[JobId] = set()
         self._round: asyncio.Task[None] | None = None
 
-    async def remove(self, job_id: JobId) -> None:
-        """Remove the job's directory; raises ``OSError`` where that cannot be done."""
+    async def remove(self, job_id: JobId, *, abandoned: bool) -> None:
+        """Remove the job's directory; raises ``OSError`` where that cannot be done.
+
+        What a supervisor removes itself is looked for where it was ``abandoned``.
+        """
+        if abandoned:
+            self._abandoned.add(job_id)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[job_id] = done
         if self._round is None:
@@ -46,7 +52,9 @@ class Janitor:
         errors = {}
         for job_id in job_ids:
             try:
-                remove_left_over(job_id)
+                if job_id in self._abandoned:
+                    remove_left_over(job_id)
+                    self._abandoned.discard(job_id)
                 self._spool.remove(job_id)
             except OSError as error:
                 errors[job_id] = error

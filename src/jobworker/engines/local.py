@@ -40,11 +40,16 @@ _LOST = "its supervisor was killed"
 
 @dataclass(slots=True)
 class _Seat:
-    """What the engine remembers of a job until its directory is gone."""
+    """What the engine remembers of a job until its directory is gone.
+
+    ``settled`` once the listener has been told of its end, ``abandoned`` where there was
+    no supervisor any more to clean up after it.
+    """
 
     spec: Spec
     uid: int
     settled: bool = False
+    abandoned: bool = False
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -182,7 +187,7 @@ class LocalEngine:
         seat = self._seats.get(job_id)
         if seat is not None:
             await seat.gone.wait()
-        await self._janitor.remove(job_id)
+        await self._janitor.remove(job_id, abandoned=bool(seat and seat.abandoned))
         self._seats.pop(job_id, None)
 
     def _hear(self) -> None:
@@ -231,6 +236,7 @@ class LocalEngine:
     def _supervisor_gone(self, job_id: JobId, seat: _Seat) -> None:
         """No process of the job is left; whatever there is to know stands in the spool."""
         if not seat.settled:
+            seat.abandoned = True
             end = self._spool.record(job_id).end
             lost = Lost(_LOST, datetime.now(UTC))
             self._listener(job_id, Ended(end) if end else lost)
@@ -282,6 +288,7 @@ class LocalEngine:
             self._finish_unsupervised(job_id, seat, record.start)
 
     def _finish_unsupervised(self, job_id: JobId, seat: _Seat, start: StartRecord | None) -> None:
+        seat.abandoned = True
         if not seat.settled:
             seat.settled = True
             ours = seat.uid != _UNKNOWN

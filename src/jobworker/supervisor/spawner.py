@@ -23,6 +23,7 @@ from .supervise import supervise, tell_refused
 
 _MOST_ORDER = 4096
 _SIGNALS = 1024
+_OPEN_FILES = 1024
 _BROKEN = 70
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     os.set_inheritable(int(channel), False)
     signals.reset()
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _set_limits()
     site = Site(level, state, hidden)
     if level not in OWN_NAMESPACES:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -42,6 +43,17 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     Spawner(site, int(channel)).run()
+
+
+def _set_limits() -> None:
+    """No core files, and as many open files as a service manager gives.
+
+    The server raises its own soft limit, and programs that use select(2) break above
+    1,024. Who needs more may raise it to the hard limit.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, _OPEN_FILES), hard))
 
 
 class Spawner:
