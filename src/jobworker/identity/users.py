@@ -71,6 +71,7 @@ class Users:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._bearer = database.prepared(_BEARER)
 
     def authenticate(self, token: str) -> User:
         """The user that ``token`` belongs to; takes well under 100 µs.
@@ -79,10 +80,13 @@ class Users:
         """
         shown = parse(token)
         wanted = {"id": shown.id, "now": _now()}
-        row = self._database.read(lambda connection: connection.execute(_BEARER, wanted).first())
-        if row is None or not hmac.compare_digest(row.digest, shown.digest):
+        row = self._bearer.one(wanted)
+        if row is None:
             raise BadAuthentication
-        return User(row.name, Role(row.role))
+        name, role, digest = row
+        if not hmac.compare_digest(digest, shown.digest):
+            raise BadAuthentication
+        return User(name, Role(role))
 
     def add(
         self, name: str, role: Role, hand_over: Callable[[Secret], None] | None = None
