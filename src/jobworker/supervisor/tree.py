@@ -43,25 +43,39 @@ def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
 def end_namespace() -> None:
     """Kill and reap every other process of this PID namespace."""
     signal_namespace(signals.SIGKILL)
-    while _reap(0):
+    while _reap_one():
         pass
 
 
 def end_descendants() -> None:
-    """Kill and reap every descendant."""
-    kill_descendants()
-    while _reap(0):
-        while _reap(os.WNOHANG):
-            pass
+    """Kill and reap every descendant.
+
+    As a subreaper without a child has no descendants, the machine's processes, which may
+    be many, are looked through only where there is something to find.
+    """
+    while _children_left():
         kill_descendants()
+        _reap_one()
 
 
-def _reap(options: int) -> bool:
+def _children_left() -> bool:
+    """Whether there is a child, once all that have ended are reaped."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+def _reap_one() -> bool:
+    """Wait for a child to end; False if there is none."""
     try:
-        pid, _ = os.waitpid(-1, options)
+        os.waitpid(-1, 0)
     except ChildProcessError:
         return False
-    return pid != 0
+    return True
 
 
 def _send(pid: int, number: int) -> None:
