@@ -41,7 +41,13 @@ class Database:
         self._reads = sqlite.reader(path)
         self._idle: list[Connection] = []
         self._executor = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="archive-reader")
-        self._writer = Writer(self._writes, translate=self._failure, is_fatal=sqlite.lost_a_write)
+        self._writer = Writer(
+            sqlite.impatient_writer(path),
+            translate=self._failure,
+            is_fatal=sqlite.lost_a_write,
+            is_busy=sqlite.is_busy,
+            patience=sqlite.BUSY_TIMEOUT,
+        )
         self._closed = False
 
     @classmethod
@@ -56,7 +62,7 @@ class Database:
         return cls(path)
 
     async def write(self, operation: Callable[[Connection], T]) -> T:
-        """Run ``operation`` on the writer's thread; durable when this returns.
+        """Run ``operation`` on the event loop; durable when this returns.
 
         It shares its transaction with what others write at the same time, but its
         failure undoes only what it did itself.

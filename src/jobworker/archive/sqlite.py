@@ -45,6 +45,11 @@ def writer(path: Path) -> Engine:
     return _writing(path, "PRAGMA foreign_keys = ON;")
 
 
+def impatient_writer(path: Path) -> Engine:
+    """The same, but while another process writes a transaction fails to begin at once."""
+    return _writing(path, "PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 0;")
+
+
 def migrator(path: Path) -> Engine:
     """The same for migrations, with foreign keys off.
 
@@ -147,7 +152,7 @@ def translate(error: DBAPIError, path: Path) -> JobWorkerError:
             f"cannot write to the database {path}: no space left ({why})",
             hint="free some space, or raise the quota, where the server keeps its state",
         )
-    if code & 0xFF in _BUSY:
+    if is_busy(error):
         return ServiceUnavailable(
             f"cannot write to the database {path}: another process has held it for "
             f"{BUSY_TIMEOUT:g} s",
@@ -157,6 +162,11 @@ def translate(error: DBAPIError, path: Path) -> JobWorkerError:
         f"cannot use the database {path}: {why}",
         hint="check the disk and the file's permissions, or restore the file from a backup",
     )
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether another process holds the write lock."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 
 def lost_a_write(error: DBAPIError) -> bool:

@@ -2,35 +2,37 @@
 
 A write that fails takes no other with it. Nobody is answered before the commit. A write
 may be carried out twice, the first time to be undone, so it must do nothing but write.
+
+Writes run on the event loop: their statements take microseconds each, and a thread of
+their own would wait for the interpreter's lock at each of them, under load for longer
+than the disk takes. Only where the disk is slow does the commit go to a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import DBAPIError
 
 from jobworker.errors import ServiceUnavailable
 
 T = TypeVar("T")
 
-GROUP = 256
-"""Most writes in one transaction: bounds how long the first of them waits for the last."""
+GROUP = 64
+"""Most writes in one transaction: bounds how long they hold up the event loop."""
 
+_QUICK = 0.002
+"""Seconds that a commit may hold up the event loop. One that takes longer sends those after
+it to a thread, until one is quick again."""
 
-_PATIENCE = 0.003
-"""Seconds that a write may take before the event loop makes way for it."""
-
-_WAY = 0.0003
-"""Seconds for which it does: several switches of threads, and a tenth of the patience."""
+_FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.05
+"""Seconds between attempts to begin while another process writes; its writes are short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,12 @@ _Outcome = _Done | _Undone
 
 
 class Writer:
-    """A thread that carries out writes in order; serves one event loop.
+    """Carries out writes in order; serves one event loop.
 
-    ``translate`` turns an error of the database into ours, and ``is_fatal`` says after
-    which one nothing may be written any more.
+    ``translate`` turns an error of the database into ours; ``is_fatal`` says after which
+    one nothing may be written any more, and ``is_busy`` which one means that another
+    process writes just now, for which the writer has ``patience`` seconds. The engine's
+    connections must not wait for that themselves.
     """
 
     def __init__(
@@ -65,16 +69,20 @@ class Writer:
         *,
         translate: Callable[[DBAPIError], Exception],
         is_fatal: Callable[[DBAPIError], bool],
+        is_busy: Callable[[DBAPIError], bool],
+        patience: float,
     ) -> None:
         self._engine = engine
         self._translate = translate
         self._is_fatal = is_fatal
+        self._is_busy = is_busy
+        self._patience = patience
         self._fatal: DBAPIError | None = None
         self._connection: Connection | None = None
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
-        self._thread: Thread | None = None
-        self._waiting = 0
-        self._way: asyncio.TimerHandle | None = None
+        self._waiting: deque[_Write] = deque()
+        self._rounds: asyncio.Task[None] | None = None
+        self._commits = ThreadPoolExecutor(1, thread_name_prefix="archive-commit")
+        self._disk_is_slow = False
         self._closed = False
 
     async def submit(self, operation: Callable[[Connection], T]) -> T:
@@ -84,101 +92,90 @@ class Writer:
         """
         if self._closed:
             raise ServiceUnavailable("cannot write to the database: it has been closed")
-        if self._thread is None:
-            # A daemon: whoever forgets to close must not hang at exit for it. Nothing is
-            # lost with it that somebody was told is done.
-            self._thread = Thread(target=self._run, name="archive-writer", daemon=True)
-            self._thread.start()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Write(operation, answer))
-        with self._expecting():
-            return await answer
-
-    @contextmanager
-    def _expecting(self) -> Iterator[None]:
-        self._waiting += 1
-        if self._way is None:
-            self._way = asyncio.get_running_loop().call_later(_PATIENCE, self._make_way)
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            if not self._waiting and self._way:
-                self._way.cancel()
-                self._way = None
-
-    def _make_way(self) -> None:
-        """Stand still, so that the writer gets the interpreter's lock.
-
-        The lock is not fair: a busy event loop gives it up for microseconds and takes it
-        again before another thread has woken up, which made writes wait for seconds.
-        """
-        time.sleep(_WAY)
-        self._way = asyncio.get_running_loop().call_later(_PATIENCE, self._make_way)
+        self._waiting.append(_Write(operation, answer))
+        if self._rounds is None:
+            self._rounds = asyncio.create_task(self._make_rounds())
+        return await answer
 
     async def close(self) -> None:
-        """Finish what has been submitted and end the thread."""
+        """Finish what has been submitted and let go of the database."""
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
-
-    def _run(self) -> None:
-        more = True
-        while more:
-            group, more = self._next_group()
-            if group:
-                outcomes = self._write(group)
-                loop = group[0].answer.get_loop()
-                loop.call_soon_threadsafe(_answer, group, outcomes)
+        if self._rounds is not None:
+            await self._rounds
         self._disconnect()
+        self._commits.shutdown()
 
-    def _next_group(self) -> tuple[list[_Write], bool]:
-        """Everything that waits, at least one; and whether there may be more."""
-        group: list[_Write] = []
-        write = self._queue.get()
-        while write is not None:
-            group.append(write)
-            if len(group) == GROUP:
-                return group, True
-            try:
-                write = self._queue.get_nowait()
-            except Empty:
-                return group, True
-        return group, False
+    async def _make_rounds(self) -> None:
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            _answer(group, await self._write(group))
+        self._rounds = None
 
-    def _write(self, group: list[_Write]) -> list[_Outcome]:
+    async def _write(self, group: list[_Write]) -> list[_Outcome]:
         try:
             if self._fatal:
                 raise self._fatal
-            return self._commit(group)
+            return await self._commit(group)
         except Exception as error:  # noqa: BLE001 - goes to each of the callers
             if isinstance(error, DBAPIError) and self._is_fatal(error):
                 self._fatal = error
             self._disconnect()
             return [_Undone(self._failure(error)) for _ in group]
 
-    def _commit(self, group: list[_Write]) -> list[_Outcome]:
+    async def _commit(self, group: list[_Write]) -> list[_Outcome]:
         """Write in the hope that nothing fails; where something does, again and with care.
 
         Savepoints would cost as much as the writes between them.
         """
         try:
-            with self._connected().begin():
-                return [_Done(write.operation(self._connected())) for write in group]
+            return await self._in_transaction(
+                lambda connection: [_Done(write.operation(connection)) for write in group]
+            )
         except Exception as error:
             self._disconnect()
-            if isinstance(error, DBAPIError) and self._is_fatal(error):
+            if isinstance(error, DBAPIError) and (self._is_fatal(error) or self._is_busy(error)):
                 raise
-        with self._connected().begin():
-            return [self._apply(self._connected(), write) for write in group]
+        return await self._in_transaction(
+            lambda connection: [self._apply(connection, write) for write in group]
+        )
 
-    def _connected(self) -> Connection:
+    async def _in_transaction(self, work: Callable[[Connection], list[_Outcome]]) -> list[_Outcome]:
         if self._connection is None:
             self._connection = self._engine.connect()
-        return self._connection
+        transaction = await self._begin(self._connection)
+        try:
+            outcomes = work(self._connection)
+        except BaseException:
+            transaction.rollback()
+            raise
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if self._disk_is_slow:
+            await loop.run_in_executor(self._commits, transaction.commit)
+        else:
+            transaction.commit()
+        self._disk_is_slow = loop.time() - began > _QUICK
+        return outcomes
+
+    async def _begin(self, connection: Connection) -> Transaction:
+        """Take the write lock; waits for another process without holding up the loop.
+
+        There is no event for it: SQLite itself would sleep and try again.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + self._patience, _FIRST_PAUSE
+        while True:
+            try:
+                return connection.begin()
+            except DBAPIError as error:
+                connection.rollback()
+                if not self._is_busy(error) or loop.time() > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
 
     def _disconnect(self) -> None:
         """Let go of the connection, and with it of whatever a failed commit has left open."""

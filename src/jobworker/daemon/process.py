@@ -66,6 +66,15 @@ def allow_many_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def share_the_interpreter() -> None:
+    """Let a thread that waits for the interpreter's lock have it after 0.5 ms, not 5.
+
+    The event loop gives the lock up and takes it back so often under load that the
+    thread which receives requests, and the one which commits, could wait for long.
+    """
+    sys.setswitchinterval(0.0005)
+
+
 def forbid_inspection() -> None:
     """Keep others of the same account from our memory, environment and descriptors.
 

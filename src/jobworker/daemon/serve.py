@@ -18,7 +18,11 @@ from jobworker.daemon.address import published, url_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
 from jobworker.daemon.options import add_settings, settings_of
-from jobworker.daemon.process import allow_many_descriptors, forbid_inspection
+from jobworker.daemon.process import (
+    allow_many_descriptors,
+    forbid_inspection,
+    share_the_interpreter,
+)
 from jobworker.daemon.state import State, make_state
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
@@ -39,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     forbid_inspection()
     allow_many_descriptors()
+    share_the_interpreter()
     asyncio.run(_serve(settings))
 
 
