@@ -34,15 +34,23 @@ class Jobd:
     """One ``jobd serve`` with a state and a client configuration below ``home``.
 
     Listens on a free port and keeps it over a restart, as the profiles name it.
-    ``account`` is the number of the user and group to run both commands as.
+    ``account`` is the number of the user and group to run both commands as;
+    ``wrapper`` is a command that starts the server, with less than all rights for one.
     """
 
-    def __init__(self, home: Path, *options: str, account: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        account: int | None = None,
+        wrapper: tuple[str, ...] = (),
+    ) -> None:
         self.home = home
         self.state = home / "state"
         self.log = home / "jobd.log"
         self.options = options
         self.account = account
+        self.wrapper = wrapper
         self.listen = "127.0.0.1:0"
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +81,7 @@ class Jobd:
         """Start the server; returns once it is ready, raises with its log if it ends."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [_command("jobd"), "serve", "--listen", self.listen, *self.options],
+                [*self.wrapper, _command("jobd"), "serve", "--listen", self.listen, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -247,14 +255,18 @@ def shared_dir() -> Iterator[Path]:
 def _servers() -> Iterator[MakeJobd]:
     made: list[Jobd] = []
 
-    def make(*options: str, account: int | None = None) -> Jobd:
+    def make(*options: str, account: int | None = None, wrapper: tuple[str, ...] = ()) -> Jobd:
         # Short, as the path of a Unix socket has at most 107 bytes.
         home = Path(tempfile.mkdtemp(prefix="jobd-", dir="/var/tmp"))
         if account is not None:
             os.chown(home, account, account)
-        server = Jobd(home, *options, account=account)
+        server = Jobd(home, *options, account=account, wrapper=wrapper)
+        try:
+            server.start()
+        except BaseException:
+            shutil.rmtree(home)
+            raise
         made.append(server)
-        server.start()
         return server
 
     yield make

@@ -98,7 +98,7 @@ def _missing(level: Level) -> str | None:
         return f"{_NEEDS_MOUNT_POINT} ({failure})"
     if level == "namespaces":
         return f"{_NEEDS_USER_NAMESPACES} ({failure})"
-    return f"trying it failed: {failure}"
+    return f"{_NEEDS_ROOT.get(level, 'trying it failed')} ({failure})"
 
 
 def _run_at(level: Level) -> str | None:
