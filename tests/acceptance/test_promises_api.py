@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from support.calls import Answer, Calls
+from support.gate import Gate, opened
 from support.jobd import Jobd
 
 PATIENCE = 30
@@ -33,27 +33,11 @@ def call(server: Jobd) -> Calls:
     return Calls.of(server, "user1")
 
 
-class Gate:
-    """A named pipe that jobs read from: each line let through lets one go on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        os.mkfifo(path)
-        path.chmod(0o666)
-        self._end = os.open(path, os.O_RDWR)
-
-    def open(self) -> None:
-        os.write(self._end, b"go\n")
-
-    def close(self) -> None:
-        os.close(self._end)
-
-
 @pytest.fixture
 def gate(shared_dir: Path) -> Iterator[Gate]:
     made = Gate(shared_dir / "gate")
-    yield made
-    made.close()
+    with opened(made):
+        yield made
 
 
 def start(call: Calls, script: str, **more: object) -> str:
@@ -84,7 +68,7 @@ def following(server: Jobd, path: str) -> Iterator[http.client.HTTPResponse]:
 
 def test_wait_answers_when_the_job_ends(call: Calls, gate: Gate) -> None:
     """Long before the time that was given is over."""
-    job_id = start(call, f"read go < {gate.path}; exit 4")
+    job_id = start(call, f"read go < {gate}; exit 4")
     answers: list[Answer] = []
     waiting = threading.Thread(
         target=lambda: answers.append(call("GET", f"/jobs/{job_id}?wait=300"))
@@ -107,7 +91,7 @@ def test_a_wait_that_is_no_time_is_refused(call: Calls, wait: str) -> None:
 
 def test_following_shows_each_piece_as_it_comes(server: Jobd, call: Calls, gate: Gate) -> None:
     """From the first byte to the end of the job, and not beyond the stream asked for."""
-    script = f"echo one; echo aside >&2; read go < {gate.path}; echo two; read go < {gate.path}"
+    script = f"echo one; echo aside >&2; read go < {gate}; echo two; read go < {gate}"
     job_id = start(call, script)
     with following(server, f"/jobs/{job_id}/output/stdout?follow=true") as answer:
         assert answer.status == 200
@@ -162,10 +146,8 @@ def ten_bytes(call: Calls) -> str:
     return job_id
 
 
-def test_a_range_of_what_a_running_job_has_written(
-    server: Jobd, call: Calls, gate: Gate
-) -> None:
-    job_id = start(call, f"printf 01234; read go < {gate.path}; printf 56789")
+def test_a_range_of_what_a_running_job_has_written(server: Jobd, call: Calls, gate: Gate) -> None:
+    job_id = start(call, f"printf 01234; read go < {gate}; printf 56789")
     path = f"/jobs/{job_id}/output/stdout"
     with following(server, f"{path}?follow=true") as answer:
         assert answer.read(5) == b"01234"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.calls import Calls
+from support.gate import Gate, opened
 from support.jobd import Jobd
 
 ID = r"j-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -29,19 +30,10 @@ def server(module_jobd: Jobd) -> Jobd:
 
 
 @pytest.fixture
-def gate(shared_dir: Path) -> Iterator[Path]:
-    """A named pipe: a job that reads a line from it waits until the test writes one."""
-    path = shared_dir / "gate"
-    os.mkfifo(path)
-    path.chmod(0o666)
-    held = os.open(path, os.O_RDWR)
-    yield path
-    os.close(held)
-
-
-def through(gate: Path) -> None:
-    with gate.open("w") as pipe:
-        pipe.write("go\n")
+def gate(shared_dir: Path) -> Iterator[Gate]:
+    made = Gate(shared_dir / "gate")
+    with opened(made):
+        yield made
 
 
 def say(server: Jobd, *args: str, user: str | None = None) -> tuple[int, str, str]:
@@ -155,13 +147,13 @@ def test_rm_refuses_a_running_job(server: Jobd) -> None:
     assert say(server, "rm", job_id) == (0, f"Job with ID {job_id} removed.\n", "")
 
 
-def test_output_f_shows_each_line_as_it_comes(server: Jobd, gate: Path) -> None:
+def test_output_f_shows_each_line_as_it_comes(server: Jobd, gate: Gate) -> None:
     script = f"echo one; echo aside >&2; read go < {gate}; printf two; exit 1"
     job_id = server.start_job("/bin/sh", "-c", script)
     process = spawn(server, "output", "-f", job_id)
     assert process.stdout
     assert process.stdout.readline() == b"one\n"
-    through(gate)
+    gate.open()
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, b"two", b"aside\n")
 

@@ -32,7 +32,8 @@ def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) ->
     if stage == "cwd":
         message = f"cannot enter the working directory {spec.cwd}: {why}"
         return InvalidRequest(message, field="cwd", hint=hint)
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
+    if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
         return StorageFull()
     if stage != "exec":
         return StartFailed(f"the job could not be started: {stage}: {why}")

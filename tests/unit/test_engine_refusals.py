@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from jobworker.engines.refusals import refusal
+from jobworker.errors import (
+    InvalidRequest,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    StartFailed,
+    StorageFull,
+)
+from jobworker.model import Spec
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "kind", "error", "words"),
+    [
+        ("exec", errno.ENOENT, "missing", ProgramNotFound, "program not found"),
+        ("exec", errno.EACCES, "directory", ProgramNotExecutable, "it is a directory"),
+        ("exec", errno.ENOENT, "interpreter", ProgramNotExecutable, "interpreter"),
+        ("exec", errno.EACCES, "denied", ProgramNotExecutable, "permission denied"),
+        ("exec", errno.ENOEXEC, "other", ProgramNotExecutable, "exec format error"),
+        ("exec", errno.E2BIG, "other", InvalidRequest, "too long"),
+        ("cwd", errno.ENOENT, "other", InvalidRequest, "cannot enter the working directory /x"),
+        ("credentials", errno.EPERM, "other", StartFailed, "credentials: Operation not permitted"),
+        ("setup (x)", errno.ENOSPC, "other", StorageFull, "no space left"),
+        ("clone (x)", errno.ENOSPC, "other", StartFailed, "could not be started: clone"),
+    ],
+)
+def test_a_refusal_in_our_own_terms(
+    stage: str, number: int, kind: str, error: type[Exception], words: str
+) -> None:
+    refused = refusal(Spec("/bin/x", cwd="/x"), stage, number, kind, "look there")
+    assert type(refused) is error
+    assert words in str(refused)
