@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from support.adoption import everything_below
 from support.calls import Calls
 from support.jobd import Jobd, MakeJobd
+from support.waiting import until
 
 ID = re.compile(r"j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
@@ -185,11 +188,17 @@ def test_a_refused_start_names_the_field_and_leaves_nothing(
     answer: dict[str, Any],
 ) -> None:
     before = calls["admin"]("GET", "/jobs?limit=1")[1]["jobs"]
+    directories, processes = spool(server), set(everything_below())
     got, body = calls["user1"]("POST", "/jobs/start", request_body or [0])
     assert (got, body | answer) == (status, body)
     assert body["error"].startswith("Error: ")
     assert calls["admin"]("GET", "/jobs?limit=1")[1]["jobs"] == before
-    assert not [path for path in (server.state / "spool").iterdir() if path.name > "z"]
+    until(lambda: spool(server) <= directories)
+    until(lambda: set(everything_below()) <= processes)
+
+
+def spool(server: Jobd) -> set[str]:
+    return set(os.listdir(server.state / "spool"))  # noqa: PTH208 - names are wanted
 
 
 def test_numbers_raw_bytes_and_no_arguments(calls: dict[str, Calls]) -> None:

@@ -1,179 +1,205 @@
-"""The server dies, or is started oddly, at the worst moments; no job is lost or left over."""
+"""A server under odd circumstances, and what a crowd of jobs leaves behind (T47, T53-T57)."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from jobworker.client.client import Client
+from jobworker.client.profiles import Profile
 from support.adoption import everything_below
-from support.calls import Calls
-from support.jobd import Jobd
+from support.jobd import Jobd, MakeJobd
+from support.waiting import until
+
+SPOILED_START = """
+import os, signal, sys
+os.umask(0)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+os.close(0)
+os.close(2)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+CLIENTS = 16
+JOBS_EACH = 625
+KEPT_CONNECTIONS = CLIENTS + 4
+"""A descriptor for each connection that is not closed yet, and the archive's readers."""
 
 
-def jobs_in(jobd: Jobd) -> set[str]:
-    return set(jobd.succeed("list", "-q", "--all").split())
+def spool(jobd: Jobd) -> list[str]:
+    return os.listdir(jobd.state / "spool")  # noqa: PTH208 - names are wanted
 
 
-def spool(jobd: Jobd) -> set[str]:
-    return {path.name for path in (jobd.state / "spool").iterdir()}
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are wanted
 
 
-def until(condition: object, budget: float = 15.0) -> None:
-    """Wait for a condition that nothing announces."""
-    assert callable(condition)
-    deadline = time.monotonic() + budget
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)  # between two looks; the condition decides
-
-
-def test_t21_no_acknowledged_start_is_lost_to_a_kill(jobd: Jobd) -> None:
-    """SIGKILL amid 16 concurrent starts, again and again; then the books are compared."""
-    acknowledged: set[str] = set()
-    for _ in range(5):
-        acknowledged |= start_until_killed(jobd)
-        jobd.start()
-    assert len(acknowledged) > 20
-    assert acknowledged <= jobs_in(jobd)
-    running = set(jobd.succeed("list", "-q", "--all", "--status", "Running").split())
-    until(lambda: spool(jobd) == running)
-    for job_id in running:
-        jobd.succeed("stop", job_id)
-    until(lambda: not spool(jobd))
-    until(lambda: not any("sleep 4711" in text for text in everything_below().values()))
-
-
-def start_until_killed(jobd: Jobd) -> set[str]:
-    """Kill the server once a few starts were answered; returns what was acknowledged."""
-    call = Calls.of(jobd, "admin")
-    answered: list[str] = []
-    enough = threading.Event()
-
-    def start_jobs() -> None:
-        body = {"program": "/bin/sleep", "args": [4711]}
-        try:
-            for _ in range(20):
-                status, answer = call("POST", "/jobs/start", body)
-                assert status == 201, answer
-                answered.append(answer["id"])
-                if len(answered) >= 8:
-                    enough.set()
-        except (OSError, ValueError):
-            pass  # the server is dead, as it should be
-        except Exception as error:  # noqa: BLE001 - http.client has many for a cut answer
-            assert type(error).__module__ == "http.client", error  # noqa: PT017
-
-    threads = [threading.Thread(target=start_jobs) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    assert enough.wait(30)
-    jobd.kill()
-    for thread in threads:
-        thread.join()
-    return set(answered)
-
-
-def test_a_kill_in_the_middle_of_a_stop(jobd: Jobd) -> None:
-    """The stop was recorded, so it is carried out."""
-    script = "trap '' TERM; echo up; while :; do sleep 1; done"
-    job_id = jobd.start_job("/bin/sh", "-c", script)
-    until(lambda: "up" in jobd.succeed("output", job_id))
-    record = jobd.state / "spool" / job_id / "record"
-    stopping = threading.Thread(target=jobd.jobctl, args=("stop", "--grace", "1s", job_id))
-    stopping.start()
-    until(lambda: b"end=stop" in record.read_bytes())
-    jobd.kill()
-    stopping.join()
-    jobd.start()
-    assert jobd.jobctl("wait", job_id).returncode == 137
-    assert "stopped by admin" in jobd.succeed("status", job_id)
+def spawner_of(jobd: Jobd) -> int:
+    """The server's one child."""
+    (pid,) = Path(f"/proc/{jobd.pid}/task/{jobd.pid}/children").read_text().split()
+    return int(pid)
 
 
 def test_t53_ten_thousand_short_jobs_leave_nothing(jobd: Jobd) -> None:
-    before = set(everything_below())
-    descriptors = Path(f"/proc/{jobd.pid}/fd")
-    jobd.succeed("run", "--", "/bin/true")
-    open_before = len(list(descriptors.iterdir()))
+    jobd.succeed("run", "--", "/bin/echo", "opens what is opened once")
+    spawner = spawner_of(jobd)
+    processes = set(everything_below())
+    before = {pid: descriptors(pid) for pid in (jobd.pid, spawner)}
+    token, ca = jobd.succeed("token", "print").strip(), jobd.succeed("ca").strip()
+    started: list[str] = []
 
-    def run_jobs() -> None:
-        call = Calls.of(jobd, "admin")
-        for _ in range(625):
-            status, answer = call("POST", "/jobs/start", {"program": "/bin/true"})
-            assert status == 201, answer
-            job_id = answer["id"]
-            assert call("GET", f"/jobs/{job_id}?wait=60")[1]["status"] == "Completed"
+    def start_jobs() -> None:
+        with Client(Profile("admin", server=jobd.url, ca=ca, token=token)) as client:
+            started.extend(client.start("/bin/true")["id"] for _ in range(JOBS_EACH))
 
-    threads = [threading.Thread(target=run_jobs) for _ in range(16)]
+    threads = [threading.Thread(target=start_jobs) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(jobs_in(jobd)) == 16 * 625 + 1
+    assert len(set(started)) == CLIENTS * JOBS_EACH
+    jobd.succeed("wait", "-q", *started[-CLIENTS:])
     until(lambda: not spool(jobd))
-    until(lambda: set(everything_below()) <= before)
-    until(lambda: len(list(descriptors.iterdir())) <= open_before + 8)  # idle connections
+    completed = set(jobd.succeed("list", "-q", "--all", "--status", "Completed").split())
+    assert set(started) < completed
+    until(lambda: set(everything_below()) <= processes)
+    until(lambda: descriptors(jobd.pid) <= before[jobd.pid] + KEPT_CONNECTIONS)
+    assert descriptors(spawner) == before[spawner]
+    children = Path(f"/proc/{spawner}/task/{spawner}/children")
+    until(lambda: children.read_text() == "")  # it would list a zombie, too
+    assert left_in_machine_directories(set(started)) == set()
+
+
+def left_in_machine_directories(job_ids: set[str]) -> set[str]:
+    names = {path.name for place in ("/tmp", "/dev/shm") for path in Path(place).iterdir()}
+    return names & {f"jobd-{job_id}" for job_id in job_ids}
+
+
+@pytest.mark.parametrize("level", ["full", "basic"])
+@pytest.mark.root
+def test_t54_a_spoiled_start_spoils_no_job(make_jobd: MakeJobd, level: str) -> None:
+    """Input and errors closed, SIGCHLD ignored, SIGTERM blocked, umask 0: all at once."""
+    jobd = make_jobd("--containment", level, wrapper=(sys.executable, "-c", SPOILED_START))
+    script = "umask; sleep 0 & wait $!; echo $?; kill -TERM $$; echo survived"
+    done = jobd.jobctl("run", "--", "/bin/sh", "-c", script)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "0077\n0\n")
+    job_id = jobd.start_job("/bin/sh", "-c", "exit 9")
+    assert jobd.jobctl("wait", job_id).returncode == 9
+    open_to_others = [path for path in jobd.state.rglob("*") if path.lstat().st_mode & 0o022]
+    assert open_to_others == []
+    assert jobd.stop() == 0
 
 
 def test_t55_a_crash_is_named_and_leaves_no_core(jobd: Jobd) -> None:
-    script = "cd /tmp; ulimit -c unlimited; sh -c 'kill -SEGV $$'; ls /tmp; kill -SEGV $$"
-    job_id = jobd.start_job("/bin/sh", "-c", script)
+    """A real one, by a bad address; the shell around it tells whether the kernel dumped."""
+    crash = "import ctypes; ctypes.string_at(0)"
+    script = (
+        "import os, sys\n"
+        "pid = os.posix_spawn(sys.executable, [sys.executable, '-c', sys.argv[1]], os.environ)\n"
+        "status = os.waitpid(pid, 0)[1]\n"
+        "print(os.WTERMSIG(status), os.WCOREDUMP(status), os.listdir('.'))\n"
+    )
+    python = "/usr/bin/python3"
+    done = jobd.jobctl("run", "--cwd", "/tmp", "--", python, "-c", script, crash)
+    assert done.stdout == f"{int(signal.SIGSEGV)} False []\n", done.stderr
+    job_id = jobd.start_job(python, "-c", crash)
     assert jobd.jobctl("wait", job_id).returncode == 128 + signal.SIGSEGV
-    assert "Reason: killed by SIGSEGV" in jobd.succeed("status", job_id)
-    assert jobd.jobctl_bytes("logs", "--stdout", job_id).stdout == b""
+    assert jobd.succeed("status", job_id).splitlines()[1:] == [
+        "Status: Failed",
+        "Exit code: n/a",
+        "Reason: killed by SIGSEGV",
+    ]
+    raised = jobd.jobctl("run", "--", "/bin/sh", "-c", "ulimit -c unlimited")
+    assert raised.returncode != 0
 
 
 def test_t56_a_second_server_is_refused(jobd: Jobd) -> None:
+    """The first and its jobs do not notice."""
+    job_id = jobd.start_job("/bin/sleep", "1000")
     second = jobd.jobd("serve", "--listen", "127.0.0.1:0")
-    assert second.returncode == 1
-    assert "in charge of" in second.stderr
+    assert (second.returncode, second.stdout) == (1, "")
+    last = second.stderr.splitlines()[-1]
+    assert last == f"jobd: cannot serve: another server is in charge of {jobd.state}"
     assert "Traceback" not in second.stderr
-    assert jobd.succeed("list") == ""
+    assert "Status: Running" in jobd.succeed("status", job_id)
+    jobd.succeed("stop", job_id)
+
+
+@pytest.fixture(params=["full", "namespaces"])
+def walled(make_jobd: MakeJobd, request: pytest.FixtureRequest) -> Jobd:
+    """A server at a level that promises a boundary, as the account that it is for."""
+    account = None if request.param == "full" else 65534
+    return make_jobd("--containment", request.param, account=account)
 
 
 @pytest.mark.root
-def test_t57_a_job_finds_no_way_to_the_supervisor(jobd: Jobd) -> None:
-    """No abstract socket of ours, no listening port but the API's, no file of the spool."""
+def test_t57_a_job_finds_no_way_to_the_service(walled: Jobd) -> None:
+    """No socket of ours has a name, no port but the API's is open, no file can be opened."""
     script = (
-        "grep -c '@.*job' /proc/net/unix; ls /proc/1/fd /proc/1/cwd/ 2>/dev/null;"
-        f"ls {jobd.state} 2>/dev/null; kill -0 1 2>/dev/null && echo reached; true"
+        "exec 2> /dev/null; ls -A /proc/1/fd /proc/1/cwd/ /proc/1/root/;"
+        f"ls -A {walled.state}; cat {walled.state}/jobd.db; (echo > {walled.state}/x) && echo made;"
+        f"cat {walled.home}/config/jobctl/config.toml; kill -9 1; echo alive; exec sleep 1000"
     )
-    job_id = jobd.start_job("/bin/sh", "-c", script)
-    jobd.jobctl("wait", job_id)
-    assert jobd.jobctl_bytes("logs", job_id).stdout == b"0\n"
-    assert listening_ports(jobd.pid) == {int(jobd.listen.rsplit(":", 1)[1])}
+    job_id = walled.start_job("/bin/sh", "-c", script)
+    until(lambda: "alive" in walled.succeed("output", job_id))
+    assert walled.succeed("output", "--stdout", job_id) == "Output:\nalive\n"
+    sockets = sockets_of({walled.pid, *everything_below()})
+    assert names_of_unix_sockets(sockets) == set()
+    assert listening_ports(sockets) == {int(walled.listen.rsplit(":", 1)[1])}
+    walled.succeed("stop", job_id)
 
 
-def listening_ports(pid: int) -> set[int]:
-    """TCP ports that a process and its descendants listen on (proc(5), net/tcp)."""
-    inodes = set()
-    for process in {pid, *everything_below()}:
-        try:
-            for fd in Path(f"/proc/{process}/fd").iterdir():
-                inodes.add(str(fd.readlink()))
-        except OSError:
-            continue
-    ports = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-            ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports
+def sockets_of(pids: set[int]) -> set[str]:
+    """The inodes of the sockets that processes hold; a supervisor's and a spawner's, too."""
+    found = set()
+    for pid in pids:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(fd)  # noqa: PTH115 - no file
+            if target.startswith("socket:["):
+                found.add(target[len("socket:[") : -1])
+    assert found
+    return found
 
 
+def names_of_unix_sockets(inodes: set[str]) -> set[str]:
+    """Paths and abstract names (proc(5), /proc/net/unix)."""
+    lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+    fields = [line.split(maxsplit=7) for line in lines]
+    return {field[7] for field in fields if field[6] in inodes and len(field) == 8}
+
+
+def listening_ports(inodes: set[str]) -> set[int]:
+    """TCP ports in the state LISTEN (proc(5), /proc/net/tcp)."""
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return {
+        int(line[1].rpartition(":")[2], 16)
+        for line in lines
+        if line[3] == "0A" and line[9] in inodes
+    }
+
+
+@pytest.mark.needs("openssl")
 def test_t47_only_tls_1_3_is_spoken(jobd: Jobd) -> None:
     host, port = jobd.listen.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=20) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert not plain.recv(100).startswith(b"HTTP")
-    old = subprocess.run(
-        ["openssl", "s_client", "-connect", jobd.listen, "-tls1_2"],
-        input=b"", capture_output=True, check=False, timeout=30,
-    )  # fmt: skip
-    assert old.returncode != 0
-    assert b"alert" in old.stderr
+    ca = jobd.succeed("ca").strip()
+    for option, expected in (("-tls1_2", 1), ("-tls1_3", 0)):
+        command = ["openssl", "s_client", "-connect", jobd.listen, "-CAfile", ca, option]
+        done = subprocess.run(command, input=b"", capture_output=True, check=False, timeout=30)
+        assert done.returncode == expected, option
+    assert json.loads(jobd.succeed("whoami", "--json"))["name"] == "admin"
