@@ -83,7 +83,9 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Remove every trace of a job that never ran."""
+    """Remove every trace of a job that never ran; ``error`` says why it did not."""
+
+    error: JobWorkerError
 
 
 Effect = DeliverStop | Settle | Withdraw
@@ -112,8 +114,8 @@ def _run_stopping(job: Job, event: Started) -> Step:
     return replace(job, status=replace(job.status, started_at=event.at, pid=event.pid)), ()
 
 
-def _withdraw(job: Job, _event: Refused) -> Step:
-    return job, (Withdraw(),)
+def _withdraw(job: Job, event: Refused) -> Step:
+    return job, (Withdraw(event.error),)
 
 
 def _stop(job: Job, event: StopAsked) -> Step:

@@ -196,7 +196,7 @@ class Manager:
         request = StopRequest(by or job.owner, self._clock.now(), grace)
         self._apply(job.id, StopAsked(request))
         await seat.ended.wait()
-        if not isinstance(seat.job.status, Stopped):
+        if not isinstance(_job_of(seat).status, Stopped):
             raise JobNotRunning
 
     def status(self, job_id: str) -> Job:
@@ -205,8 +205,9 @@ class Manager:
             parsed = JobId.parse(job_id)
         except ValueError:
             raise JobNotFound from None
-        seat = self._live.get(parsed)
-        job = seat.job if seat else self._archive.get(parsed)
+        if seat := self._live.get(parsed):
+            return _job_of(seat)
+        job = self._archive.get(parsed)
         if job is None:
             raise JobNotFound
         return job
@@ -222,7 +223,7 @@ class Manager:
                 await seat.ended.wait()
         except TimeoutError:
             pass
-        return seat.job
+        return _job_of(seat)
 
     async def output(self, job_id: str) -> Output:
         """Everything that the job has written so far; raises ``JobNotFound``."""
@@ -232,8 +233,8 @@ class Manager:
     def reader(self, job_id: str) -> OutputReader:
         """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
         job = self.status(job_id)
-        if job.id in self._live:
-            return self._engine.output(job.id)
+        if seat := self._live.get(job.id):
+            return self._output_of(seat)
         return self._archive.output(job.id)
 
     async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
@@ -261,6 +262,7 @@ class Manager:
         finally:
             for wait in waits:
                 wait.cancel()
+        _job_of(seat)
         for wait in done:
             wait.result()
 
@@ -270,7 +272,8 @@ class Manager:
         if query.status:
             await self._settle_ended()
         page = await self._archive.find(query)
-        jobs = (seat.job if (seat := self._live.get(job.id)) else job for job in page.jobs)
+        seats = [(self._live.get(job.id), job) for job in page.jobs]
+        jobs = (seat.job if seat else job for seat, job in seats if not (seat and seat.refusal))
         return replace(page, jobs=tuple(jobs))
 
     async def _settle_ended(self) -> None:
@@ -319,14 +322,12 @@ class Manager:
         seat = self._live.get(job_id)
         if seat is None:
             return
-        if isinstance(event, Refused):
-            seat.refusal = event.error
         if isinstance(event, Ended):
             event = _with_hint(event, seat.blind_spot)
         seat.job, effects = step(seat.job, event)
         for effect in effects:
             self._carry_out(seat, effect)
-        if not isinstance(seat.job.status, Starting) or seat.refusal:
+        if not isinstance(event, StopAsked):  # a stop leaves open what comes of the start
             seat.begun.set()
 
     def _carry_out(self, seat: _Seat, effect: Effect) -> None:
@@ -336,7 +337,9 @@ class Manager:
             case Settle():
                 seat.ended.set()
                 self._in_background(self._move_to_archive(seat))
-            case Withdraw():
+            case Withdraw(error):
+                seat.refusal = error
+                seat.ended.set()
                 self._in_background(self._withdraw(seat))
 
     async def _move_to_archive(self, seat: _Seat) -> None:
@@ -366,9 +369,22 @@ class Manager:
             return _NoOutput()
 
     async def _withdraw(self, seat: _Seat) -> None:
-        await self._archive.withdraw(seat.job.id)
-        await self._engine.discard(seat.job.id)
+        """Forget a job that never ran. Who asked for it is answered also where that fails."""
+        delay = _FIRST_RETRY
+        while not await self._forgotten(seat):
+            seat.archived.set()
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LAST_RETRY)
         self._unseat(seat)
+
+    async def _forgotten(self, seat: _Seat) -> bool:
+        try:
+            await self._archive.withdraw(seat.job.id)
+            await self._engine.discard(seat.job.id)
+        except (JobWorkerError, OSError) as error:
+            log.warning("cannot forget job %s, will try again: %s", seat.job.id, error)
+            return False
+        return True
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -394,6 +410,13 @@ class Manager:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
+
+
+def _job_of(seat: _Seat) -> Job:
+    """The job as it stands; raises ``JobNotFound`` where its start was refused meanwhile."""
+    if seat.refusal:
+        raise JobNotFound
+    return seat.job
 
 
 class _NoOutput:

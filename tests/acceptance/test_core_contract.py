@@ -13,7 +13,7 @@ import pytest
 
 from support.adoption import everything_below
 from support.calls import Calls
-from support.jobd import Jobd, MakeJobd
+from support.jobd import Jobd
 from support.waiting import until
 
 ID = re.compile(r"j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -368,62 +368,3 @@ def test_a_file_in_the_machines_tmp_is_explained(server: Jobd, tmp_path: Path) -
     assert "Reason: exited with code 1 (jobs have their own /tmp" in done.stdout
     code, _, err = lines_of(server, "start", "--", "/root/x")
     assert "may not enter /root" in err
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("level", ["full", "namespaces", "uid", "basic"])
-def test_a_level_by_name(make_jobd: MakeJobd, level: str) -> None:
-    server = make_jobd("--containment", level)
-    job_id = server.start_job("/bin/true")
-    assert json.loads(server.succeed("status", "--json", job_id))["containment"] == level
-    warned = "run jobd only for people you trust" in server.log.read_text()
-    assert warned == (level == "basic")
-
-
-NO_SYS_ADMIN = ("setpriv", "--bounding-set", "-sys_admin")
-NO_USER_NAMESPACES = (
-    *("unshare", "--user", "--map-current-user", "--keep-caps"),
-    *("sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"),
-)
-
-
-@pytest.mark.root
-@pytest.mark.parametrize(
-    ("account", "wrapper", "level"),
-    [
-        (None, (), "full"),
-        (None, NO_SYS_ADMIN, "uid"),
-        (65534, (), "namespaces"),
-        (65534, NO_USER_NAMESPACES, "basic"),
-    ],
-    ids=["root", "root in a plain container", "a user", "a user without namespaces"],
-)
-def test_t28_auto_takes_the_strongest_that_works(
-    make_jobd: MakeJobd, account: int | None, wrapper: tuple[str, ...], level: str
-) -> None:
-    server = make_jobd(account=account, wrapper=wrapper)
-    job_id = server.start_job("/bin/sh", "-c", "echo done")
-    assert server.jobctl("wait", job_id).returncode == 0
-    assert json.loads(server.succeed("status", "--json", job_id))["containment"] == level
-    log = server.log.read_text()
-    assert f"containment level is {level}" in log
-    assert ("run jobd only for people you trust" in log) == (level == "basic")
-
-
-@pytest.mark.root
-@pytest.mark.parametrize(
-    ("account", "wrapper", "level"),
-    [
-        (65534, (), "full"),
-        (65534, (), "uid"),
-        (None, NO_SYS_ADMIN, "full"),
-        (65534, NO_USER_NAMESPACES, "namespaces"),
-    ],
-)
-def test_t28_what_was_asked_for_and_is_disabled_stops_the_start(
-    make_jobd: MakeJobd, account: int | None, wrapper: tuple[str, ...], level: str
-) -> None:
-    complaint = f"jobd: cannot serve: containment level {level} cannot be had here: it needs"
-    with pytest.raises(AssertionError, match=complaint) as refused:
-        make_jobd("--containment", level, account=account, wrapper=wrapper)
-    assert "Traceback" not in str(refused.value)

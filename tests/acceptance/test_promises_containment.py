@@ -93,6 +93,59 @@ def marker(shared_dir: Path) -> Path:
     return shared_dir / "executed"
 
 
+NO_SYS_ADMIN = ("setpriv", "--bounding-set", "-sys_admin")
+NO_USER_NAMESPACES = as_user_of_a_container(without("max_user_namespaces"))
+
+
+@pytest.mark.parametrize("level", ["full", "namespaces", "uid", "basic"])
+def test_a_level_by_name(make_jobd: MakeJobd, level: str) -> None:
+    server = make_jobd("--containment", level)
+    job_id = server.start_job("/bin/true")
+    assert json.loads(server.succeed("status", "--json", job_id))["containment"] == level
+    warned = "run jobd only for people you trust" in server.log.read_text()
+    assert warned == (level == "basic")
+
+
+@pytest.mark.parametrize(
+    ("account", "wrapper", "level"),
+    [
+        (None, (), "full"),
+        (None, NO_SYS_ADMIN, "uid"),
+        (NOBODY, (), "namespaces"),
+        (NOBODY, NO_USER_NAMESPACES, "basic"),
+    ],
+    ids=["root", "root in a plain container", "a user", "a user without namespaces"],
+)
+def test_t28_auto_takes_the_strongest_that_works(
+    make_jobd: MakeJobd, account: int | None, wrapper: tuple[str, ...], level: str
+) -> None:
+    server = make_jobd(account=account, wrapper=wrapper)
+    job_id = server.start_job("/bin/sh", "-c", "echo done")
+    assert server.jobctl("wait", job_id).returncode == 0
+    assert json.loads(server.succeed("status", "--json", job_id))["containment"] == level
+    log = server.log.read_text()
+    assert f"containment level is {level}" in log
+    assert ("run jobd only for people you trust" in log) == (level == "basic")
+
+
+@pytest.mark.parametrize(
+    ("account", "wrapper", "level"),
+    [
+        (NOBODY, (), "full"),
+        (NOBODY, (), "uid"),
+        (None, NO_SYS_ADMIN, "full"),
+        (NOBODY, NO_USER_NAMESPACES, "namespaces"),
+    ],
+)
+def test_t28_what_was_asked_for_and_is_disabled_stops_the_start(
+    make_jobd: MakeJobd, account: int | None, wrapper: tuple[str, ...], level: str
+) -> None:
+    complaint = f"jobd: cannot serve: containment level {level} cannot be had here: it needs"
+    with pytest.raises(AssertionError, match=complaint) as refused:
+        make_jobd("--containment", level, account=account, wrapper=wrapper)
+    assert "Traceback" not in str(refused.value)
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_t28_a_user_without_one_kind_of_namespace(make_jobd: MakeJobd, limit: str) -> None:
     """Asked for by name the level is refused; ``auto`` falls to basic and says what it means."""

@@ -91,8 +91,18 @@ def test_a_hundred_megabytes_of_plain_output(module_jobd: Jobd) -> None:
         b"\n\n\r\n",
         b"",
         b"x" * 3_000_000,
+        (b"x" * 65_535 + "ä".encode()) * 5,
     ],
-    ids=["all bytes", "no newline", "not utf-8", "half a character", "ends", "empty", "one line"],
+    ids=[
+        "all bytes",
+        "no newline",
+        "not utf-8",
+        "half a character",
+        "ends",
+        "empty",
+        "one line",
+        "a character over the edge of a chunk",
+    ],
 )
 def test_t34_output_is_exact(module_jobd: Jobd, shared_dir: Path, data: bytes) -> None:
     file = shared_dir / "data"
@@ -101,6 +111,9 @@ def test_t34_output_is_exact(module_jobd: Jobd, shared_dir: Path, data: bytes) -
     job_id = module_jobd.start_job("/bin/cat", str(file))
     module_jobd.jobctl("wait", job_id)
     assert module_jobd.jobctl_bytes("output", "--raw", job_id).stdout == data
+    shown = module_jobd.jobctl_bytes("output", job_id).stdout
+    lines = data.decode("utf-8", "replace").split("\n")
+    assert shown.decode() == "\n".join(["Output:", *lines]) + "\n" * (lines[-1] != "")
 
 
 def test_t50_arguments_are_exact(module_jobd: Jobd) -> None:

@@ -38,6 +38,7 @@ from jobworker.model import (
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=9)
+REFUSAL = StartFailed()
 EXITED = End(Cause.EXITED, finished_at=LATER, started_at=NOW, exit_code=0)
 STOP = StopRequest("alice", NOW, grace=10)
 
@@ -53,7 +54,7 @@ STATUSES: dict[type[Status], Status] = {
 }
 EVENTS: dict[type[Event], Event] = {
     Started: Started(42, NOW),
-    Refused: Refused(StartFailed()),
+    Refused: Refused(REFUSAL),
     StopAsked: StopAsked(replace(STOP, grace=0)),
     Ended: Ended(EXITED),
     Lost: Lost("its supervisor was killed", LATER),
@@ -64,7 +65,7 @@ LOST = End(Cause.LOST, LATER, started_at=NOW, detail="its supervisor was killed"
 
 EXPECTED: dict[tuple[type[Status], type[Event]], tuple[Status, tuple[object, ...]] | None] = {
     (Starting, Started): (RUNNING, ()),
-    (Starting, Refused): (Starting(), (Withdraw(),)),
+    (Starting, Refused): (Starting(), (Withdraw(REFUSAL),)),
     (Starting, StopAsked): (
         Stopping(replace(STOP, grace=0)),
         (DeliverStop(replace(STOP, grace=0)),),
@@ -80,7 +81,7 @@ EXPECTED: dict[tuple[type[Status], type[Event]], tuple[Status, tuple[object, ...
     (Running, Ended): (Completed(EXITED), (Settle(),)),
     (Running, Lost): (Failed(LOST), (Settle(),)),
     (Stopping, Started): (Stopping(STOP, NOW, 42), ()),
-    (Stopping, Refused): (Stopping(STOP, NOW, 42), (Withdraw(),)),
+    (Stopping, Refused): (Stopping(STOP, NOW, 42), (Withdraw(REFUSAL),)),
     (Stopping, StopAsked): (
         Stopping(replace(STOP, grace=0), NOW, 42),
         (DeliverStop(replace(STOP, grace=0)),),

@@ -152,8 +152,12 @@ class LocalEngine:
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Record the stop and poke the supervisor."""
-        self._spool.note_stop(job_id, stop)
-        self._poke(self._spool.record(job_id).start)
+        try:
+            self._spool.note_stop(job_id, stop)
+            start = self._spool.record(job_id).start
+        except FileNotFoundError:
+            return  # it has ended, or was refused, and is cleared away
+        self._poke(start)
 
     def _poke(self, start: StartRecord | None) -> None:
         """Make a supervisor look at its record; one that is just starting will anyway."""
