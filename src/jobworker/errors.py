@@ -127,6 +127,48 @@ class ProgramNotExecutable(JobWorkerError):
     summary = "program cannot be executed"
 
 
+class ProgramForbidden(JobWorkerError):
+    """The policy does not let this user run this program; the message names the rule."""
+
+    code = "program_forbidden"
+    summary = "the policy does not allow this program"
+
+
+class LimitUnavailable(JobWorkerError):
+    """A limit that was asked for cannot be kept on this machine; the message says why."""
+
+    code = "limit_unavailable"
+    summary = "a limit cannot be kept on this machine"
+
+
+class LimitTooHigh(JobWorkerError):
+    """More was asked for than the user's role or the policy allows."""
+
+    code = "limit_too_high"
+    summary = "more than the ceiling was asked for"
+
+
+class IsolationUnavailable(JobWorkerError):
+    """The job asked for a containment, network or account that cannot be had here."""
+
+    code = "isolation_unavailable"
+    summary = "what was asked for cannot be had on this machine"
+
+
+class NoDeadline(JobWorkerError):
+    """The job has no time limit, so there is no deadline to move."""
+
+    code = "no_deadline"
+    summary = "the job has no time limit"
+
+
+class TooManyJobs(JobWorkerError):
+    """As many jobs as may run are running, and as many as may wait are waiting."""
+
+    code = "too_many_jobs"
+    summary = "too many jobs are waiting already"
+
+
 class UserNotFound(JobWorkerError):
     """No user has this name."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -60,6 +60,10 @@ class Cause(StrEnum):
     EXITED = "exited"
     SIGNALED = "signaled"
     STOPPED = "stopped"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output-limit"
+    START_FAILED = "start-failed"
     LOST = "lost"
 
 
@@ -83,11 +87,35 @@ Level = Literal["full", "namespaces", "uid", "basic"]
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a job may use at most; None where nothing is limited.
+
+    ``memory``, ``output`` and ``tmp`` in bytes, ``timeout`` in seconds from the program's
+    start, ``cpus`` in CPUs (0.5 is half of one), ``pids`` in processes and threads at once,
+    ``open_files`` for each process, ``nice`` as in nice(1) from 0 to 19.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    open_files: int | None = None
+    output: int | None = None
+    tmp: int | None = None
+    nice: int | None = None
+    timeout: float | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What was asked for; immutable once accepted.
 
     Text that has to reach the program as bytes that are not UTF-8 holds them as
-    surrogate escapes (PEP 383).
+    surrogate escapes (PEP 383). ``grace`` is how many seconds after SIGTERM SIGKILL comes
+    once the time is over; ``run_as`` the account of the machine to run as, where it is not
+    the owner's own; without ``network`` there is only a loopback of the job's own.
     """
 
     program: str
@@ -96,6 +124,10 @@ class Spec:
     cwd: str | None = None
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+    grace: float = 0.0
+    network: bool = True
+    run_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +157,27 @@ class Usage:
     dropped_bytes: int = 0
 
 
+Fact = str | int | float
+"""One piece of evidence: a name, a time (RFC 3339), a number of bytes or seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes ``[start, end)`` of a stream that the job wrote and that were not kept."""
+
+    stream: Stream
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """How and when a job ended, as the supervisor recorded it.
 
     ``exit_code`` is the program's own and None when a signal ended it; ``signal``
-    names that signal. ``detail`` is the end of the sentence for ``lost``, and what
-    may explain a failed program otherwise.
+    names that signal. ``detail`` is the end of the sentence for ``lost`` and
+    ``start-failed``, and what may explain a failed program otherwise. ``evidence`` is what
+    the cause was told by: for ``oom`` the limit and the peak, for ``timeout`` the deadline.
     """
 
     cause: Cause
@@ -142,6 +188,8 @@ class End:
     stopped_by: str | None = None
     detail: str | None = None
     usage: Usage = Usage()
+    evidence: Mapping[str, Fact] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -151,18 +199,32 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Starting:
-    """Accepted and recorded; the program's exec has not been confirmed yet."""
+class Queued:
+    """Accepted and recorded; it starts once there is room for it."""
 
+    name: ClassVar[StatusName] = StatusName.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Accepted and recorded; the program's exec has not been confirmed yet.
+
+    Where the start was ``acknowledged`` before, because the job had to queue, a program
+    that cannot be executed is a failed job; otherwise the start is refused and there
+    never was one.
+    """
+
+    acknowledged: bool = False
     name: ClassVar[StatusName] = StatusName.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The program was executed and has not ended."""
+    """The program was executed and has not ended; it may run until ``deadline``."""
 
     started_at: datetime
     pid: int
+    deadline: datetime | None = None
     name: ClassVar[StatusName] = StatusName.RUNNING
 
 
@@ -200,7 +262,7 @@ class Stopped:
     name: ClassVar[StatusName] = StatusName.STOPPED
 
 
-Live = Starting | Running | Stopping
+Live = Queued | Starting | Running | Stopping
 Final = Completed | Failed | Stopped
 Status = Live | Final
 
@@ -245,6 +307,11 @@ class Job:
         return self.status.started_at if isinstance(self.status, Running | Stopping) else None
 
     @property
+    def deadline(self) -> datetime | None:
+        """When the job will have timed out, while it runs and has a time limit."""
+        return self.status.deadline if isinstance(self.status, Running) else None
+
+    @property
     def reason(self) -> str | None:
         """One human sentence that goes with the status, or None where it says it all."""
         return explain(self.end) if self.end else None
@@ -252,18 +319,36 @@ class Job:
 
 def explain(end: End) -> str | None:
     """Say in one sentence why a job ended; None for a plain success."""
-    match end:
-        case End(cause=Cause.LOST):
-            return f"lost: {end.detail}"
-        case End(cause=Cause.STOPPED):
-            return f"stopped by {end.stopped_by}"
-        case End(cause=Cause.SIGNALED):
-            sentence = f"killed by {end.signal}"
-        case End(exit_code=0):
-            return None
-        case _:
-            sentence = f"exited with code {end.exit_code}"
-    return f"{sentence} ({end.detail})" if end.detail else sentence
+    if end.cause is Cause.EXITED and end.exit_code == 0:
+        return None
+    sentence = _SENTENCES[end.cause](end)
+    if end.detail and end.cause in (Cause.EXITED, Cause.SIGNALED):
+        return f"{sentence} ({end.detail})"
+    return sentence
+
+
+_SENTENCES: dict[Cause, Callable[[End], str]] = {
+    Cause.EXITED: lambda end: f"exited with code {end.exit_code}",
+    Cause.SIGNALED: lambda end: f"killed by {end.signal}",
+    Cause.STOPPED: lambda end: f"stopped by {end.stopped_by}",
+    Cause.TIMEOUT: lambda end: f"timed out after {end.evidence['timeout']:g} s",
+    Cause.OOM: lambda end: f"out of memory (limit {size_text(end.evidence['memoryLimit'])})",
+    Cause.OUTPUT_LIMIT: lambda end: (
+        f"wrote more than {size_text(end.evidence['outputLimit'])} of output"
+    ),
+    Cause.START_FAILED: lambda end: f"could not be started: {end.detail}",
+    Cause.LOST: lambda end: f"lost: {end.detail}",
+}
+
+
+def size_text(size: Fact) -> str:
+    """A number of bytes as people say it: ``64 MiB``, ``1.5 GiB``, ``100 bytes``."""
+    value = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"
 
 
 @dataclass(frozen=True, slots=True)

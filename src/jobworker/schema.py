@@ -26,6 +26,9 @@ MAX_PAGE = 1000
 """Most jobs on one page of a list."""
 
 Label = Annotated[str, Meta(max_length=256)]
+MAX_SECONDS = 10 * 365 * 86_400.0
+"""Most seconds of a time limit: ten years."""
+
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds from SIGTERM to SIGKILL")]
 
 
@@ -46,6 +49,24 @@ class RawArgument(_Request, frozen=True):
 Argument = str | int | float | RawArgument
 
 
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS, description="seconds")]
+Bytes = Annotated[int, Meta(ge=1, le=2**60, description="bytes")]
+
+
+class LimitsRequest(_Request, frozen=True):
+    """What the job may use at most; what is left out is the role's default."""
+
+    memory: Bytes | None = None
+    cpus: (
+        Annotated[float, Meta(ge=0.01, le=1024, description="CPUs; 0.5 is half of one")] | None
+    ) = None
+    pids: Annotated[int, Meta(ge=1, le=2**22, description="processes and threads")] | None = None
+    open_files: Annotated[int, Meta(ge=8, le=2**20, description="for each process")] | None = None
+    output: Bytes | None = None
+    tmp: Bytes | None = None
+    nice: Annotated[int, Meta(ge=0, le=19)] | None = None
+
+
 class StartRequest(_Request, frozen=True):
     """``POST /jobs/start``: the program by absolute path, and how to run it."""
 
@@ -55,6 +76,28 @@ class StartRequest(_Request, frozen=True):
     cwd: str | None = None
     name: Annotated[str, Meta(max_length=256)] | None = None
     labels: dict[Label, Label] = {}
+    timeout: Seconds | None = None
+    grace: Grace = 0.0
+    limits: LimitsRequest = LimitsRequest()
+    run_as: Annotated[str, Meta(max_length=256, description="account of the machine")] | None = None
+    network: bool = True
+    containment: Annotated[Level, Meta(description="the least that will do")] | None = None
+
+
+class ExtendRequest(_Request, frozen=True):
+    """``POST /jobs/{id}/extend``: how many seconds more the job may run."""
+
+    seconds: Seconds
+
+
+class CanStartRequest(_Request, frozen=True):
+    """``POST /policy/can-start``: would this start be allowed, and by which rule."""
+
+    program: Annotated[str, Meta(description="absolute path", examples=["/bin/sleep"])]
+    args: list[Argument] = []
+    env: dict[str, str] = {}
+    run_as: Annotated[str, Meta(max_length=256)] | None = None
+    network: bool = True
 
 
 class StopBody(_Request, frozen=True):
@@ -69,6 +112,47 @@ class IdAnswer(_Body, frozen=True):
     id: str
     error: None = None
     hint: str | UnsetType = UNSET
+
+
+class ExtendAnswer(_Body, frozen=True):
+    """The job whose deadline was moved, and where it is now."""
+
+    id: str
+    deadline: datetime
+    error: None = None
+
+
+class CanStartAnswer(_Body, frozen=True, kw_only=True):
+    """What the policy says: which rule decides, and what it imposes."""
+
+    allowed: bool
+    rule: Annotated[str, Meta(description="the rule that decides, or `default`")]
+    reason: str
+    run_as: str | None
+    network: bool
+    limits: LimitsView
+    error: None = None
+
+
+class LimitsView(_Body, frozen=True, kw_only=True):
+    """The limits in force; null where nothing is limited."""
+
+    memory: int | None
+    cpus: float | None
+    pids: int | None
+    open_files: int | None
+    output: int | None
+    tmp: int | None
+    nice: int | None
+    timeout: float | None
+
+
+class GapView(_Body, frozen=True):
+    """Bytes of a stream, from ``start`` up to ``end``, that were written and not kept."""
+
+    stream: Literal["stdout", "stderr"]
+    start: int
+    end: int
 
 
 class UsageView(_Body, frozen=True):
@@ -101,6 +185,12 @@ class JobView(_Body, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     usage: UsageView | None
+    limits: LimitsView
+    deadline: datetime | None
+    evidence: dict[str, str | int | float] | None
+    gaps: list[GapView]
+    run_as: str | None
+    network: bool
     containment: Level
     node: str
 
@@ -187,6 +277,25 @@ def job_view(job: model.Job) -> JobView:
         started_at=job.started_at,
         finished_at=end.finished_at if end else None,
         usage=UsageView(**usage) if usage else None,
+        limits=limits_view(job.spec.limits),
+        deadline=job.deadline,
+        evidence=dict(end.evidence) if end else None,
+        gaps=[_gap_view(gap) for gap in end.gaps] if end else [],
+        run_as=job.spec.run_as,
+        network=job.spec.network,
         containment=job.containment,
         node=job.node,
     )
+
+
+def limits_view(limits: model.Limits) -> LimitsView:
+    """``limits`` as the API shows them."""
+    return LimitsView(**{name: getattr(limits, name) for name in LimitsView.__struct_fields__})
+
+
+def _gap_view(gap: model.Gap) -> GapView:
+    assert gap.stream is not model.Stream.INDEX
+    stream: Literal["stdout", "stderr"] = (
+        "stdout" if gap.stream is model.Stream.STDOUT else "stderr"
+    )
+    return GapView(stream=stream, start=gap.start, end=gap.end)

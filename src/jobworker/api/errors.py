@@ -14,6 +14,7 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.InvalidRequest: 400,
     errors.BadAuthentication: 401,
     errors.UnauthorizedAction: 403,
+    errors.ProgramForbidden: 403,
     errors.NotFound: 404,
     errors.JobNotFound: 404,
     errors.ProgramNotFound: 404,
@@ -22,11 +23,16 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.RequestTimedOut: 408,
     errors.JobNotRunning: 409,
     errors.JobRunning: 409,
+    errors.NoDeadline: 409,
     errors.UserExists: 409,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
     errors.ProgramNotExecutable: 422,
+    errors.LimitUnavailable: 422,
+    errors.LimitTooHigh: 422,
+    errors.IsolationUnavailable: 422,
+    errors.TooManyJobs: 429,
     errors.StartFailed: 503,
     errors.ServiceUnavailable: 503,
     errors.StorageFull: 507,
@@ -45,6 +51,7 @@ _EXACT = (
 _EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
     errors.BadAuthentication: ((b"www-authenticate", b"Bearer"),),
     errors.ServiceUnavailable: ((b"retry-after", b"1"),),
+    errors.TooManyJobs: ((b"retry-after", b"5"),),
 }
 
 INTERNAL_ERROR = encode(
