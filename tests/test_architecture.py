@@ -33,7 +33,12 @@ ROOMS: dict[str, set[str]] = {
     "engines": VALUES | {"config", "ports", "lifecycle", "spool", "output", "supervisor"},
     "archive": VALUES | {"ports", "lifecycle"},
     "testing": VALUES | {"ports", "lifecycle", "archive", "supervisor"},
-    "manager": VALUES | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config"},
+    "admission": VALUES,
+    "seats": VALUES,
+    "filing": VALUES | {"ports", "seats"},
+    "manager": VALUES
+    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config"}
+    | {"admission", "seats", "filing"},
     "identity": VALUES | {"archive"},
     "api": VALUES | {"config", "identity", "manager", "ports", "output", "schema", "version"},
     "client": {"errors", "schema"},

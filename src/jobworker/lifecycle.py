@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from jobworker.errors import JobNotRunning, JobWorkerError
+from jobworker.errors import JobNotRunning, JobWorkerError, NoDeadline
 from jobworker.model import (
     Cause,
     Completed,
@@ -20,6 +20,7 @@ from jobworker.model import (
     Failed,
     Final,
     Job,
+    Queued,
     Running,
     Starting,
     Status,
@@ -27,6 +28,11 @@ from jobworker.model import (
     Stopping,
     StopRequest,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """There is room for a job that had to queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The supervisor could not execute the program, so there never was a job."""
+    """The program was not executed; ``error`` says why."""
 
     error: JobWorkerError
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,14 @@ class StopAsked:
     """Somebody who may do so asked for the job to be stopped."""
 
     stop: StopRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The supervisor was told to let a running job go on for ``timeout`` seconds from its start."""
+
+    timeout: float
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class Lost:
     at: datetime
 
 
-Event = Started | Refused | StopAsked | Ended | Lost
+Event = Admitted | Started | Refused | StopAsked | Extended | Ended | Lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +120,14 @@ def _ignore(job: Job, _event: Event) -> Step:
     return job, ()
 
 
+def _admit(job: Job, _event: Admitted) -> Step:
+    return replace(job, status=Starting(acknowledged=True)), ()
+
+
 def _run(job: Job, event: Started) -> Step:
-    return replace(job, status=Running(event.at, event.pid)), ()
+    timeout = job.spec.limits.timeout
+    deadline = None if timeout is None else event.at + timedelta(seconds=timeout)
+    return replace(job, status=Running(event.at, event.pid, deadline)), ()
 
 
 def _run_stopping(job: Job, event: Started) -> Step:
@@ -114,12 +135,34 @@ def _run_stopping(job: Job, event: Started) -> Step:
     return replace(job, status=replace(job.status, started_at=event.at, pid=event.pid)), ()
 
 
-def _withdraw(job: Job, event: Refused) -> Step:
-    return job, (Withdraw(event.error),)
+def _refuse(job: Job, event: Refused) -> Step:
+    """Nobody has been told of the job yet, unless it had to queue."""
+    if isinstance(job.status, Starting | Stopping) and not job.status.acknowledged:
+        return job, (Withdraw(event.error),)
+    end = End(
+        Cause.START_FAILED,
+        finished_at=event.at,
+        detail=str(event.error),
+        evidence={"code": event.error.code},
+    )
+    return replace(job, status=Failed(end)), (Settle(),)
+
+
+def _stop_queued(job: Job, event: StopAsked) -> Step:
+    """It has no process, so it is stopped at once."""
+    stop = event.stop
+    end = End(
+        Cause.STOPPED,
+        finished_at=stop.at,
+        stopped_by=stop.by,
+        evidence={"by": stop.by, "at": stop.at.isoformat(), "grace": stop.grace},
+    )
+    return replace(job, status=Stopped(end)), (Settle(),)
 
 
 def _stop(job: Job, event: StopAsked) -> Step:
-    status = Stopping(event.stop, job.started_at, job.pid)
+    acknowledged = not isinstance(job.status, Starting) or job.status.acknowledged
+    status = Stopping(event.stop, job.started_at, job.pid, acknowledged)
     return replace(job, status=status), (DeliverStop(event.stop),)
 
 
@@ -135,8 +178,16 @@ def _deadline(stop: StopRequest) -> float:
     return stop.at.timestamp() + stop.grace
 
 
-def _refuse_stop(_job: Job, _event: StopAsked) -> Step:
+def _not_running(_job: Job, _event: StopAsked | Extended) -> Step:
     raise JobNotRunning
+
+
+def _extend(job: Job, event: Extended) -> Step:
+    assert isinstance(job.status, Running)
+    if job.status.deadline is None:
+        raise NoDeadline
+    deadline = job.status.started_at + timedelta(seconds=event.timeout)
+    return replace(job, status=replace(job.status, deadline=deadline)), ()
 
 
 def _end(job: Job, event: Ended) -> Step:
@@ -151,20 +202,49 @@ def _lose(job: Job, event: Lost) -> Step:
 Handler = Callable[[Job, Any], Step]
 
 _FINAL: dict[type[Event], Handler] = {
+    Admitted: _ignore,
     Started: _ignore,
     Refused: _ignore,
-    StopAsked: _refuse_stop,
+    StopAsked: _not_running,
+    Extended: _not_running,
     Ended: _ignore,
     Lost: _ignore,
 }
 
 TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
-    Starting: {Started: _run, Refused: _withdraw, StopAsked: _stop, Ended: _end, Lost: _lose},
-    Running: {Started: _ignore, Refused: _ignore, StopAsked: _stop, Ended: _end, Lost: _lose},
+    Queued: {
+        Admitted: _admit,
+        Started: _ignore,
+        Refused: _refuse,
+        StopAsked: _stop_queued,
+        Extended: _not_running,
+        Ended: _ignore,
+        Lost: _lose,
+    },
+    Starting: {
+        Admitted: _ignore,
+        Started: _run,
+        Refused: _refuse,
+        StopAsked: _stop,
+        Extended: _not_running,
+        Ended: _end,
+        Lost: _lose,
+    },
+    Running: {
+        Admitted: _ignore,
+        Started: _ignore,
+        Refused: _ignore,
+        StopAsked: _stop,
+        Extended: _extend,
+        Ended: _end,
+        Lost: _lose,
+    },
     Stopping: {
+        Admitted: _ignore,
         Started: _run_stopping,
-        Refused: _withdraw,
+        Refused: _refuse,
         StopAsked: _stop_sooner,
+        Extended: _not_running,
         Ended: _end,
         Lost: _lose,
     },
@@ -175,5 +255,8 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
 
 
 def step(job: Job, event: Event) -> Step:
-    """Apply ``event`` to ``job``; raises ``JobNotRunning`` for the stop of an ended job."""
+    """Apply ``event`` to ``job``; raises ``JobNotRunning`` where it is too late for that.
+
+    ``NoDeadline`` is raised for more time for a job that has no time limit.
+    """
     return TRANSITIONS[type(job.status)][type(event)](job, event)

@@ -12,10 +12,11 @@ import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobworker.admission import Admission, Bounds
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.config import Containment
@@ -25,13 +26,18 @@ from jobworker.errors import (
     JobNotRunning,
     JobRunning,
     JobWorkerError,
+    LimitTooHigh,
+    NoDeadline,
     StateInUse,
 )
+from jobworker.filing import Filing
 from jobworker.lifecycle import (
+    Admitted,
     DeliverStop,
     Effect,
     Ended,
     Event,
+    Extended,
     Refused,
     Settle,
     StopAsked,
@@ -45,6 +51,8 @@ from jobworker.model import (
     JobQuery,
     Output,
     Page,
+    Queued,
+    Running,
     Spec,
     Starting,
     Stopped,
@@ -52,16 +60,22 @@ from jobworker.model import (
     Stream,
 )
 from jobworker.ports import Archive, Clock, Engine, OutputReader
+from jobworker.seats import Seat, Seats
 
 log = logging.getLogger(__name__)
 
 DATABASE = "jobd.db"
 
+NO_BOUNDS = Bounds()
+
 _CHUNK = 256 * 1024
 """Bytes that a follower gets at once, and that it may hold in memory."""
 
-_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
-"""Seconds between attempts to move a job to an archive whose disk is full."""
+_LISTING_PATIENCE = 1.0
+"""Seconds that a list by status waits for ended jobs to move to the archive."""
+
+_CLOSING_PATIENCE = 1.0
+"""Seconds to finish what is being archived; what is not is found again at the next start."""
 
 
 class SystemClock:
@@ -72,18 +86,6 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-@dataclass(slots=True)
-class _Seat:
-    """A live job, who waits for it, and what it could not see from the start."""
-
-    job: Job
-    blind_spot: str | None = None
-    refusal: JobWorkerError | None = None
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    archived: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Manager:
     """Jobs of all owners on one engine and one archive.
 
@@ -91,12 +93,13 @@ class Manager:
     may be called from any number of its tasks at once.
     """
 
-    def __init__(self, engine: Engine, archive: Archive, clock: Clock) -> None:
+    def __init__(self, engine: Engine, archive: Archive, clock: Clock, bounds: Bounds) -> None:
         self._engine = engine
         self._archive = archive
         self._clock = clock
-        self._live: dict[JobId, _Seat] = {}
-        self._owned: dict[str, set[JobId]] = {}
+        self._admission = Admission(bounds)
+        self._seats = Seats()
+        self._filing = Filing(engine, archive, self._seats)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -110,10 +113,12 @@ class Manager:
         engine: Engine | None = None,
         clock: Clock | None = None,
         hidden: Sequence[Path] = (),
+        bounds: Bounds = NO_BOUNDS,
     ) -> AsyncIterator[Manager]:
         """Take charge of a state directory, and find again the jobs that are in it.
 
-        ``hidden`` names more directories that jobs must not see. On leaving, jobs go on.
+        ``hidden`` names more directories that jobs must not see, ``bounds`` how many of
+        them may run at once and how many may wait. On leaving, jobs go on.
         Raises ``StateInUse`` where another manager is in charge, ``StateUnusable`` where
         the database cannot be used, ``ContainmentUnavailable``.
         """
@@ -125,9 +130,8 @@ class Manager:
                 database = Database.open(state / DATABASE)
                 archive = SqlArchive(database)
                 stack.push_async_callback(archive.close)
-            manager = cls(
-                engine or LocalEngine(state, containment, hidden), archive, clock or SystemClock()
-            )
+            engine = engine or LocalEngine(state, containment, hidden)
+            manager = cls(engine, archive, clock or SystemClock(), bounds)
             await manager._engine.open(manager._apply)
             stack.push_async_callback(manager._close)
             await manager._recover()
@@ -161,26 +165,73 @@ class Manager:
 
     async def _start(self, spec: Spec, owner: str) -> Job:
         account = await self._archive.account(owner)
+        seat = await self._take_seat(spec, owner, self._engine.blind_spot(spec, account))
+        if seat.placed:
+            await self._hand_over(seat, account)
+            await seat.begun.wait()
+            if seat.refusal:
+                await seat.archived.wait()
+                raise seat.refusal
+        else:
+            self._admission.line_up(seat.job.id, owner)
+            self._admit_waiting()  # a place may have become free meanwhile
+        return seat.job
+
+    async def _take_seat(self, spec: Spec, owner: str, blind_spot: str | None) -> Seat:
+        """Record a new job, with a place among the running or the waiting ones."""
+        placed = self._admission.enter(owner)
         job = Job(
             id=JobId.new(),
             owner=owner,
             spec=spec,
-            status=Starting(),
+            status=Starting() if placed else Queued(),
             created_at=self._clock.now(),
             containment=self._engine.containment,
             node=self._engine.node,
         )
-        await self._archive.add(job)
-        seat = self._seat(job, self._engine.blind_spot(spec, account))
+        try:
+            await self._archive.add(job)
+        except BaseException:
+            self._give_back(owner, placed=placed)
+            raise
+        seat = Seat(job, blind_spot, placed)
+        self._seats.add(seat)
+        return seat
+
+    def _give_back(self, owner: str, *, placed: bool) -> None:
+        if placed:
+            self._admission.leave(owner)
+            self._admit_waiting()
+        else:
+            self._admission.give_up()
+
+    async def _hand_over(self, seat: Seat, account: int) -> None:
+        """Have the job started; no stop can come between the call and the order."""
+        job = seat.job
         try:
             await self._engine.start(job, account)
         except JobWorkerError as error:
-            self._apply(job.id, Refused(error))
-        await seat.begun.wait()
-        if seat.refusal:
-            await seat.archived.wait()
-            raise seat.refusal
-        return seat.job
+            self._apply(job.id, Refused(error, self._clock.now()))
+
+    def _admit_waiting(self) -> None:
+        """Start as many of those who wait as there is room for."""
+        while job_id := self._admission.next():
+            seat = self._seats.get(job_id)
+            assert seat is not None
+            seat.placed = True
+            self._in_background(self._admit(seat))
+
+    async def _admit(self, seat: Seat) -> None:
+        """Start a job that had to queue; a stop may come first."""
+        try:
+            account = await self._archive.account(seat.job.owner)
+            await self._archive.admit(seat.job.id)
+        except JobWorkerError as error:
+            self._apply(seat.job.id, Refused(error, self._clock.now()))
+            return
+        if isinstance(seat.job.status, Queued):
+            self._apply(seat.job.id, Admitted())
+            await self._hand_over(seat, account)
 
     async def stop(self, job_id: str, *, by: str | None = None, grace: float = 0.0) -> None:
         """Stop a job; returns once none of its processes is left.
@@ -190,14 +241,34 @@ class Manager:
         ``JobNotRunning`` where the job has ended, also by itself at the same moment.
         """
         job = self.status(job_id)
-        seat = self._live.get(job.id)
+        seat = self._seats.get(job.id)
         if seat is None:
             raise JobNotRunning
         request = StopRequest(by or job.owner, self._clock.now(), grace)
         self._apply(job.id, StopAsked(request))
         await seat.ended.wait()
-        if not isinstance(_job_of(seat).status, Stopped):
+        if not isinstance(seat.shown().status, Stopped):
             raise JobNotRunning
+
+    async def extend(
+        self, job_id: str, seconds: float, *, by: str | None = None, most: float | None = None
+    ) -> datetime:
+        """Give a running job more time, up to ``most`` seconds in all; returns its deadline.
+
+        ``by`` is who asks, the owner where it is left out. Raises ``JobNotFound``,
+        ``JobNotRunning``, ``NoDeadline`` where the job has no time limit, and
+        ``LimitTooHigh``.
+        """
+        job = self.status(job_id)
+        timeout = _longer(job, seconds, most)
+        event = Extended(timeout, by or job.owner)
+        step(job, event)  # raises where it cannot be
+        await self._engine.extend(job.id, timeout, event.by)
+        self._apply(job.id, event)
+        deadline = self.status(job.id).deadline
+        if deadline is None:
+            raise JobNotRunning  # it ended meanwhile
+        return deadline
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""
@@ -205,8 +276,8 @@ class Manager:
             parsed = JobId.parse(job_id)
         except ValueError:
             raise JobNotFound from None
-        if seat := self._live.get(parsed):
-            return _job_of(seat)
+        if seat := self._seats.get(parsed):
+            return seat.shown()
         job = self._archive.get(parsed)
         if job is None:
             raise JobNotFound
@@ -215,7 +286,7 @@ class Manager:
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended, or as it stands after ``timeout`` seconds."""
         job = self.status(job_id)
-        seat = self._live.get(job.id)
+        seat = self._seats.get(job.id)
         if seat is None:
             return job
         try:
@@ -223,7 +294,7 @@ class Manager:
                 await seat.ended.wait()
         except TimeoutError:
             pass
-        return _job_of(seat)
+        return seat.shown()
 
     async def output(self, job_id: str) -> Output:
         """Everything that the job has written so far; raises ``JobNotFound``."""
@@ -233,8 +304,8 @@ class Manager:
     def reader(self, job_id: str) -> OutputReader:
         """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
         job = self.status(job_id)
-        if seat := self._live.get(job.id):
-            return self._output_of(seat)
+        if seat := self._seats.get(job.id):
+            return self._filing.output(seat)
         return self._archive.output(job.id)
 
     async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
@@ -252,7 +323,12 @@ class Manager:
                 await self._more_or_end(job.id, stream, offset)
 
     async def _more_or_end(self, job_id: JobId, stream: Stream, offset: int) -> None:
-        seat = self._live[job_id]
+        seat = self._seats.get(job_id)
+        if seat is None:
+            return  # it moved to the archive this moment
+        if isinstance(seat.job.status, Queued):
+            await seat.begun.wait()
+            return
         waits = [
             asyncio.ensure_future(self._engine.changed(job_id, stream, offset)),
             asyncio.ensure_future(seat.ended.wait()),
@@ -262,7 +338,7 @@ class Manager:
         finally:
             for wait in waits:
                 wait.cancel()
-        _job_of(seat)
+        seat.shown()
         for wait in done:
             wait.result()
 
@@ -272,119 +348,75 @@ class Manager:
         if query.status:
             await self._settle_ended()
         page = await self._archive.find(query)
-        seats = [(self._live.get(job.id), job) for job in page.jobs]
+        seats = [(self._seats.get(job.id), job) for job in page.jobs]
         jobs = (seat.job if seat else job for seat, job in seats if not (seat and seat.refusal))
         return replace(page, jobs=tuple(jobs))
 
     async def _settle_ended(self) -> None:
         """The archive knows a job's final status once it has moved there: give it the time."""
-        moving = [seat.archived.wait() for seat in self._live.values() if seat.job.ended]
+        moving = [seat.archived.wait() for seat in self._seats.ended()]
         if moving:
             try:
-                async with asyncio.timeout(_FIRST_RETRY):
+                async with asyncio.timeout(_LISTING_PATIENCE):
                     await asyncio.gather(*moving)
             except TimeoutError:
                 log.warning("the archive is behind: a list by status may miss ended jobs")
 
     def advice(self, job: Job) -> str | None:
         """What the job was asked to use but cannot see, in words; or None."""
-        seat = self._live.get(job.id)
+        seat = self._seats.get(job.id)
         return seat.blind_spot if seat else None
 
     def owned(self, owner: str) -> frozenset[JobId]:
         """The live jobs of an owner."""
-        return frozenset(self._owned.get(owner, ()))
+        return self._seats.owned(owner)
 
     async def remove(self, job_id: str) -> None:
         """Forget an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
         job = self.status(job_id)
         if not job.ended:
             raise JobRunning
-        if seat := self._live.get(job.id):
+        if seat := self._seats.get(job.id):
             await seat.archived.wait()
         await self._archive.remove(job.id)
 
-    def _seat(self, job: Job, blind_spot: str | None = None) -> _Seat:
-        seat = self._live[job.id] = _Seat(job, blind_spot)
-        self._owned.setdefault(job.owner, set()).add(job.id)
-        return seat
-
-    def _unseat(self, seat: _Seat) -> None:
-        del self._live[seat.job.id]
-        owned = self._owned[seat.job.owner]
-        owned.discard(seat.job.id)
-        if not owned:
-            del self._owned[seat.job.owner]
-        seat.archived.set()
-
     def _apply(self, job_id: JobId, event: Event) -> None:
         """Let something happen to a job; the one place where a live job changes."""
-        seat = self._live.get(job_id)
+        seat = self._seats.get(job_id)
         if seat is None:
             return
         if isinstance(event, Ended):
             event = _with_hint(event, seat.blind_spot)
+        queued = isinstance(seat.job.status, Queued)
         seat.job, effects = step(seat.job, event)
         for effect in effects:
             self._carry_out(seat, effect)
-        if not isinstance(event, StopAsked):  # a stop leaves open what comes of the start
+        # A stop leaves open what comes of a start, unless there is none to come.
+        if queued or not isinstance(event, StopAsked):
             seat.begun.set()
 
-    def _carry_out(self, seat: _Seat, effect: Effect) -> None:
+    def _carry_out(self, seat: Seat, effect: Effect) -> None:
         match effect:
             case DeliverStop(stop):
                 self._in_background(self._engine.stop(seat.job.id, stop))
             case Settle():
-                seat.ended.set()
-                self._in_background(self._move_to_archive(seat))
+                self._let_go(seat)
+                self._in_background(self._filing.file(seat))
             case Withdraw(error):
                 seat.refusal = error
-                seat.ended.set()
-                self._in_background(self._withdraw(seat))
+                self._let_go(seat)
+                self._in_background(self._filing.forget(seat))
 
-    async def _move_to_archive(self, seat: _Seat) -> None:
-        """The job's directory goes only after its record and output are in the archive."""
-        delay = _FIRST_RETRY
-        while not await self._archived(seat):
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY)
-        self._unseat(seat)
-        await self._engine.discard(seat.job.id)
-
-    async def _archived(self, seat: _Seat) -> bool:
-        try:
-            with closing(self._output_of(seat)) as output:
-                await self._archive.finish(seat.job, output)
-        except (JobWorkerError, OSError) as error:
-            log.warning("cannot archive job %s, will try again: %s", seat.job.id, error)
-            return False
-        return True
-
-    def _output_of(self, seat: _Seat) -> OutputReader:
-        if seat.job.end and seat.job.end.is_silent:
-            return _NoOutput()
-        try:
-            return self._engine.output(seat.job.id)
-        except FileNotFoundError:  # lost before it had a directory
-            return _NoOutput()
-
-    async def _withdraw(self, seat: _Seat) -> None:
-        """Forget a job that never ran. Who asked for it is answered also where that fails."""
-        delay = _FIRST_RETRY
-        while not await self._forgotten(seat):
-            seat.archived.set()
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY)
-        self._unseat(seat)
-
-    async def _forgotten(self, seat: _Seat) -> bool:
-        try:
-            await self._archive.withdraw(seat.job.id)
-            await self._engine.discard(seat.job.id)
-        except (JobWorkerError, OSError) as error:
-            log.warning("cannot forget job %s, will try again: %s", seat.job.id, error)
-            return False
-        return True
+    def _let_go(self, seat: Seat) -> None:
+        """Tell who waits for the job's end, those who wait for its place included."""
+        seat.ended.set()
+        owner = seat.job.owner
+        if seat.placed:
+            seat.placed = False
+            self._admission.leave(owner)
+            self._admit_waiting()
+        else:
+            self._admission.leave_line(seat.job.id, owner)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -397,39 +429,41 @@ class Manager:
             log.error("a job could not be followed up", exc_info=error)
 
     async def _recover(self) -> None:
+        """Find the jobs of the server before: those that run or ran, and those that wait."""
         jobs = await self._archive.unfinished()
         for job in jobs:
-            self._seat(job)
-        await self._engine.recover(jobs)
+            queued = isinstance(job.status, Queued)
+            self._seats.add(Seat(job, placed=not queued))
+            if queued:
+                self._admission.expect()
+                self._admission.line_up(job.id, job.owner)
+            else:
+                self._admission.occupy(job.owner)
+        await self._engine.recover(job for job in jobs if not isinstance(job.status, Queued))
+        self._admit_waiting()
 
     async def _close(self) -> None:
-        """Finish what is being archived; what is not is found again at the next start."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_FIRST_RETRY)
+            await asyncio.wait(self._tasks, timeout=_CLOSING_PATIENCE)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
 
 
-def _job_of(seat: _Seat) -> Job:
-    """The job as it stands; raises ``JobNotFound`` where its start was refused meanwhile."""
-    if seat.refusal:
-        raise JobNotFound
-    return seat.job
-
-
-class _NoOutput:
-    """The output of a job that never had any (``ports.OutputReader``)."""
-
-    def size(self, stream: Stream) -> int:  # noqa: ARG002 - the port's signature
-        return 0
-
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:  # noqa: ARG002 - same
-        return b""
-
-    def close(self) -> None:
-        return
+def _longer(job: Job, seconds: float, most: float | None) -> float:
+    """The time limit of a job with ``seconds`` more; raises ``LimitTooHigh``."""
+    if not isinstance(job.status, Running):
+        raise JobNotRunning
+    if job.status.deadline is None:
+        raise NoDeadline
+    timeout = (job.status.deadline - job.status.started_at).total_seconds() + seconds
+    if most is not None and timeout > most:
+        raise LimitTooHigh(
+            f"the job would run for {timeout:g} s in all, and {most:g} s are allowed",
+            field="seconds",
+        )
+    return timeout
 
 
 def _with_hint(event: Ended, blind_spot: str | None) -> Ended:

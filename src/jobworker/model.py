@@ -115,7 +115,8 @@ class Spec:
     Text that has to reach the program as bytes that are not UTF-8 holds them as
     surrogate escapes (PEP 383). ``grace`` is how many seconds after SIGTERM SIGKILL comes
     once the time is over; ``run_as`` the account of the machine to run as, where it is not
-    the owner's own; without ``network`` there is only a loopback of the job's own.
+    the owner's own; without ``network`` there is only a loopback of the job's own;
+    ``containment`` is the least that will do.
     """
 
     program: str
@@ -128,6 +129,7 @@ class Spec:
     grace: float = 0.0
     network: bool = True
     run_as: str | None = None
+    containment: Level | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +232,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """A stop was asked; processes of the job may be left."""
+    """A stop was asked; processes of the job may be left.
+
+    ``acknowledged`` as in ``Starting``.
+    """
 
     stop: StopRequest
     started_at: datetime | None = None
     pid: int | None = None
+    acknowledged: bool = True
     name: ClassVar[StatusName] = StatusName.RUNNING
 
 

@@ -74,6 +74,10 @@ class Engine(Protocol):
         """Pass a stop to the job's supervisor; its end reaches the listener."""
         ...
 
+    async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
+        """Tell the job's supervisor how many seconds from its start it may run."""
+        ...
+
     async def recover(self, jobs: Iterable[Job]) -> None:
         """Find again what a server before this one started.
 
@@ -104,6 +108,10 @@ class Archive(Protocol):
 
     async def add(self, job: Job) -> None:
         """Record a new job; durable when this returns. Raises ``StorageFull``."""
+        ...
+
+    async def admit(self, job_id: JobId) -> None:
+        """Record that a queued job is to be started; durable when this returns."""
         ...
 
     async def withdraw(self, job_id: JobId) -> None:

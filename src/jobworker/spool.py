@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobworker.errors import StorageFull
-from jobworker.model import Cause, End, JobId, StopRequest, Stream, Usage
+from jobworker.model import Cause, End, Fact, JobId, StopRequest, Stream, Usage
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
 
 T = TypeVar("T")
+
+_EVIDENCE = "evidence."
+_TEXTS = frozenset({"by", "at", "extendedBy", "sender"})
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -38,11 +41,20 @@ class StartRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """How many seconds from its start a job may run, as ``by`` has changed it."""
+
+    timeout: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What the record of a job says so far."""
 
     start: StartRecord | None
     stop: StopRequest | None
+    deadline: Deadline | None
     end: End | None
 
 
@@ -136,6 +148,7 @@ class Spool:
         return Record(
             start=_parse(start_record, sections.get(records.STARTED)),
             stop=_parse(stop_request, sections.get(records.STOP)),
+            deadline=_parse(deadline, sections.get(records.DEADLINE)),
             end=_parse(end_of, sections.get(records.EXIT)),
         )
 
@@ -143,12 +156,20 @@ class Spool:
         """Record a stop; the supervisor looks when it is poked, and once when it begins."""
         fields = [
             ("by", stop.by.encode()),
-            ("at", b"%.6f" % stop.at.timestamp()),
+            ("at", stop.at.isoformat().encode()),
             ("grace", b"%.3f" % stop.grace),
         ]
+        self._note(job_id, records.STOP, fields)
+
+    def note_deadline(self, job_id: JobId, moved: Deadline) -> None:
+        """Record a change of the time limit, of which the supervisor learns likewise."""
+        fields = [("timeout", b"%.3f" % moved.timeout), ("extendedBy", moved.by.encode())]
+        self._note(job_id, records.DEADLINE, fields)
+
+    def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
         directory = self._open(job_id)
         try:
-            records.append(directory, records.STOP, fields)
+            records.append(directory, section, fields)
         finally:
             os.close(directory)
 
@@ -218,13 +239,15 @@ def start_record(fields: Fields) -> StartRecord:
 def end_of(fields: Fields) -> End:
     """Read what the supervisor says of an end."""
     values = dict(fields)
+    evidence = evidence_of(fields)
     return End(
         cause=Cause(values["cause"].decode()),
         started_at=_time(values["startedAt"]),
         finished_at=_time(values["finishedAt"]),
         exit_code=int(values["exitCode"]) if "exitCode" in values else None,
         signal=values["signal"].decode() if "signal" in values else None,
-        stopped_by=values["by"].decode() if "by" in values else None,
+        stopped_by=str(evidence["by"]) if "by" in evidence else None,
+        evidence=evidence,
         usage=Usage(
             cpu_seconds=float(values["cpuSeconds"]),
             peak_memory=int(values["peakMemory"]),
@@ -238,7 +261,28 @@ def end_of(fields: Fields) -> End:
 def stop_request(fields: Fields) -> StopRequest:
     """Read the stop that the server noted last."""
     values = dict(fields)
-    return StopRequest(values["by"].decode(), _time(values["at"]), grace=float(values["grace"]))
+    at = datetime.fromisoformat(values["at"].decode())
+    return StopRequest(values["by"].decode(), at, grace=float(values["grace"]))
+
+
+def deadline(fields: Fields) -> Deadline:
+    """Read the time limit that the server noted last."""
+    values = dict(fields)
+    return Deadline(float(values["timeout"]), values["extendedBy"].decode())
+
+
+def evidence_of(fields: Fields) -> dict[str, Fact]:
+    """What an exit record gives as evidence: text where a name or a time is due, else numbers."""
+    found = {key[len(_EVIDENCE) :]: value.decode() for key, value in fields if _is_evidence(key)}
+    return {key: text if key in _TEXTS else _number(text) for key, text in found.items()}
+
+
+def _is_evidence(key: str) -> bool:
+    return key.startswith(_EVIDENCE)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _parse(reader: Callable[[Fields], T], fields: Fields | None) -> T | None:

@@ -30,6 +30,7 @@ from jobworker.model import (
     JobQuery,
     Level,
     Page,
+    Queued,
     Spec,
     Starting,
     StopRequest,
@@ -97,8 +98,14 @@ class MemoryArchive:
 
     async def add(self, job: Job) -> None:
         """Record a new job."""
-        accepted = replace(job, status=Starting())
+        accepted = job if isinstance(job.status, Queued) else replace(job, status=Starting())
         self._records[job.id] = _Record(next(self._numbers), accepted)
+
+    async def admit(self, job_id: JobId) -> None:
+        """Record that a queued job is to be started."""
+        record = self._records.get(job_id)
+        if record and isinstance(record.job.status, Queued):
+            record.job = replace(record.job, status=Starting())
 
     async def withdraw(self, job_id: JobId) -> None:
         """Forget a job that never ran; one that is finished, or unknown, is left alone."""
@@ -191,9 +198,9 @@ class FakeEngine:
     """An engine whose jobs do what the test says (``ports.Engine``).
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
-    was asked; where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden``
-    is what ``blind_spot`` answers. What happens while the engine is closed is told by
-    ``recover``, as after a restart.
+    was asked, ``extensions`` every change of a time limit; where ``obeys`` is set, as it is
+    at first, a stop ends the job. ``hidden`` is what ``blind_spot`` answers. What happens
+    while the engine is closed is told by ``recover``, as after a restart.
     """
 
     def __init__(
@@ -204,6 +211,7 @@ class FakeEngine:
         self.obeys = True
         self.hidden: str | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
+        self.extensions: list[tuple[JobId, float, str]] = []
         self._clock = clock or FakeClock()
         self._jobs: dict[JobId, _FakeJob] = {}
         self._refusal: JobWorkerError | None = None
@@ -258,7 +266,7 @@ class FakeEngine:
         """Take the job as started, unless ``refuse_next`` was called."""
         event: Event
         if self._refusal:
-            event, self._refusal = Refused(self._refusal), None
+            event, self._refusal = Refused(self._refusal, self._clock.now()), None
         else:
             event = Started(next(self._pids), self._clock.now())
             self._jobs[job.id] = _FakeJob(event, account)
@@ -270,6 +278,10 @@ class FakeEngine:
         if self.obeys and self._jobs[job_id].last is None:
             end = self._end(job_id, Cause.STOPPED, signal="SIGKILL", stopped_by=stop.by)
             self._tell_soon(job_id, end)
+
+    async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
+        """Note the extension."""
+        self.extensions.append((job_id, timeout, by))
 
     async def recover(self, jobs: Iterable[Job]) -> None:
         """Tell where each of ``jobs`` stands; one that was never started here is lost."""

@@ -93,6 +93,11 @@ class Jobs:
         assert by
         assert grace == 0
 
+    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+        assert job_id in self.jobs
+        assert by
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
     def status(self, job_id: JobId) -> Job:
         if job_id not in self.jobs:
             raise JobNotFound

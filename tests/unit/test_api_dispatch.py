@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -73,6 +73,7 @@ class Jobs:
     failure: Exception | None = None
     queries: list[JobQuery] = field(default_factory=list)
     stops: list[tuple[str, float]] = field(default_factory=list)
+    extensions: list[tuple[str, float]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,6 +93,12 @@ class Jobs:
             raise JobNotRunning
         self.stops.append((by, grace))
         self.end(job_id)
+
+    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+        if self.jobs[job_id].ended:
+            raise JobNotRunning
+        self.extensions.append((by, seconds))
+        return NOW + timedelta(seconds=seconds)
 
     def status(self, job_id: JobId) -> Job:
         self.looked_up.append(job_id)
@@ -474,6 +481,21 @@ async def test_whose_jobs_are_listed(
     assert [query.owner for query in jobs.queries] == ([owner] if status == 200 else [])
 
 
+async def test_extend(client: Client, jobs: Jobs, job: Job) -> None:
+    answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": 1800})
+    assert (answer.status, answer.json["id"]) == (200, job.id)
+    assert answer.json["deadline"] == (NOW + timedelta(seconds=1800)).isoformat().replace(
+        "+00:00", "Z"
+    )
+    assert jobs.extensions == [("alice", 1800)]
+    for seconds in (0, -1, "ten", None, 1e300):
+        answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": seconds})
+        assert (answer.status, answer.json["field"]) == (400, "seconds")
+    jobs.end(job.id)
+    answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": 1})
+    assert (answer.status, answer.json["code"]) == (409, "job_not_running")
+
+
 async def test_remove(client: Client, jobs: Jobs, job: Job) -> None:
     assert (await client("DELETE", f"/jobs/{job.id}")).status == 409
     jobs.end(job.id)
@@ -503,6 +525,13 @@ EXPECTED = {
 }
 
 
+BODIES: dict[str, dict[str, object]] = {
+    "/jobs/start": {"program": "/bin/true"},
+    "/jobs/{id}/extend": {"seconds": 60},
+}
+"""For the routes that take more than an empty body."""
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("caller", EXPECTED)
 async def test_who_may_call_what(
@@ -510,8 +539,9 @@ async def test_who_may_call_what(
 ) -> None:
     jobs.ended.set()
     token = None if caller == "none" else caller
-    body = {"program": "/bin/true"} if route.path == "/jobs/start" else None
-    answer = await client(route.method, route.path.replace("{id}", job.id), body, token=token)
+    answer = await client(
+        route.method, route.path.replace("{id}", job.id), BODIES.get(route.path), token=token
+    )
     refusal = EXPECTED[caller]
     if route.public or (refusal == 403 and not route.about_job) or refusal is None:
         assert answer.status in (route.status, 409)

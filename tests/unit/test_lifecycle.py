@@ -7,11 +7,13 @@ from typing import get_args
 import pytest
 
 from jobworker import lifecycle
-from jobworker.errors import JobNotRunning, StartFailed
+from jobworker.errors import JobNotRunning, NoDeadline, StartFailed
 from jobworker.lifecycle import (
+    Admitted,
     DeliverStop,
     Ended,
     Event,
+    Extended,
     Lost,
     Refused,
     Settle,
@@ -27,6 +29,8 @@ from jobworker.model import (
     Failed,
     Job,
     JobId,
+    Limits,
+    Queued,
     Running,
     Spec,
     Starting,
@@ -42,66 +46,90 @@ REFUSAL = StartFailed()
 EXITED = End(Cause.EXITED, finished_at=LATER, started_at=NOW, exit_code=0)
 STOP = StopRequest("alice", NOW, grace=10)
 
-JOB = Job(JobId.new(), "alice", Spec("/bin/true"), Starting(), NOW, "full", "here")
-RUNNING = Running(NOW, 42)
+SPEC = Spec("/bin/true", limits=Limits(timeout=60))
+JOB = Job(JobId.new(), "alice", SPEC, Starting(), NOW, "full", "here")
+DEADLINE = NOW + timedelta(seconds=60)
+RUNNING = Running(NOW, 42, DEADLINE)
 STATUSES: dict[type[Status], Status] = {
+    Queued: Queued(),
     Starting: Starting(),
     Running: RUNNING,
-    Stopping: Stopping(STOP, NOW, 42),
+    Stopping: Stopping(STOP, NOW, 42, acknowledged=False),
     Completed: Completed(EXITED),
     Failed: Failed(replace(EXITED, exit_code=3)),
     Stopped: Stopped(replace(EXITED, cause=Cause.STOPPED)),
 }
 EVENTS: dict[type[Event], Event] = {
+    Admitted: Admitted(),
     Started: Started(42, NOW),
-    Refused: Refused(REFUSAL),
+    Refused: Refused(REFUSAL, LATER),
     StopAsked: StopAsked(replace(STOP, grace=0)),
+    Extended: Extended(600, "alice"),
     Ended: Ended(EXITED),
     Lost: Lost("its supervisor was killed", LATER),
 }
-LIVE = (Starting, Running, Stopping)
+REFUSED = [
+    (status, event)
+    for status in STATUSES
+    for event in (StopAsked, Extended)
+    if status in (Completed, Failed, Stopped) or (event is Extended and status is not Running)
+]
 
+NOT_STARTED = End(
+    Cause.START_FAILED,
+    LATER,
+    detail="the job could not be started",
+    evidence={"code": "start_failed"},
+)
+WITHDRAWN = End(
+    Cause.STOPPED,
+    NOW,
+    stopped_by="alice",
+    evidence={"by": "alice", "at": "2026-01-01T00:00:00+00:00", "grace": 0},
+)
 LOST = End(Cause.LOST, LATER, started_at=NOW, detail="its supervisor was killed")
 
-EXPECTED: dict[tuple[type[Status], type[Event]], tuple[Status, tuple[object, ...]] | None] = {
+EXPECTED: dict[tuple[type[Status], type[Event]], tuple[Status, tuple[object, ...]]] = {
+    (Queued, Admitted): (Starting(acknowledged=True), ()),
+    (Queued, Refused): (Failed(NOT_STARTED), (Settle(),)),
+    (Queued, StopAsked): (Stopped(WITHDRAWN), (Settle(),)),
+    (Queued, Lost): (Failed(replace(LOST, started_at=None)), (Settle(),)),
     (Starting, Started): (RUNNING, ()),
     (Starting, Refused): (Starting(), (Withdraw(REFUSAL),)),
     (Starting, StopAsked): (
-        Stopping(replace(STOP, grace=0)),
+        Stopping(replace(STOP, grace=0), acknowledged=False),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
     (Starting, Ended): (Completed(EXITED), (Settle(),)),
     (Starting, Lost): (Failed(replace(LOST, started_at=None)), (Settle(),)),
-    (Running, Started): (RUNNING, ()),
-    (Running, Refused): (RUNNING, ()),
     (Running, StopAsked): (
         Stopping(replace(STOP, grace=0), NOW, 42),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
+    (Running, Extended): (Running(NOW, 42, NOW + timedelta(seconds=600)), ()),
     (Running, Ended): (Completed(EXITED), (Settle(),)),
     (Running, Lost): (Failed(LOST), (Settle(),)),
-    (Stopping, Started): (Stopping(STOP, NOW, 42), ()),
-    (Stopping, Refused): (Stopping(STOP, NOW, 42), (Withdraw(REFUSAL),)),
+    (Stopping, Refused): (STATUSES[Stopping], (Withdraw(REFUSAL),)),
     (Stopping, StopAsked): (
-        Stopping(replace(STOP, grace=0), NOW, 42),
+        Stopping(replace(STOP, grace=0), NOW, 42, acknowledged=False),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
     (Stopping, Ended): (Completed(EXITED), (Settle(),)),
     (Stopping, Lost): (Failed(LOST), (Settle(),)),
 }
+"""What does not stand here changes nothing."""
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_event_in_every_status(status: type[Status], event: type[Event]) -> None:
     job = replace(JOB, status=STATUSES[status])
-    if status not in LIVE and event is StopAsked:
+    if (status, event) in REFUSED:
         with pytest.raises(JobNotRunning):
             step(job, EVENTS[event])
         return
     after, effects = step(job, EVENTS[event])
     expected = EXPECTED.get((status, event), (STATUSES[status], ()))
-    assert expected is not None
     assert (after.status, effects) == expected
 
 
@@ -130,3 +158,18 @@ def test_a_later_stop_that_gives_more_time_changes_nothing() -> None:
 )
 def test_what_an_end_amounts_to(end: End, status: type[Status]) -> None:
     assert type(lifecycle.final_status(end)) is status
+
+
+def test_a_queued_job_whose_program_is_missing_is_a_failed_job() -> None:
+    """Its start was acknowledged, so it must not vanish; also where it is being stopped."""
+    for status in (Starting(acknowledged=True), Stopping(STOP, acknowledged=True)):
+        job = replace(JOB, status=status)
+        after, effects = step(job, Refused(REFUSAL, LATER))
+        assert (after.status, effects) == (Failed(NOT_STARTED), (Settle(),))
+        assert after.reason == "could not be started: the job could not be started"
+
+
+def test_without_a_time_limit_there_is_no_deadline_to_move() -> None:
+    job = replace(JOB, spec=Spec("/bin/true"), status=Running(NOW, 42))
+    with pytest.raises(NoDeadline):
+        step(job, Extended(600, "alice"))

@@ -76,7 +76,7 @@ async def test_only_the_next_start_is_refused(engine: FakeEngine, told: Told) ->
     engine.refuse_next(error)
     refused = await started(engine)
     await started(engine)
-    assert told[0] == (refused, Refused(error))
+    assert told[0] == (refused, Refused(error, MOMENT))
     assert isinstance(told[1][1], Started)
     with pytest.raises(FileNotFoundError):
         engine.output(refused)

@@ -12,6 +12,8 @@ from jobworker.api.start_request import spec_from
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
 from jobworker.model import Role
 from jobworker.schema import (
+    ExtendAnswer,
+    ExtendRequest,
     HealthAnswer,
     IdAnswer,
     JobList,
@@ -36,6 +38,13 @@ async def stop(call: Call) -> IdAnswer:
     stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
     await call.hold(asyncio.shield(call.service.carry_on(stopping)))
     return IdAnswer(id=call.job.id)
+
+
+async def extend(call: Call) -> ExtendAnswer:
+    """Give a running job more time."""
+    request: ExtendRequest = call.body
+    deadline = await call.jobs.extend(call.job.id, request.seconds, by=call.user.name)
+    return ExtendAnswer(id=call.job.id, deadline=deadline)
 
 
 async def status(call: Call) -> JobView:

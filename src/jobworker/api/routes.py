@@ -17,13 +17,19 @@ from jobworker.api.query import ListQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
+    IsolationUnavailable,
     JobNotRunning,
     JobRunning,
+    LimitTooHigh,
+    LimitUnavailable,
+    NoDeadline,
+    ProgramForbidden,
     ProgramNotExecutable,
     ProgramNotFound,
     RangeNotSatisfiable,
     StartFailed,
     StorageFull,
+    TooManyJobs,
 )
 from jobworker.identity.policy import Action
 from jobworker.model import Stream
@@ -38,7 +44,17 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         body=schema.StartRequest,
         status=201,
-        errors=(ProgramNotFound, ProgramNotExecutable, StartFailed, StorageFull),
+        errors=(
+            ProgramForbidden,
+            ProgramNotFound,
+            ProgramNotExecutable,
+            LimitTooHigh,
+            LimitUnavailable,
+            IsolationUnavailable,
+            TooManyJobs,
+            StartFailed,
+            StorageFull,
+        ),
     )
     yield Route(
         "POST",
@@ -48,6 +64,15 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         body=schema.StopBody,
         errors=(JobNotRunning,),
+    )
+    yield Route(
+        "POST",
+        "/jobs/{id}/extend",
+        Action.EXTEND,
+        handlers.extend,
+        schema.ExtendAnswer,
+        body=schema.ExtendRequest,
+        errors=(JobNotRunning, NoDeadline, LimitTooHigh),
     )
     yield Route(
         "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from starlette.types import Receive
@@ -30,6 +31,10 @@ class Jobs(Protocol):
 
     async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
         """Stop a job; returns once no process of it is left."""
+        ...
+
+    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+        """Give a running job more time; returns its new deadline."""
         ...
 
     def status(self, job_id: JobId) -> Job:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from jobworker.errors import InvalidRequest
-from jobworker.model import Spec
-from jobworker.schema import StartRequest, argument_text
+from jobworker.model import Limits, Spec
+from jobworker.schema import LimitsRequest, StartRequest, argument_text
 
 MAX_STRING = 128 * 1024
 """The kernel's MAX_ARG_STRLEN: bytes of one argument or variable, its NUL included."""
@@ -33,7 +33,26 @@ def spec_from(request: StartRequest) -> Spec:
     for key, value in request.labels.items():
         _check_text("labels", key)
         _check_text(f"labels.{key}", value)
-    return Spec(request.program, args, env, request.cwd, request.name, dict(request.labels))
+    if request.run_as is not None:
+        _check_text("runAs", request.run_as)
+    return Spec(
+        request.program,
+        args,
+        env,
+        request.cwd,
+        request.name,
+        dict(request.labels),
+        limits=_limits(request),
+        grace=request.grace,
+        network=request.network,
+        run_as=request.run_as,
+        containment=request.containment,
+    )
+
+
+def _limits(request: StartRequest) -> Limits:
+    asked = {name: getattr(request.limits, name) for name in LimitsRequest.__struct_fields__}
+    return Limits(**asked, timeout=request.timeout)
 
 
 def _arguments(request: StartRequest) -> Iterator[str]:

@@ -16,6 +16,7 @@ from jobworker.model import (
     Final,
     Job,
     JobId,
+    Queued,
     Spec,
     Starting,
     Stopped,
@@ -52,7 +53,7 @@ def accepted(job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "owner": job.owner,
-        "status": Starting.name.value,
+        "status": job.status.name.value,
         "program": searchable(job.spec.program),
         "name": None if name is None else searchable(name),
         "created_at": microseconds(job.created_at),
@@ -87,9 +88,9 @@ def job_of(row: Row[Any]) -> Job:
     )
 
 
-def _status_of(row: Row[Any]) -> Starting | Final:
+def _status_of(row: Row[Any]) -> Queued | Starting | Final:
     if row.end is None:
-        return Starting()
+        return Queued() if row.status == Queued.name else Starting()
     return _FINAL[row.status](msgspec.convert(json.loads(row.end), End))
 
 

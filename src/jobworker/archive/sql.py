@@ -41,6 +41,11 @@ _ADD_LABELS = insert(job_labels)
 _GET = select(jobs).where(_THIS)
 _STATE = select(jobs.c.number, jobs.c.finished_at).where(_THIS)
 _FINISH = update(jobs).where(_THIS, _UNFINISHED).returning(jobs.c.number)
+_ADMIT = (
+    update(jobs)
+    .where(_THIS, jobs.c.status == StatusName.QUEUED.value)
+    .values(status=StatusName.RUNNING.value)
+)
 _WITHDRAW = delete(jobs).where(_THIS, _UNFINISHED)
 _REMOVE = delete(jobs).where(_THIS)
 # By status rather than by finished_at, because that has an index.
@@ -59,6 +64,10 @@ class SqlArchive:
     async def add(self, job: Job) -> None:
         """Record a new job; durable when this returns. Raises ``StorageFull``."""
         await self._database.write(partial(_add, job))
+
+    async def admit(self, job_id: JobId) -> None:
+        """Record that a queued job is to be started; durable when this returns."""
+        await self._database.write(partial(_admit, job_id))
 
     async def withdraw(self, job_id: JobId) -> None:
         """Forget a job that never ran; one that is finished, or unknown, is left alone."""
@@ -133,6 +142,10 @@ def _add(job: Job, connection: Connection) -> None:
         labels = {searchable(key): searchable(value) for key, value in job.spec.labels.items()}
         rows = [{"number": number, "key": key, "value": labels[key]} for key in labels]
         connection.execute(_ADD_LABELS, rows)
+
+
+def _admit(job_id: JobId, connection: Connection) -> None:
+    connection.execute(_ADMIT, {"job": str(job_id)})
 
 
 def _withdraw(job_id: JobId, connection: Connection) -> None:

@@ -20,6 +20,8 @@ def spec_fields(job: Job, level: Level) -> Fields:
     fields += [("env", os.fsencode(f"{key}={value}")) for key, value in environment.items()]
     if spec.cwd is not None:
         fields.append(("cwd", os.fsencode(spec.cwd)))
+    if spec.limits.timeout is not None:
+        fields += [("timeout", b"%.3f" % spec.limits.timeout), ("grace", b"%.3f" % spec.grace)]
     return fields
 
 

@@ -23,11 +23,11 @@ from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
-from jobworker.lifecycle import Ended, Lost, Refused, Started, StopAsked
+from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
 from jobworker.model import Job, JobId, Level, Spec, StopRequest, Stream
 from jobworker.output import Watcher
 from jobworker.ports import Listener
-from jobworker.spool import Spool, SpoolOutput, StartRecord, end_of, start_record
+from jobworker.spool import Deadline, Spool, SpoolOutput, StartRecord, end_of, start_record
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,15 @@ class LocalEngine:
             return  # it has ended, or was refused, and is cleared away
         self._poke(start)
 
+    async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
+        """Record the new time limit and poke the supervisor."""
+        try:
+            self._spool.note_deadline(job_id, Deadline(timeout, by))
+            start = self._spool.record(job_id).start
+        except FileNotFoundError:
+            return  # the same
+        self._poke(start)
+
     def _poke(self, start: StartRecord | None) -> None:
         """Make a supervisor look at its record; one that is just starting will anyway."""
         pidfd = find_supervisor(start)
@@ -235,7 +244,7 @@ class LocalEngine:
         )
         if isinstance(error, StartFailed):
             log.error("cannot start job %s: %s", job_id, error)
-        self._listener(job_id, Refused(error))
+        self._listener(job_id, Refused(error, datetime.now(UTC)))
 
     def _supervisor_gone(self, job_id: JobId, seat: _Seat) -> None:
         """No process of the job is left; whatever there is to know stands in the spool."""
@@ -281,6 +290,8 @@ class LocalEngine:
         record = self._spool.record(job_id)
         if record.start:
             self._listener(job_id, Started(record.start.pid, record.start.at))
+        if record.deadline and not record.end and not record.stop:
+            self._listener(job_id, Extended(record.deadline.timeout, record.deadline.by))
         if record.end and not seat.settled:
             seat.settled = True
             self._listener(job_id, Ended(record.end))
@@ -298,7 +309,7 @@ class LocalEngine:
             ours = seat.uid != _UNKNOWN
             if ours and not start:
                 error = ServiceUnavailable("the spawner was killed before the start; try again")
-                self._listener(job_id, Refused(error))
+                self._listener(job_id, Refused(error, datetime.now(UTC)))
             else:
                 self._listener(job_id, Lost(why_lost(start), datetime.now(UTC)))
         seat.gone.set()

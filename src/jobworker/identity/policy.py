@@ -13,6 +13,7 @@ class Action(StrEnum):
 
     START = "start"
     STOP = "stop"
+    EXTEND = "extend"
     STATUS = "status"
     OUTPUT = "output"
     LIST = "list"
@@ -21,7 +22,7 @@ class Action(StrEnum):
     PUBLIC = "public"
 
 
-ON_A_JOB = frozenset({Action.STOP, Action.STATUS, Action.OUTPUT, Action.REMOVE})
+ON_A_JOB = frozenset({Action.STOP, Action.EXTEND, Action.STATUS, Action.OUTPUT, Action.REMOVE})
 """Actions on one job: for its owner and for admins."""
 
 FOR_EVERY_USER = frozenset({Action.START, Action.LIST, Action.WHOAMI})

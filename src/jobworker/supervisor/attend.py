@@ -9,6 +9,7 @@ import select
 import time
 
 from . import records, signals, tree
+from .ending import ASK, KILL, Ending
 from .launch import Program
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
@@ -18,6 +19,9 @@ _SIGNAL_INFO = 128
 
 _F_GETPIPE_SZ = 1032
 
+_LONGEST_WAIT = 86_400.0
+"""Most seconds for one poll(2), whose milliseconds end after 24 days."""
+
 
 class Attendance:
     """The supervisor's part from the program's exec to the end of the last process."""
@@ -26,8 +30,7 @@ class Attendance:
         self._site = site
         self._spool = spool
         self._pump = Pump(spool)
-        self._stop: records.Fields | None = None
-        self._deadline: float | None = None
+        self._end = Ending()
         self._wait_status: int | None = None
 
     def take_up(self, program: Program, started: records.Fields) -> None:
@@ -35,20 +38,23 @@ class Attendance:
         self._program = program
         self.started = started
 
+    def limit_time(self, timeout: float, grace: float) -> None:
+        """Let the program run for ``timeout`` seconds from now, and then ``grace`` more."""
+        self._end.limit_time(time.monotonic(), timeout, grace)
+
     def run(self) -> records.Fields:
         """Attend until no process of the job is left; returns the exit record."""
         poll = select.poll()
         for fd in (self._site.signals, *self._program.sources):
             poll.register(fd, select.POLLIN)
-        self._obey_stop()  # one may have come before there was somebody to hear it
+        self._heed_record()  # it may have been added to before there was somebody to hear it
         while self._wait_status is None:
             for fd, _ in poll.poll(self._patience()):
                 if fd == self._site.signals:
                     self._heed_signal()
                 elif not self._pump.carry(fd, self._program.sources.index(fd)):
                     poll.unregister(fd)
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                self._kill()
+            self._act(self._end.due(time.monotonic()))
         return self._finish()
 
     def _finish(self) -> records.Fields:
@@ -63,15 +69,16 @@ class Attendance:
         return self._exit_record(finished_at)
 
     def _patience(self) -> int | None:
-        """Milliseconds until SIGKILL is due, rounded up; None where nothing is due."""
-        if self._deadline is None:
+        """Milliseconds until something is due, rounded up; None where nothing is."""
+        due_at = self._end.due_at()
+        if due_at is None:
             return None
-        return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
+        return max(0, int(min(due_at - time.monotonic(), _LONGEST_WAIT) * 1000) + 1)
 
     def _heed_signal(self) -> None:
         number = os.read(self._site.signals, _SIGNAL_INFO)[0]
         if number == signals.SIGTERM:
-            self._obey_stop()
+            self._heed_record()
         else:
             self._reap()
 
@@ -83,18 +90,21 @@ class Attendance:
             if pid == self._program.pid:
                 self._wait_status = status
 
-    def _obey_stop(self) -> None:
-        """Do what the record's last stop asks for, if it has one."""
-        stop = records.read(self._spool).get(records.STOP)
-        if stop is None:
-            return
-        first, self._stop = self._stop is None, stop
-        grace = float(dict(stop)["grace"])
-        self._deadline = time.monotonic() + grace
-        if grace > 0 and first:
+    def _heed_record(self) -> None:
+        """Do what the server has added to the record."""
+        sections = records.read(self._spool)
+        if deadline := sections.get(records.DEADLINE):
+            self._end.move_deadline(deadline)
+        if stop := sections.get(records.STOP):
+            self._act(self._end.stop(time.monotonic(), stop))
+
+    def _act(self, action: str | None) -> None:
+        if action == ASK:
             # Who was stopped by SIGSTOP must go on to hear of SIGTERM.
             self._signal_all(signals.SIGTERM)
             self._signal_all(signals.SIGCONT)
+        elif action == KILL:
+            self._kill()
 
     def _signal_all(self, number: int) -> None:
         if self._site.level in OWN_NAMESPACES:
@@ -103,7 +113,6 @@ class Attendance:
             tree.signal_descendants(number)
 
     def _kill(self) -> None:
-        self._deadline = None
         if self._site.level in OWN_NAMESPACES:
             tree.signal_namespace(signals.SIGKILL)
         else:
@@ -125,14 +134,14 @@ class Attendance:
         assert self._wait_status is not None
         code = os.waitstatus_to_exitcode(self._wait_status)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cause = b"stopped" if self._stop else b"exited" if code >= 0 else b"signaled"
         how = ("exitCode", b"%d" % code)
         if code < 0:
             how = ("signal", signals.name_of(-code).encode())
+        cause = self._end.cause or (b"exited" if code >= 0 else b"signaled")
         return [
             ("cause", cause),
             how,
-            *[(key, value) for key, value in self._stop or () if key == "by"],
+            *self._end.evidence(),
             *[(key, value) for key, value in self.started if key == "startedAt"],
             ("finishedAt", b"%.6f" % finished_at),
             ("cpuSeconds", b"%.6f" % (used.ru_utime + used.ru_stime)),

@@ -38,7 +38,10 @@ class Order:
         self.uid = uid
         self.argv = [value for key, value in spec if key == "arg"]
         self.env = dict(value.split(b"=", 1) for key, value in spec if key == "env")
-        self.cwd = next((value for key, value in spec if key == "cwd"), None)
+        single = dict(spec)
+        self.cwd = single.get("cwd")
+        self.timeout = float(single["timeout"]) if "timeout" in single else None
+        self.grace = float(single.get("grace", 0))
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:

@@ -1,8 +1,8 @@
 """The spool: names of its directories and files, and how a job's record is kept.
 
-A record is one file that is only ever appended to, a section at a time: ``spec`` and
-``stop`` by the server, ``started`` and ``exit`` by the supervisor. A section is a list
-of ``key=value`` fields, each ended by a NUL, like the environment in
+A record is one file that is only ever appended to, a section at a time: ``spec``,
+``stop`` and ``deadline`` by the server, ``started`` and ``exit`` by the supervisor. A
+section is a list of ``key=value`` fields, each ended by a NUL, like the environment in
 ``/proc/PID/environ``: what goes into exec cannot hold a NUL, so no byte needs escaping,
 and reading it takes no module that would sit in the memory of every supervisor.
 
@@ -26,6 +26,7 @@ INDEX = "index"
 SPEC = "spec"
 STARTED = "started"
 STOP = "stop"
+DEADLINE = "deadline"
 EXIT = "exit"
 
 INDEX_ENTRY = struct.Struct("<QII")

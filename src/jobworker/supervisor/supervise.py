@@ -84,4 +84,6 @@ def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
     ]
     records.append(spool, records.STARTED, started)
     attendance.take_up(program, started)
+    if order.timeout is not None:
+        attendance.limit_time(order.timeout, order.grace)
     return attendance
