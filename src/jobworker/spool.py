@@ -77,7 +77,7 @@ class Spool:
             os.mkdir(job_id, 0o700, dir_fd=self._root)
             directory = records.open_directory(job_id, self._root)
             try:
-                records.append(directory, records.SPEC, spec)
+                records.begin(directory, spec)
             finally:
                 os.close(directory)
         except OSError as error:

@@ -9,6 +9,7 @@ from jobworker.errors import (
     InvalidRequest,
     ProgramNotExecutable,
     ProgramNotFound,
+    ServiceUnavailable,
     StartFailed,
     StorageFull,
 )
@@ -27,6 +28,9 @@ from jobworker.model import Spec
         ("cwd", errno.ENOENT, "other", InvalidRequest, "cannot enter the working directory /x"),
         ("credentials", errno.EPERM, "other", StartFailed, "credentials: Operation not permitted"),
         ("setup (x)", errno.ENOSPC, "other", StorageFull, "no space left"),
+        ("exec", errno.EAGAIN, "other", ServiceUnavailable, "temporarily unavailable"),
+        ("setup (x)", errno.EMFILE, "other", ServiceUnavailable, "Too many open files"),
+        ("clone (x)", errno.ENOMEM, "other", ServiceUnavailable, "allocate memory"),
         ("clone (x)", errno.ENOSPC, "other", StartFailed, "could not be started: clone"),
     ],
 )

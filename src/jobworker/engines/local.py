@@ -123,7 +123,10 @@ class LocalEngine:
     async def start(self, job: Job, account: int) -> None:
         """Write the spec and order a supervisor."""
         uid = self.uid(account)
-        self._spool.create(job.id, spec_fields(job, self.containment))
+        try:
+            self._spool.create(job.id, spec_fields(job, self.containment))
+        except OSError as error:
+            raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
         self._seats[job.id] = _Seat(job.spec, uid)
         try:
             await self._order(job.id, uid)
@@ -231,6 +234,8 @@ class LocalEngine:
                 seat.settled = True
                 self._listener(job_id, Ended(end_of(fields)))
             case b"gone":
+                # One that broke has not cleaned up after its job.
+                seat.abandoned = event["status"] != b"0"
                 self._supervisor_gone(job_id, seat)
 
     def _refuse(self, job_id: JobId, seat: _Seat, event: dict[str, bytes]) -> None:

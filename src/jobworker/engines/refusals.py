@@ -10,6 +10,7 @@ from jobworker.errors import (
     JobWorkerError,
     ProgramNotExecutable,
     ProgramNotFound,
+    ServiceUnavailable,
     StartFailed,
     StorageFull,
 )
@@ -20,6 +21,10 @@ _REASONS = {
     "interpreter": "the interpreter that it names in its first line was not found",
     "denied": "permission denied",
 }
+
+
+_SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What the machine has too little of just now, which is no fault of the program's."""
 
 
 def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) -> JobWorkerError:
@@ -35,11 +40,21 @@ def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) ->
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
     if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
         return StorageFull()
+    if number in _SCARCE:
+        return ServiceUnavailable(
+            f"the job could not be started: {stage}: {why}",
+            hint="the machine is short of processes, memory or open files; try again",
+        )
     if stage != "exec":
         return StartFailed(f"the job could not be started: {stage}: {why}")
+    return _of_exec(number, kind, hint)
+
+
+def _of_exec(number: int, kind: str, hint: str | None) -> JobWorkerError:
     if kind == "missing":
         return ProgramNotFound(hint=hint)
     if number == errno.E2BIG:
         return InvalidRequest("arguments and environment are too long for exec", field="args")
+    why = os.strerror(number)
     reason = _REASONS.get(kind, why[:1].lower() + why[1:])
     return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)

@@ -60,10 +60,7 @@ class Attendance:
     def _finish(self) -> records.Fields:
         """The program is dead: whatever it left behind goes with it."""
         finished_at = time.time()
-        if self._site.level in OWN_NAMESPACES:
-            tree.end_namespace()
-        else:
-            tree.end_descendants()
+        tree.end(self._site.level)
         self._drain()
         self._pump.make_durable()
         return self._exit_record(finished_at)

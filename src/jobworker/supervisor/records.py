@@ -34,6 +34,12 @@ INDEX_ENTRY = struct.Struct("<QII")
 
 Fields = list[tuple[str, bytes]]
 
+_BLOCK = 4096
+"""The size of a page, and of a block on the file systems that we know."""
+
+_ROOM = 2048
+"""Bytes that a job's start, its end, and several changes of its deadline take."""
+
 _BEGIN = "section"
 _END = "end"
 
@@ -59,9 +65,27 @@ def append(directory: int, section: str, fields: Fields, *, durable: bool = Fals
     It is one write(2) with ``O_APPEND``: sections of both sides do not mix. With
     ``durable`` it survives a power cut once this returns.
     """
-    name = section.encode()
+    _append(directory, _section(section, fields), durable=durable)
+
+
+def begin(directory: int, fields: Fields) -> None:
+    """Make the record with its first section, and see that there is room for the others.
+
+    What is written into a block that the file has already takes no more space, so a disk
+    that is full by then does not keep a job's end from being recorded.
+    """
+    whole = _section(SPEC, fields)
+    room = -len(whole) % _BLOCK
+    # NULs before a section mean nothing.
+    _append(directory, b"\0" * (room + 1 if room < _ROOM else 0) + whole)
+
+
+def _section(name: str, fields: Fields) -> bytes:
     # The NUL in front ends what a section before it may have left torn.
-    whole = b"\0" + pack([(_BEGIN, name), *fields, (_END, name)])
+    return b"\0" + pack([(_BEGIN, name.encode()), *fields, (_END, name.encode())])
+
+
+def _append(directory: int, whole: bytes, *, durable: bool = False) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     fd = os.open(RECORD, flags, 0o600, dir_fd=directory)
     try:

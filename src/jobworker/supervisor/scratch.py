@@ -44,12 +44,12 @@ def _make(site: Site, parent: int, name: str, uid: int) -> int:
     return directory
 
 
-def remove(site: Site, spool: int, job_id: str) -> None:
+def remove(site: Site, job_id: str) -> None:
     """Remove what ``make`` made, once no process of the job is left."""
     if site.level not in OWN_NAMESPACES:
         remove_left_over(job_id)
         return
-    remove_tree(records.TMP, spool)
+    remove_tree(f"{job_id}/{records.TMP}", site.spool)
     if site.shm is not None:
         remove_tree(shared_name(job_id), site.shm)
 

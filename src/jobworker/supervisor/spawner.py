@@ -26,6 +26,9 @@ _SIGNALS = 1024
 _OPEN_FILES = 1024
 _BROKEN = 70
 
+_PAUSE = 1000
+"""Milliseconds between attempts to do what failed for want of something."""
+
 
 def main() -> None:
     """Serve the server at the other end of the socket until there is nothing left to do."""
@@ -64,20 +67,23 @@ class Spawner:
         self._channel = channel
         self._supervisors: dict[int, str] = {}
         self._server_is_there = True
+        self._strays = False
 
     def run(self) -> None:
         """Take orders and reap until the server and all supervisors are gone."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._site.signals, select.POLLIN)
-        while self._server_is_there or self._supervisors:
-            for fd, _ in poll.poll():
+        while self._server_is_there or self._supervisors or self._strays:
+            for fd, _ in poll.poll(_PAUSE if self._strays else None):
                 if fd == self._site.signals:
                     os.read(fd, _SIGNALS)
                     self._reap()
                 elif not self._take_order():
                     poll.unregister(self._channel)
                     self._server_is_there = False
+            if self._strays:
+                self._kill_strays()
 
     def _take_order(self) -> bool:
         """Make the supervisor that the server asks for; False if the server is gone."""
@@ -95,7 +101,7 @@ class Spawner:
             pid = kernel.clone(CLONE_FLAGS[self._site.level])
         except OSError as error:
             tell_refused(self._channel, job_id, f"clone ({error})", error.errno or 5)
-            self._tell_gone(job_id)
+            self._tell_gone(job_id, 0)
             return
         if pid == 0:
             self._be_supervisor(job_id, uid)
@@ -113,20 +119,27 @@ class Spawner:
             os._exit(status)
 
     def _reap(self) -> None:
-        strays = False
         while (reaped := _reap_one()) is not None:
             pid, status = reaped
             job_id = self._supervisors.pop(pid, None)
             if job_id is not None:
-                self._tell_gone(job_id)
-            strays = strays or job_id is None or status != 0
-        if strays and self._site.level not in OWN_NAMESPACES:
-            # What a supervisor that was killed leaves behind falls to us.
-            tree.kill_descendants(keep=frozenset(self._supervisors))
+                self._tell_gone(job_id, status)
+            if job_id is None or status != 0:
+                self._strays = self._site.level not in OWN_NAMESPACES
 
-    def _tell_gone(self, job_id: str) -> None:
+    def _kill_strays(self) -> None:
+        """Kill what a supervisor that was killed has left behind: it falls to us."""
         try:
-            os.write(self._channel, records.pack([("event", b"gone"), ("job", job_id.encode())]))
+            tree.kill_descendants(keep=frozenset(self._supervisors))
+        except OSError as error:  # no file can be opened just now, say: there is a next time
+            sys.stderr.write(f"cannot look for processes of dead supervisors: {error}\n")
+        else:
+            self._strays = False
+
+    def _tell_gone(self, job_id: str, status: int) -> None:
+        gone = [("event", b"gone"), ("job", job_id.encode()), ("status", b"%d" % status)]
+        try:
+            os.write(self._channel, records.pack(gone))
         except (BrokenPipeError, ConnectionResetError):
             return  # the next server finds out for itself
 

@@ -11,33 +11,57 @@ import fcntl
 import os
 import time
 
-from . import contain, kernel, records, scratch
+from . import contain, kernel, records, scratch, tree
 from .attend import Attendance
 from .launch import NotExecuted, Order, launch
 from .site import OWN_NAMESPACES, Site
 
+_OUT_OF_SPACE = (28, 122)
+"""ENOSPC and EDQUOT: by number, as a module less is memory less in every supervisor."""
+
+_PAUSE = 1.0
+"""Seconds between attempts to record an end on a full disk. Nothing tells when it has room."""
+
 
 def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
     """See one job through, from its spec to its exit record. Runs in a fresh clone."""
-    spool = records.open_directory(job_id, site.spool)
-    # Held for life: whether a supervisor lives is asked of the kernel.
-    fcntl.flock(spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
+        spool = _take_charge(site, job_id)
         attendance = _start(site, job_id, uid, spool)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
+        tree.end(site.level)  # the program may run already
         tell_refused(channel, job_id, f"setup ({error})", error.errno or 5)
     else:
         _tell(channel, "started", job_id, attendance.started)
         end = attendance.run()
-        try:
-            records.append(spool, records.EXIT, end, durable=True)
-        except OSError:
-            # The disk is full or broken. A server that lives learns of the end below.
-            pass
+        recorded = _record(spool, end)
         _tell(channel, "ended", job_id, end)
-    scratch.remove(site, spool, job_id)
+        while not recorded:
+            time.sleep(_PAUSE)
+            recorded = _record(spool, end)
+    scratch.remove(site, job_id)
+
+
+def _take_charge(site: Site, job_id: str) -> int:
+    """Open the job's directory, and lock it for life: whether a supervisor lives is asked of it."""
+    spool = records.open_directory(job_id, site.spool)
+    fcntl.flock(spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return spool
+
+
+def _record(spool: int, end: records.Fields) -> bool:
+    """Make the end durable; False where the disk is full and it is worth another try.
+
+    A server that lives is told of the end in any case; for one that comes later the
+    record is all there is. A disk that is broken will not get better by waiting.
+    """
+    try:
+        records.append(spool, records.EXIT, end, durable=True)
+    except OSError as error:
+        return error.errno not in _OUT_OF_SPACE
+    return True
 
 
 def tell_refused(channel: int, job_id: str, stage: str, errno: int, kind: str = "other") -> None:

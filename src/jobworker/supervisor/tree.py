@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from . import signals
+from .site import OWN_NAMESPACES
 
 
 def signal_namespace(number: int) -> None:
@@ -38,6 +39,14 @@ def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
         stopped |= new
     for pid in stopped:
         _send(pid, signals.SIGKILL)
+
+
+def end(level: str) -> None:
+    """Kill and reap every process of the job."""
+    if level in OWN_NAMESPACES:
+        end_namespace()
+    else:
+        end_descendants()
 
 
 def end_namespace() -> None:
