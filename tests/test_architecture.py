@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
     "version": set(),
+    "units": set(),
     "supervisor": set(),
     "config": VALUES,
     "schema": VALUES,
@@ -42,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "identity": VALUES | {"archive"},
     "api": VALUES | {"config", "identity", "manager", "ports", "output", "schema", "version"},
     "client": {"errors", "schema"},
-    "cli": {"client", "errors", "schema", "version"},
+    "cli": {"client", "errors", "schema", "units", "version"},
     # The only room that knows every other: it wires them up.
     "daemon": VALUES
     | {"api", "archive", "client", "config", "engines", "identity", "manager", "ports", "spool"}

@@ -18,7 +18,7 @@ OPTIONS: tuple[Option, ...] = (
 def run(call: Invocation) -> int:
     """Stop jobs; each is told once no process of it is left."""
     given = call.value("grace")
-    grace = times.duration(given) if given is not None else 0.0
+    grace = times.duration(given, "grace") if given is not None else 0.0
 
     def stop(client: Client, job_id: str) -> None:
         report.acted_on(call, client.stop(job_id, grace=grace), "Job with ID {} stopped.")

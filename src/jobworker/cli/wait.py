@@ -22,7 +22,7 @@ def run(call: Invocation) -> int:
     """Wait for jobs and exit as the first of them did that did not succeed."""
     words = jobs.all_words(call)
     given = call.value("timeout")
-    deadline = None if given is None else time.monotonic() + times.duration(given)
+    deadline = None if given is None else time.monotonic() + times.duration(given, "timeout")
     with call.client() as client:
         ids = [jobs.find(client, word) for word in words]
         codes = [_wait(call, client, job_id, deadline) for job_id in ids]
