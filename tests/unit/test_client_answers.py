@@ -6,11 +6,15 @@ import msgspec
 import pytest
 
 from jobworker import schema
-from jobworker.client import answers
+from jobworker.client import answers, requests
 
 PAIRS = [
     (schema.RawArgument, answers.RawArgument),
     (schema.IdAnswer, answers.IdAnswer),
+    (schema.ExtendAnswer, answers.ExtendAnswer),
+    (schema.CanStartAnswer, answers.CanStartAnswer),
+    (schema.LimitsView, answers.LimitsView),
+    (schema.GapView, answers.GapView),
     (schema.UsageView, answers.UsageView),
     (schema.JobView, answers.JobView),
     (schema.JobList, answers.JobList),
@@ -77,3 +81,22 @@ def test_every_answer_of_the_schema_is_read() -> None:
     not_for_this_client = {"HealthAnswer", "ReadyAnswer"}
     read = {definition for definition, _ in PAIRS}
     assert {kind.__name__ for kind in defined - read} <= not_for_this_client
+
+
+@pytest.mark.parametrize(
+    ("definition", "writing", "arguments"),
+    [
+        (schema.LimitsRequest, requests.LimitsRequest, set()),
+        (schema.StartRequest, requests.StartOptions, {"program", "args"}),
+        (schema.CanStartRequest, requests.CanStartOptions, {"program", "args"}),
+    ],
+)
+def test_what_may_be_sent_is_what_the_schema_takes(
+    definition: type, writing: type, arguments: set[str]
+) -> None:
+    """But for what are arguments of the calls."""
+    taken = without_details(shape(definition))
+    assert isinstance(taken, dict)
+    assert without_details(shape(writing)) == {
+        name: kind for name, kind in taken.items() if name not in arguments
+    }

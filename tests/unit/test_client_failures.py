@@ -27,7 +27,7 @@ def test_each_class_survives_the_wire(kind: type[errors.JobWorkerError]) -> None
 
 
 def test_an_unknown_code_keeps_its_name() -> None:
-    answer = {"error": "Error: too many jobs", "code": "too_many_jobs"}
+    answer = {"error": "Error: too many cooks", "code": "too_many_cooks"}
     received = failures.from_answer(answer)
     assert type(received) is errors.JobWorkerError
     assert failures.to_answer(received) == answer

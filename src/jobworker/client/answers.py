@@ -31,6 +31,47 @@ class UsageView(TypedDict):
     droppedBytes: int
 
 
+class LimitsView(TypedDict):
+    """The limits in force; null where nothing is limited."""
+
+    memory: int | None
+    cpus: float | None
+    pids: int | None
+    openFiles: int | None
+    output: int | None
+    tmp: int | None
+    nice: int | None
+    timeout: float | None
+
+
+class GapView(TypedDict):
+    """Bytes of a stream, from ``start`` up to ``end``, that were written and not kept."""
+
+    stream: Literal["stdout", "stderr"]
+    start: int
+    end: int
+
+
+class ExtendAnswer(TypedDict):
+    """The job whose deadline was moved, and where it is now."""
+
+    id: str
+    deadline: str
+    error: None
+
+
+class CanStartAnswer(TypedDict):
+    """What the policy says: which rule decides, and what it imposes."""
+
+    allowed: bool
+    rule: str
+    reason: str
+    runAs: str | None
+    network: bool
+    limits: LimitsView
+    error: None
+
+
 class JobView(TypedDict):
     """A job as its owner sees it; times are RFC 3339 in UTC."""
 
@@ -51,6 +92,12 @@ class JobView(TypedDict):
     startedAt: str | None
     finishedAt: str | None
     usage: UsageView | None
+    limits: LimitsView
+    deadline: str | None
+    evidence: dict[str, str | int | float] | None
+    gaps: list[GapView]
+    runAs: str | None
+    network: bool
     containment: str
     node: str
 

@@ -13,9 +13,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Literal, Self
+    from typing import Any, Literal, Self, Unpack
 
-    from jobworker.client.answers import IdAnswer, JobList, JobView, MeAnswer, OutputAnswer
+    from jobworker.client.answers import (
+        CanStartAnswer,
+        ExtendAnswer,
+        IdAnswer,
+        JobList,
+        JobView,
+        MeAnswer,
+        OutputAnswer,
+    )
+    from jobworker.client.requests import CanStartOptions, StartOptions
 
     Argument = str | bytes | int | float
     StreamName = Literal["stdout", "stderr"]
@@ -73,14 +82,24 @@ class Client:
         """End the connection."""
         self._connection.close()
 
-    def start(self, program: str, *args: Argument, **options: Any) -> IdAnswer:
+    def start(self, program: str, *args: Argument, **options: Unpack[StartOptions]) -> IdAnswer:
         """Start ``program`` (an absolute path) and answer with the job's ID.
 
-        ``options`` are the other fields of the request: ``env``, ``cwd``, ``name``,
-        ``labels``. Bytes, and text with surrogate escapes, reach the program as they are.
+        ``options`` are the other fields of the request, by their names on the wire:
+        ``timeout=600, limits={"memory": 2**26, "openFiles": 64}``. Bytes, and text with
+        surrogate escapes, reach the program as they are. A job for which there is no room
+        yet is ``Queued``, and starts by itself.
         """
-        body = {"program": program, "args": [_argument(value) for value in args], **options}
+        body = {**_command(program, args), **options}
         answer: IdAnswer = self._connection.call("POST", "/jobs/start", body)
+        return answer
+
+    def can_start(
+        self, program: str, *args: Argument, **options: Unpack[CanStartOptions]
+    ) -> CanStartAnswer:
+        """Whether the policy would let ``start`` do the same, and by which rule."""
+        body = {**_command(program, args), **options}
+        answer: CanStartAnswer = self._connection.call("POST", "/policy/can-start", body)
         return answer
 
     def stop(self, job_id: str, *, grace: float = 0.0) -> IdAnswer:
@@ -90,6 +109,12 @@ class Client:
         """
         body = {"grace": grace} if grace else None
         answer: IdAnswer = self._connection.call("POST", f"/jobs/{job_id}/stop", body, takes=grace)
+        return answer
+
+    def extend(self, job_id: str, seconds: float) -> ExtendAnswer:
+        """Let a running job that has a deadline run ``seconds`` longer."""
+        path = f"/jobs/{job_id}/extend"
+        answer: ExtendAnswer = self._connection.call("POST", path, {"seconds": seconds})
         return answer
 
     def status(self, job_id: str) -> JobView:
@@ -138,12 +163,16 @@ class Client:
         path = f"/jobs/{job_id}/output/{stream}?follow=true"
         return self._connection.stream(path, follow=True)
 
-    def run(self, program: str, *args: Argument, **options: Any) -> Finished:
+    def run(self, program: str, *args: Argument, **options: Unpack[StartOptions]) -> Finished:
         """Start a program, wait for its end and return its output; see ``start``."""
         job = self.wait(self.start(program, *args, **options)["id"])
         return Finished(
             job, b"".join(self.raw(job["id"], "stdout")), b"".join(self.raw(job["id"], "stderr"))
         )
+
+
+def _command(program: str, args: tuple[Argument, ...]) -> dict[str, Any]:
+    return {"program": program, "args": [_argument(value) for value in args]}
 
 
 def _argument(value: Argument) -> str | int | float | Mapping[str, str]:
