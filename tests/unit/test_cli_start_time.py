@@ -21,7 +21,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["status", "start", "stop", "output", "list", "wait", "rm"])
+@pytest.mark.parametrize("verb", ["status", "start", "stop", "output", "list", "wait", "rm", "why"])
 def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
     modules = loaded_by(
         f"from jobworker.cli import main, verbs; verbs.load({verb!r}); "

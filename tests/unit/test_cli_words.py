@@ -1,4 +1,4 @@
-"""Small readings: durations, moments, exit codes, text that is safe to show."""
+"""Small readings: moments, exit codes, text that is safe to show."""
 
 from __future__ import annotations
 
@@ -7,39 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from jobworker.cli import endings, report, times
-from jobworker.cli.invocation import UsageError
+from jobworker.cli import endings, report, times, why
 
 if TYPE_CHECKING:
     from jobworker.client.answers import JobView
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("90", 90),
-        ("1.5", 1.5),
-        (".5", 0.5),
-        ("10s", 10),
-        ("10m", 600),
-        ("1h30m", 5400),
-        ("2d", 172_800),
-        ("1d1h1m1s", 90_061),
-        ("0.5h", 1800),
-    ],
-)
-def test_a_duration(text: str, seconds: float) -> None:
-    assert times.duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "s", "-1", "1x", "1m1h", "1s1s", "1m30", "1e3", "nan", "inf", "1.", " 1", "1_0", "٣"],
-)
-def test_not_a_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a duration"):
-        times.duration(text)
 
 
 def test_a_moment_in_utc() -> None:
@@ -59,25 +30,67 @@ def test_a_duration_is_that_long_ago() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "signal", "exits"),
+    ("cause", "code", "signal", "exits"),
     [
-        ("Completed", 0, None, 0),
-        ("Failed", 3, None, 3),
-        ("Failed", None, "SIGSEGV", 139),
-        ("Failed", None, "SIGKILL", 137),
-        ("Failed", None, "SIGRTMIN+3", 165),
-        ("Failed", None, "SIGNOBODYKNOWS", 137),
-        ("Stopped", None, "SIGKILL", 137),
-        ("Stopped", None, "SIGTERM", 137),
-        ("Stopped", 0, None, 137),
-        ("Failed", None, None, 125),
+        ("exited", 0, None, 0),
+        ("exited", 3, None, 3),
+        ("signaled", None, "SIGSEGV", 139),
+        ("signaled", None, "SIGKILL", 137),
+        ("signaled", None, "SIGRTMIN+3", 165),
+        ("signaled", None, "SIGNOBODYKNOWS", 137),
+        ("stopped", None, "SIGKILL", 137),
+        ("stopped", None, "SIGTERM", 137),
+        ("stopped", 0, None, 137),
+        ("timeout", None, "SIGKILL", 124),
+        ("timeout", 0, None, 124),
+        ("oom", None, "SIGKILL", 137),
+        ("oom", 1, None, 137),
+        ("output-limit", None, "SIGKILL", 137),
+        ("lost", None, None, 125),
+        ("start-failed", None, None, 125),
+        (None, None, None, 125),
     ],
 )
 def test_the_exit_code_of_a_job(
-    status: str, code: int | None, signal: str | None, exits: int
+    cause: str | None, code: int | None, signal: str | None, exits: int
 ) -> None:
-    job = cast("JobView", {"status": status, "exitCode": code, "signal": signal})
-    assert endings.exit_code(job) == exits
+    job = {"cause": cause, "exitCode": code, "signal": signal, "evidence": None}
+    assert endings.exit_code(cast("JobView", job)) == exits
+
+
+@pytest.mark.parametrize(
+    ("code", "exits"),
+    [
+        ("program_not_found", 127),
+        ("program_not_executable", 126),
+        ("start_failed", 125),
+        ("limit_unavailable", 125),
+    ],
+)
+def test_the_exit_code_of_a_queued_job_that_could_not_be_started(code: str, exits: int) -> None:
+    job = {"cause": "start-failed", "exitCode": None, "signal": None, "evidence": {"code": code}}
+    assert endings.exit_code(cast("JobView", job)) == exits
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "text"),
+    [
+        ("memoryLimit", 67_108_864, "64 MiB (67108864)"),
+        ("memoryPeak", 67_108_864, "64 MiB (67108864)"),
+        ("oomKills", 1, "1"),
+        ("outputLimit", 2**30, "1 GiB (1073741824)"),
+        ("stdoutBytes", 10, "10 bytes (10)"),
+        ("pidsLimit", 64, "64"),
+        ("timeout", 600.0, "10m (600)"),
+        ("timeout", 1.5, "1.5s (1.5)"),
+        ("grace", 0, "0s (0)"),
+        ("cpuSeconds", 61.25, "61.25s (61.25)"),
+        ("deadline", "2026-11-24T12:00:00Z", "2026-11-24T12:00:00Z"),
+        ("share", 0.25, "0.25"),
+    ],
+)
+def test_a_piece_of_evidence(name: str, fact: str | float, text: str) -> None:
+    assert why.fact_text(name, fact) == text
 
 
 @pytest.mark.parametrize(

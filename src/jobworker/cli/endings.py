@@ -10,18 +10,37 @@ TIMED_OUT = 124
 SERVICE_FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
-STOPPED = 137
-"""128 + SIGKILL, also where the program ended by itself within its grace."""
+KILLED = 137
+"""128 + SIGKILL: stopped, or over a limit, also where it ended by itself within its grace."""
+
+_OF_CAUSE = {
+    "stopped": KILLED,
+    "oom": KILLED,
+    "output-limit": KILLED,
+    "timeout": TIMED_OUT,
+    "lost": SERVICE_FAILED,
+}
+
+_OF_REFUSAL = {"program_not_found": NOT_FOUND, "program_not_executable": NOT_EXECUTABLE}
+"""Of what kept a program from being run, by the code of its class in ``errors.py``."""
 
 
 def exit_code(job: JobView) -> int:
     """The code that a shell would have seen had it run the program itself."""
-    if job["status"] == "Stopped":
-        return STOPPED
+    cause = job["cause"]
+    if cause in _OF_CAUSE:
+        return _OF_CAUSE[cause]
+    if cause == "start-failed":
+        return of_refusal((job["evidence"] or {}).get("code"))
     if job["signal"]:
         return 128 + _number(job["signal"])
     code = job["exitCode"]
     return SERVICE_FAILED if code is None else code
+
+
+def of_refusal(code: object) -> int:
+    """The code for a program that was not run, by the stable code of the error."""
+    return _OF_REFUSAL.get(str(code), SERVICE_FAILED)
 
 
 def _number(name: str) -> int:

@@ -15,8 +15,9 @@ OPTIONS: tuple[Option, ...] = ()
 
 _CODES = """\
 Exit codes: 0 done; 1 refused by the server, or it cannot be reached; 2 wrong use.
-run and wait exit as the job did: its own code, 128+N killed by signal N, 137 stopped,
-125 the service failed, 126 the program cannot be executed, 127 it was not found."""
+run and wait exit as the job did: its own code, 128+N killed by signal N, 124 timed out,
+137 stopped, out of memory or too much output, 125 the service failed, 126 the program
+cannot be executed, 127 it was not found."""
 
 
 def run(call: Invocation) -> int:
@@ -50,7 +51,12 @@ def _about_verb(name: str) -> list[str]:
         f"{summary[0].upper()}{summary[1:]}.",
         "",
         *options,
+        *_examples(getattr(module, "EXAMPLES", ())),
     ]
+
+
+def _examples(commands: tuple[str, ...]) -> list[str]:
+    return ["", "Examples:", *(f"  {command}" for command in commands)] if commands else []
 
 
 def _option(option: Option) -> str:

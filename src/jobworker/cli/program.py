@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from jobworker.cli import limits
 from jobworker.cli.invocation import UsageError
 
 TYPE_CHECKING = False
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from jobworker.client.answers import IdAnswer
     from jobworker.client.client import Client
 
+ENV: Option = ("env", "", "KEY=VALUE", "set a variable of the job's environment (repeatable)")
 OPTIONS: tuple[Option, ...] = (
-    ("env", "", "KEY=VALUE", "set a variable of the job's environment (repeatable)"),
+    ENV,
     ("cwd", "", "DIRECTORY", "where the job starts; otherwise a directory of its own"),
     ("name", "", "NAME", "a name to find the job by"),
     ("label", "", "KEY=VALUE", "a label to find the job by (repeatable)"),
+    *limits.OPTIONS,
 )
 
 
@@ -54,7 +57,7 @@ def _options(call: Invocation) -> dict[str, Any]:
         texts = [value] if isinstance(value, str) else [*value, *value.values()]
         for text in texts:
             _check_text(field, text)
-    return options
+    return options | limits.fields(call)
 
 
 def pair(option: str, text: str) -> tuple[str, str]:

@@ -77,5 +77,17 @@ def job(call: Invocation, view: JobView) -> None:
     code = view["exitCode"]
     line(f"Status: {view['status']}")
     line(f"Exit code: {'n/a' if code is None else code}")
+    deadline(view)
     if view["reason"]:
         line(f"Reason: {view['reason']}")
+
+
+def deadline(view: JobView) -> None:
+    """Print until when a job may run, where it has a time limit and runs."""
+    if view["deadline"]:
+        line(f"Deadline: {to_the_second(view['deadline'])}")
+
+
+def to_the_second(moment: str) -> str:
+    """A moment of the server's (RFC 3339 in UTC) without its fraction of a second."""
+    return moment[:19] + "Z"

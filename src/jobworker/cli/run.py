@@ -6,7 +6,7 @@ import sys
 
 from jobworker.cli import endings, program, report, start
 from jobworker.client.client import Client
-from jobworker.errors import JobNotRunning, JobWorkerError, ProgramNotExecutable, ProgramNotFound
+from jobworker.errors import JobNotRunning, JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,14 @@ OPTIONS: tuple[Option, ...] = (
     *program.OPTIONS,
 )
 PROGRAM_FOLLOWS = True
+EXAMPLES = (
+    "jobctl run -- /bin/echo hello",
+    "jobctl run --memory 512M --timeout 10m --grace 10s -- /usr/bin/make -C /srv/project",
+)
 
 _INTERRUPTED = 130
+_TELLS_ALL = ("exited", "signaled", "stopped")
+"""Causes of which the reason says all that there is to know."""
 
 
 def run(call: Invocation) -> int:
@@ -33,23 +39,23 @@ def run(call: Invocation) -> int:
             answer = order.start(client)
             if hint := answer.get("hint"):
                 report.message(f"hint: {hint}")
-            return _attend(call, client.profile, answer["id"])
+            return _attend(call, client, answer["id"])
     except JobWorkerError as error:
         report.failure(error, call)
-        return _code_of(error)
+        return endings.of_refusal(error.code)
 
 
-def _code_of(error: JobWorkerError) -> int:
-    if isinstance(error, ProgramNotFound):
-        return endings.NOT_FOUND
-    if isinstance(error, ProgramNotExecutable):
-        return endings.NOT_EXECUTABLE
-    return endings.SERVICE_FAILED
+def _tell_if_it_waits(client: Client, job_id: str) -> None:
+    """Nothing comes of a job in the queue, so a person is told; nobody else pays a request."""
+    if sys.stderr.isatty() and client.status(job_id)["status"] == "Queued":
+        report.message(f"jobctl: job {job_id} waits until there is room for it")
 
 
-def _attend(call: Invocation, profile: Profile, job_id: str) -> int:
+def _attend(call: Invocation, client: Client, job_id: str) -> int:
     """Stay with the job to its end, or until Ctrl-C and the answer to what then."""
+    profile = client.profile
     try:
+        _tell_if_it_waits(client, job_id)
         return _follow(call, profile, job_id)
     except BrokenPipeError:
         report.message(f"jobctl: nobody reads any more; {_goes_on(job_id)}")
@@ -57,11 +63,10 @@ def _attend(call: Invocation, profile: Profile, job_id: str) -> int:
     except KeyboardInterrupt:
         if not _shall_stop(job_id):
             return _INTERRUPTED
-    with Client(profile) as client:
-        try:
-            client.stop(job_id)
-        except JobNotRunning:
-            pass  # it ended while the question stood
+    try:
+        client.stop(job_id)
+    except JobNotRunning:
+        pass  # it ended while the question stood
     return _follow_to_end(call, profile, job_id)
 
 
@@ -80,6 +85,8 @@ def _follow_to_end(call: Invocation, profile: Profile, job_id: str) -> int:
         report.answer(job)
     elif job["reason"] and job["exitCode"] is None:
         report.message(f"jobctl: {job['reason']}")
+        if job["evidence"] and job["cause"] not in _TELLS_ALL:
+            report.message(f"hint: the evidence is at: jobctl why {job_id}")
     return endings.exit_code(job)
 
 

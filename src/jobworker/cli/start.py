@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 USAGE = "start [OPTIONS] [--] PROGRAM [ARGUMENT...]"
 OPTIONS = program.OPTIONS
 PROGRAM_FOLLOWS = True
+EXAMPLES = (
+    "jobctl start -- /bin/sleep 60",
+    "jobctl start --name nightly --timeout 2h --memory 1G -- /srv/nightly",
+)
 
 
 def run(call: Invocation) -> int:
