@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import pty
 import ssl
 import subprocess
 import sys
@@ -206,6 +208,23 @@ class Jobctl:
         return subprocess.Popen(self.command(*words), env=self.environment, **options)
 
 
+def on_terminal(jobctl: Jobctl, *words: str) -> tuple[int, str]:
+    """Run ``jobctl`` on a terminal of its own; its exit code and what is seen there."""
+    controller, terminal = pty.openpty()
+    process = jobctl.spawn(*words, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    try:
+        while True:
+            try:
+                seen += os.read(controller, 65_536)
+            except OSError:  # EIO: nobody holds the terminal any more
+                break
+    finally:
+        os.close(controller)
+    return process.wait(60), seen.decode()
+
+
 def view(**changes: Any) -> dict[str, Any]:
     """A job that runs, but for ``changes``."""
     job = {
@@ -214,19 +233,24 @@ def view(**changes: Any) -> dict[str, Any]:
         "exitCode": None,
         "error": None,
         "reason": None,
+        "cause": None,
         "signal": None,
         "owner": "alice",
         "program": "/bin/echo",
         "args": ["a\tb\x1b", {"base64": "/w=="}],
         "createdAt": "2026-01-31T12:00:00.5Z",
         "finishedAt": None,
+        "deadline": None,
+        "evidence": None,
     }
     return job | changes
 
 
 FAILED = view(
     status="Failed",
+    cause="exited",
     exitCode=3,
+    evidence={},
     reason="exited with code 3",
     finishedAt="2026-01-31T12:00:01Z",
 )

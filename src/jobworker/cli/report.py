@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from jobworker.errors import JobWorkerError
 
 
+_ADVICE = {
+    "too_many_jobs": "try again once a job has ended; see jobctl list --status Running",
+    "no_deadline": "only a job that was started with a time limit (--timeout) has a deadline",
+    "program_forbidden": "jobctl can-i start -- PROGRAM says which rule decides",
+    "limit_too_high": "ask for less, or leave the option out for the default",
+    "limit_unavailable": "jobd doctor, on the server's machine, says what is missing for it",
+    "isolation_unavailable": "jobd doctor, on the server's machine, says what is missing for it",
+}
+"""What to do about a refusal, by its code, where the server itself gives no hint."""
+
+
 def line(text: str) -> None:
     """Print one line of data, safe to show where a person reads it."""
     sys.stdout.write((escaped(text) if sys.stdout.isatty() else text) + "\n")
@@ -52,8 +63,8 @@ def failure(error: JobWorkerError, call: Invocation) -> None:
     if call.has("json"):
         answer(failures.to_answer(error))
     message(f"Error: {error}")
-    if error.hint:
-        message(f"hint: {error.hint}")
+    if hint := error.hint or _ADVICE.get(error.code):
+        message(f"hint: {hint}")
 
 
 def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:

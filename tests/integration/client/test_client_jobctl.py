@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import threading
 from pathlib import Path
@@ -13,27 +11,10 @@ from typing import Any
 import pytest
 
 from jobworker.client import profiles
-from support.small_server import FAILED, ID, Handler, Jobctl, Server, view
+from support.small_server import FAILED, ID, Handler, Jobctl, Server, on_terminal, view
 
 OTHER = "j-9f8bffff-0d3e-4c7a-8a53-1f2e3d4c5b6a"
 JOB_NOT_FOUND = (404, {"error": "Error: job not found", "code": "job_not_found"})
-
-
-def on_terminal(jobctl: Jobctl, *words: str) -> tuple[int, str]:
-    """Run ``jobctl`` on a terminal of its own; its exit code and what is seen there."""
-    controller, terminal = pty.openpty()
-    process = jobctl.spawn(*words, stdin=terminal, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    seen = b""
-    try:
-        while True:
-            try:
-                seen += os.read(controller, 65_536)
-            except OSError:  # EIO: nobody holds the terminal any more
-                break
-    finally:
-        os.close(controller)
-    return process.wait(60), seen.decode()
 
 
 def test_the_core_lines(jobctl: Jobctl, server: Server) -> None:
@@ -219,7 +200,9 @@ def test_on_a_terminal_control_characters_do_not_act(
 
 
 def test_waiting_exits_as_the_first_job_that_failed(jobctl: Jobctl, server: Server) -> None:
-    good = view(id=OTHER, status="Completed", exitCode=0, finishedAt="2026-01-31T12:00:01Z")
+    good = view(
+        id=OTHER, status="Completed", cause="exited", exitCode=0, finishedAt="2026-01-31T12:00:01Z"
+    )
     server.answers[f"GET /jobs/{OTHER}?wait=60.000"] = (200, good)
     server.answers[f"GET /jobs/{ID}?wait=60.000"] = (200, FAILED)
     done = jobctl("wait", "-q", OTHER, ID)

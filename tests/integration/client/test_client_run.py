@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from support.small_server import FAILED, ID, Handler, Jobctl, Server, view
+from support.small_server import FAILED, ID, Handler, Jobctl, Server, on_terminal, view
 
 
 def runs(server: Server, ended: dict[str, Any], stdout: bytes = b"", stderr: bytes = b"") -> None:
     """Lay out a job that is started, followed and waited for."""
     server.answers = {
         "POST /jobs/start": (201, {"id": ID, "error": None}),
+        f"GET /jobs/{ID}": (200, view()),
         f"GET /jobs/{ID}/output/stdout?follow=true": lambda h: h.reply(200, stdout),
         f"GET /jobs/{ID}/output/stderr?follow=true": lambda h: h.reply(200, stderr),
         f"GET /jobs/{ID}?wait=60.000": (200, ended),
@@ -34,9 +36,64 @@ def test_run_is_as_if_the_program_ran_here(jobctl: Jobctl, server: Server) -> No
 def test_run_says_what_killed_it(jobctl: Jobctl, server: Server) -> None:
     end = "2026-01-31T12:00:01Z"
     reason = "killed by SIGSEGV"
-    runs(server, view(status="Failed", signal="SIGSEGV", reason=reason, finishedAt=end))
+    how = {"cause": "signaled", "signal": "SIGSEGV", "reason": reason}
+    runs(server, view(status="Failed", finishedAt=end, **how))
     done = jobctl("run", "/bin/x")
     assert (done.returncode, done.stderr) == (139, b"jobctl: killed by SIGSEGV\n")
+
+
+OOM = view(
+    status="Failed",
+    cause="oom",
+    signal="SIGKILL",
+    reason="out of memory (limit 64 MiB)",
+    evidence={"memoryLimit": 67_108_864, "memoryPeak": 67_108_864, "oomKills": 1},
+    finishedAt="2026-01-31T12:00:01Z",
+)
+
+
+def test_run_says_where_the_evidence_is(jobctl: Jobctl, server: Server) -> None:
+    """The ID of a job that ran in the foreground is known to nobody else."""
+    runs(server, OOM)
+    done = jobctl("run", "--memory", "64M", "/bin/x")
+    assert done.returncode == 137
+    assert done.stderr.decode() == (
+        f"jobctl: out of memory (limit 64 MiB)\nhint: the evidence is at: jobctl why {ID}\n"
+    )
+    assert json.loads(server.seen[0].body)["limits"] == {"memory": 67_108_864}
+
+
+def test_run_exits_by_the_cause(jobctl: Jobctl, server: Server) -> None:
+    how = {"cause": "timeout", "signal": "SIGTERM", "reason": "timed out after 1 s"}
+    end = "2026-01-31T12:00:01Z"
+    runs(server, view(status="Failed", evidence={"timeout": 1.0}, finishedAt=end, **how))
+    assert jobctl("run", "--json", "/bin/x").returncode == 124
+
+
+def test_a_queued_program_that_was_not_found(jobctl: Jobctl, server: Server) -> None:
+    reason = "could not be started: program not found"
+    how = {"cause": "start-failed", "reason": reason, "evidence": {"code": "program_not_found"}}
+    runs(server, view(status="Failed", finishedAt="2026-01-31T12:00:01Z", **how))
+    done = jobctl("run", "/bin/x")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (127, f"jobctl: {reason}".encode())
+
+
+@pytest.mark.parametrize(("status", "times"), [("Queued", 1), ("Running", 0)])
+def test_a_person_is_told_that_the_job_waits(
+    jobctl: Jobctl, server: Server, status: str, times: int
+) -> None:
+    runs(server, FAILED, b"out\n")
+    server.answers[f"GET /jobs/{ID}"] = (200, view(status=status))
+    code, seen = on_terminal(jobctl, "run", "/bin/x")
+    assert (code, "out" in seen) == (3, True)
+    assert seen.count(f"jobctl: job {ID} waits until there is room for it") == times
+
+
+def test_a_script_is_not(jobctl: Jobctl, server: Server) -> None:
+    runs(server, FAILED, b"out\n")
+    done = jobctl("run", "/bin/x")
+    assert done.stderr == b""
+    assert f"GET /jobs/{ID}" not in server.requests()
 
 
 @pytest.mark.parametrize(
@@ -44,6 +101,9 @@ def test_run_says_what_killed_it(jobctl: Jobctl, server: Server) -> None:
     [
         (404, "program_not_found", 127),
         (422, "program_not_executable", 126),
+        (403, "program_forbidden", 125),
+        (422, "limit_too_high", 125),
+        (429, "too_many_jobs", 125),
         (503, "service_unavailable", 125),
         (401, "bad_authentication", 125),
     ],
@@ -51,10 +111,11 @@ def test_run_says_what_killed_it(jobctl: Jobctl, server: Server) -> None:
 def test_run_and_start_that_are_refused(
     jobctl: Jobctl, server: Server, status: int, code: str, exits: int
 ) -> None:
-    server.answers["POST /jobs/start"] = (status, {"error": "Error: no", "code": code})
+    error = {"error": "Error: no", "code": code, "hint": "think again"}
+    server.answers["POST /jobs/start"] = (status, error)
     run, start = jobctl("run", "/bin/x"), jobctl("start", "/bin/x")
     assert (run.returncode, start.returncode) == (exits, 1)
-    assert run.stderr == start.stderr == b"Error: no\n"
+    assert run.stderr == start.stderr == b"Error: no\nhint: think again\n"
 
 
 def test_detached_run_is_start(jobctl: Jobctl, server: Server) -> None:
@@ -98,7 +159,8 @@ def test_ctrl_c_on_a_terminal_asks(jobctl: Jobctl, server: Server, reply: str, e
         os.kill(process_id[0], signal.SIGINT)
         done.wait(30)
 
-    runs(server, view(status="Stopped", signal="SIGKILL", finishedAt="2026-01-31T12:00:01Z"))
+    end = "2026-01-31T12:00:01Z"
+    runs(server, view(status="Stopped", cause="stopped", signal="SIGKILL", finishedAt=end))
     server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
     controller, terminal = pty.openpty()
     process = jobctl.spawn("run", "/bin/x", stdin=terminal, stdout=terminal, stderr=terminal)
