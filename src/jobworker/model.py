@@ -1,7 +1,7 @@
 """What a job is: its ID, what was asked for, and what became of it.
 
 Values only: everything here is immutable, and a status carries the data that
-belongs to it. Nothing of ours is imported.
+belongs to it. Of ours, only how sizes are written is imported.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import ClassVar, Literal
+
+from jobworker.units import size_text
 
 _JOB_ID = re.compile(
     r"j-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII
@@ -333,28 +335,22 @@ def explain(end: End) -> str | None:
     return sentence
 
 
+def _number(end: End, name: str) -> float:
+    return float(end.evidence[name])
+
+
 _SENTENCES: dict[Cause, Callable[[End], str]] = {
     Cause.EXITED: lambda end: f"exited with code {end.exit_code}",
     Cause.SIGNALED: lambda end: f"killed by {end.signal}",
     Cause.STOPPED: lambda end: f"stopped by {end.stopped_by}",
-    Cause.TIMEOUT: lambda end: f"timed out after {end.evidence['timeout']:g} s",
-    Cause.OOM: lambda end: f"out of memory (limit {size_text(end.evidence['memoryLimit'])})",
+    Cause.TIMEOUT: lambda end: f"timed out after {_number(end, 'timeout'):g} s",
+    Cause.OOM: lambda end: f"out of memory (limit {size_text(_number(end, 'memoryLimit'))})",
     Cause.OUTPUT_LIMIT: lambda end: (
-        f"wrote more than {size_text(end.evidence['outputLimit'])} of output"
+        f"wrote more than {size_text(_number(end, 'outputLimit'))} of output"
     ),
     Cause.START_FAILED: lambda end: f"could not be started: {end.detail}",
     Cause.LOST: lambda end: f"lost: {end.detail}",
 }
-
-
-def size_text(size: Fact) -> str:
-    """A number of bytes as people say it: ``64 MiB``, ``1.5 GiB``, ``100 bytes``."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} TiB"
 
 
 @dataclass(frozen=True, slots=True)
