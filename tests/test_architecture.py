@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "version": set(),
     "units": set(),
     "supervisor": set(),
-    "config": VALUES,
+    "policy": VALUES | {"units"},
+    "config": VALUES | {"policy"},
     "schema": VALUES,
     "lifecycle": VALUES,
     "ports": VALUES | {"lifecycle"},
@@ -38,16 +39,17 @@ ROOMS: dict[str, set[str]] = {
     "seats": VALUES,
     "filing": VALUES | {"ports", "seats"},
     "manager": VALUES
-    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config"}
+    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config", "policy"}
     | {"admission", "seats", "filing"},
     "identity": VALUES | {"archive"},
-    "api": VALUES | {"config", "identity", "manager", "ports", "output", "schema", "version"},
+    "api": VALUES
+    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "version"},
     "client": {"errors", "schema"},
     "cli": {"client", "errors", "schema", "units", "version"},
     # The only room that knows every other: it wires them up.
     "daemon": VALUES
-    | {"api", "archive", "client", "config", "engines", "identity", "manager", "ports", "spool"}
-    | {"version"},
+    | {"api", "archive", "client", "config", "engines", "identity", "manager", "policy", "ports"}
+    | {"spool", "version"},
     # The package itself: the names that it offers, each imported when it is first used.
     "": VALUES | {"client", "manager"},
 }

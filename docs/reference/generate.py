@@ -14,7 +14,7 @@ from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
 from jobworker.cli.verbs import VERBS
-from jobworker.identity.policy import FOR_EVERY_USER, Action
+from jobworker.identity.permissions import FOR_EVERY_USER, Action
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by scripts/docs from the code; change it there. -->"

@@ -13,7 +13,7 @@ from jobworker.api.errors import STATUS
 from jobworker.api.openapi import document, operation_id
 from jobworker.api.route import Route, Router
 from jobworker.api.routes import ROUTES
-from jobworker.identity.policy import ON_A_JOB, Action
+from jobworker.identity.permissions import ON_A_JOB, Action
 from jobworker.schema import HealthAnswer
 
 DOCUMENT = json.loads(document(ROUTES))

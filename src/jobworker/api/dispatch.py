@@ -37,7 +37,7 @@ from jobworker.errors import (
     ServiceUnavailable,
     UnauthorizedAction,
 )
-from jobworker.identity import policy
+from jobworker.identity import permissions
 from jobworker.identity.tokens import redact
 from jobworker.identity.users import User
 from jobworker.model import Job, JobId
@@ -149,7 +149,7 @@ class Dispatcher:
         if route.about_job:
             request.job = self._load(job_id)
         owner = request.job.owner if request.job else None
-        if not policy.allowed(request.user, route.action, owner):
+        if not permissions.allowed(request.user, route.action, owner):
             raise UnauthorizedAction
         return route
 

@@ -21,7 +21,7 @@ from jobworker.errors import (
     UnauthorizedAction,
     UnsupportedMediaType,
 )
-from jobworker.identity.policy import Action
+from jobworker.identity.permissions import Action
 
 Handler = Callable[[Call], Awaitable[Struct | Response]]
 """Gives the body of a success, or a whole answer where that is not JSON."""

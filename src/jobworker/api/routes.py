@@ -31,7 +31,7 @@ from jobworker.errors import (
     StorageFull,
     TooManyJobs,
 )
-from jobworker.identity.policy import Action
+from jobworker.identity.permissions import Action
 from jobworker.model import Stream
 
 

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from jobworker.identity.policy import FOR_EVERY_USER, ON_A_JOB, Action, allowed
+from jobworker.identity.permissions import FOR_EVERY_USER, ON_A_JOB, Action, allowed
 from jobworker.identity.users import User
 from jobworker.model import Role
 
