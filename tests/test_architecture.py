@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "version": set(),
     "units": set(),
     "supervisor": set(),
-    "policy": VALUES | {"units"},
+    "policy": VALUES | {"admission"},
     "config": VALUES | {"policy"},
     "schema": VALUES,
     "lifecycle": VALUES,

@@ -1,13 +1,13 @@
 """The server's settings: one frozen value, read once at start.
 
 Flags go before ``JOBD_*`` variables, those before the TOML file, that before the
-defaults. ``SETTINGS`` is the one table of them.
+defaults. ``SETTINGS`` is the one table of them. The tables of the file, which decide
+about jobs, are for ``policy.load``.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args
 
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Level
+from jobworker.policy.load import read
+from jobworker.policy.tables import TABLES
 
 Containment = Level | Literal["auto"]
 
@@ -33,11 +35,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that an operator may decide."""
+    """Where the server works, and how. ``config`` is the file, which also has the policy."""
 
     state: Path
     listen: Address
     containment: Containment
+    config: Path | None = None
 
 
 def parse_address(text: str) -> Address:
@@ -87,7 +90,8 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
     variable ``JOBD_CONFIG`` name the TOML file.
     """
     config = flags.get("config") or environ.get("JOBD_CONFIG")
-    from_file = _read_file(Path(config)) if config else {}
+    path = Path(config).absolute() if config else None
+    from_file = _read_file(path) if path else {}
     values: dict[str, Any] = {}
     for key, (parse, default, _) in SETTINGS.items():
         variable = f"JOBD_{key.upper()}"
@@ -102,28 +106,18 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
             values[key] = parse(text)
         except ValueError as error:
             raise ConfigurationInvalid(f"{source}: {text!r} {error}", field=key) from None
-    return Settings(**values)
+    return Settings(**values, config=path)
 
 
 def _read_file(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
-    for key, value in table.items():
-        if key not in SETTINGS:
-            where = _line_of(key, text)
-            raise ConfigurationInvalid(f"{path}:{where}: unknown setting {key!r}", field=key)
-        if not isinstance(value, str):
-            where = _line_of(key, text)
-            raise ConfigurationInvalid(f"{path}:{where}: {key} must be a string", field=key)
-    return table
-
-
-def _line_of(key: str, text: str) -> int:
-    """The first line that speaks of ``key``: tomllib does not keep positions."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip().lstrip("[").strip("\"' ").startswith(key):
-            return number
-    return 1
+    """The settings in a file; its tables are only known to be there."""
+    content, source = read(path)
+    settings = {}
+    for key, value in content.items():
+        if key in SETTINGS:
+            if not isinstance(value, str):
+                raise source.complaint((key,), f"{key} must be a string")
+            settings[key] = value
+        elif key not in TABLES:
+            raise source.complaint((key,), f"unknown setting {key!r}")
+    return settings

@@ -135,6 +135,54 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class Executable:
+    """One state of one file that was checked: executed is this, or nothing.
+
+    ``path`` is canonical. A file that is written to, replaced, or given away has another
+    identity: times in nanoseconds, ``ctime_ns`` that of the last change of any kind,
+    which nobody can set.
+    """
+
+    path: str
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the machine, with all groups that it is in."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+OnOutputLimit = Literal["truncate", "kill"]
+"""What becomes of a job that writes more than its limit: the rest goes, or the job does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the policy made of a spec: how the job is run, whatever was asked for.
+
+    ``rule`` names the rule that decided. ``limits`` are those in force. ``run_as`` is None
+    where the job runs as its owner's own account, ``executable`` where any program may
+    be run, so that it need not have been checked.
+    """
+
+    rule: str = "default"
+    limits: Limits = NO_LIMITS
+    network: bool = True
+    run_as: Account | None = None
+    executable: Executable | None = None
+    on_output_limit: OnOutputLimit = "truncate"
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequest:
     """Who asked for a stop, when, and how many seconds after SIGTERM SIGKILL comes.
 

@@ -27,7 +27,7 @@ def test_flags_go_before_variables_before_file_before_defaults(tmp_path: Path) -
     ("text", "complaint"),
     [
         ('lisen = "x"', ":1: unknown setting 'lisen'"),
-        ('state = "/x"\n[limits]\nmemory = 1', ":2: unknown setting 'limits'"),
+        ('state = "/x"\n[limit]\nmemory = 1', ":2: unknown setting 'limit'"),
         ("listen = 8443", ":1: listen must be a string"),
         ('containment = "most"', "must be one of auto, full"),
         ('listen = "8443"', "must be HOST:PORT"),

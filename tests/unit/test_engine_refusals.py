@@ -7,6 +7,7 @@ import pytest
 from jobworker.engines.refusals import refusal
 from jobworker.errors import (
     InvalidRequest,
+    ProgramForbidden,
     ProgramNotExecutable,
     ProgramNotFound,
     ServiceUnavailable,
@@ -27,6 +28,7 @@ from jobworker.model import Spec
         ("exec", errno.E2BIG, "other", InvalidRequest, "too long"),
         ("cwd", errno.ENOENT, "other", InvalidRequest, "cannot enter the working directory /x"),
         ("credentials", errno.EPERM, "other", StartFailed, "credentials: Operation not permitted"),
+        ("changed", errno.ESTALE, "other", ProgramForbidden, "between its check and its start"),
         ("setup (x)", errno.ENOSPC, "other", StorageFull, "no space left"),
         ("exec", errno.EAGAIN, "other", ServiceUnavailable, "temporarily unavailable"),
         ("setup (x)", errno.EMFILE, "other", ServiceUnavailable, "Too many open files"),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from jobworker.daemon import doctor, log, serve, token, user, version
+from jobworker.daemon import doctor, log, policy, serve, token, user, version
 from jobworker.daemon.log import one_line
 from jobworker.daemon.process import prepare
 from jobworker.errors import JobWorkerError
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "serve": serve,
     "user": user,
     "token": token,
+    "policy": policy,
     "doctor": doctor,
     "version": version,
 }

@@ -28,13 +28,18 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
     One that cannot be used ends the process, as any other wrong use does.
     """
-    given = vars(arguments)
-    flags = {key: given.get(key) for key in (*SETTINGS, "config")}
     try:
-        return load(flags, os.environ)
+        return load_settings(arguments)
     except ConfigurationInvalid as error:
         parser: argparse.ArgumentParser = arguments.parser
         parser.error(str(error))
+
+
+def load_settings(arguments: argparse.Namespace) -> Settings:
+    """The same; raises ``ConfigurationInvalid`` instead."""
+    given = vars(arguments)
+    flags = {key: given.get(key) for key in (*SETTINGS, "config")}
+    return load(flags, os.environ)
 
 
 def user_name(text: str) -> str:

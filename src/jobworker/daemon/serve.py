@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from functools import partial
 
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
@@ -17,16 +19,18 @@ from jobworker.config import Settings
 from jobworker.daemon.address import published, url_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
-from jobworker.daemon.options import add_settings, settings_of
+from jobworker.daemon.options import add_settings, load_settings, settings_of
 from jobworker.daemon.process import (
     allow_many_descriptors,
     forbid_inspection,
     share_the_interpreter,
 )
+from jobworker.daemon.reload import first_rules, reloading
 from jobworker.daemon.state import State, make_state
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
 from jobworker.manager import Manager
+from jobworker.policy.authority import Authority
 
 ABOUT = "Run the server in the foreground; the first start makes all that it needs."
 
@@ -44,11 +48,12 @@ def run(arguments: argparse.Namespace) -> None:
     forbid_inspection()
     allow_many_descriptors()
     share_the_interpreter()
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, partial(load_settings, arguments)))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None:
     stop = _stop_asked()
+    authority = Authority(first_rules(settings))
     state = make_state(settings.state)
     # The manager goes first: it takes the lock that makes all the rest ours to change.
     async with Manager.open(
@@ -56,7 +61,8 @@ async def _serve(settings: Settings) -> None:
     ) as manager:
         database = Database.open(state.database)
         try:
-            await _serve_jobs(manager, Users(database), settings, state, stop)
+            with reloading(settings, load_again, authority):
+                await _serve_jobs(manager, Users(database), settings, state, stop)
         finally:
             await database.close()
 

@@ -8,6 +8,7 @@ import os
 from jobworker.errors import (
     InvalidRequest,
     JobWorkerError,
+    ProgramForbidden,
     ProgramNotExecutable,
     ProgramNotFound,
     ServiceUnavailable,
@@ -37,6 +38,9 @@ def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) ->
     if stage == "cwd":
         message = f"cannot enter the working directory {spec.cwd}: {why}"
         return InvalidRequest(message, field="cwd", hint=hint)
+    if stage == "changed":
+        message = "the program's file was changed between its check and its start"
+        return ProgramForbidden(message, hint="try again, and it is checked anew")
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
     if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
         return StorageFull()

@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 
 from . import kernel, records, signals
+from .executable import Changed, image_of
 from .site import OWN_NAMESPACES, OWN_UID, Site
 
 _TYPE_MASK = 0o170000
 _DIRECTORY = 0o040000
+_ESTALE = 116
 
 
 class NotExecuted(Exception):
@@ -32,7 +34,10 @@ class NotExecuted(Exception):
 
 
 class Order:
-    """What to execute, where, and as whom."""
+    """What to execute, where, and as whom.
+
+    ``executable`` is the identity of the program's file, where only that may be executed.
+    """
 
     def __init__(self, spec: records.Fields, uid: int) -> None:
         self.uid = uid
@@ -42,6 +47,9 @@ class Order:
         self.cwd = single.get("cwd")
         self.timeout = float(single["timeout"]) if "timeout" in single else None
         self.grace = float(single.get("grace", 0))
+        self.gid = int(single.get("gid", uid))
+        self.groups = [int(value) for key, value in spec if key == "group"]
+        self.executable = single.get("executable")
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:
@@ -70,7 +78,7 @@ def launch(site: Site, order: Order, tmp: int, proc: int) -> Program:
     own_uid = site.level in OWN_UID
     try:
         if own_uid:
-            _become_user(order.uid)
+            _become_user(order)
         _enter_directory(site, order, tmp)
         pid = _spawn(order, stdout_in, stderr_in)
     finally:
@@ -89,17 +97,19 @@ def _give_up_privileges(site: Site) -> None:
     kernel.close_from_on_exec(3)
 
 
-def _become_user(uid: int) -> None:
+def _become_user(order: Order) -> None:
     """Be the job's user, keeping only the saved IDs to come back by.
 
     exec copies the effective IDs over the saved ones (execve(2)), so the program has no
     way back, and it starts without capabilities (capabilities(7)).
     """
+    uid, gid, groups = order.uid, order.gid, order.groups
     try:
-        os.setgroups([])
-        os.setresgid(uid, uid, 0)
+        os.setgroups(groups)
+        os.setresgid(gid, gid, 0)
         os.setresuid(uid, uid, 0)
-        if os.getresuid() != (uid, uid, 0) or os.getresgid() != (uid, uid, 0) or os.getgroups():
+        ids = (os.getresuid(), os.getresgid(), set(os.getgroups()))
+        if ids != ((uid, uid, 0), (gid, gid, 0), set(groups)):
             raise PermissionError(1, "the kernel did not change the user")
     except OSError as error:
         raise NotExecuted("credentials", error.errno or 5) from error
@@ -108,6 +118,7 @@ def _become_user(uid: int) -> None:
 def _become_root_again() -> None:
     os.setresuid(0, 0, 0)
     os.setresgid(0, 0, 0)
+    os.setgroups([])
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # a change of user may have set it (prctl(2))
 
 
@@ -127,19 +138,26 @@ def _enter_directory(site: Site, order: Order, tmp: int) -> None:
 def _spawn(order: Order, stdout: int, stderr: int) -> int:
     program = order.argv[0]
     try:
-        return os.posix_spawn(
-            program,
-            order.argv,
-            order.env,
-            file_actions=(
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, stdout, 1),
-                (os.POSIX_SPAWN_DUP2, stderr, 2),
-            ),
-            setsid=True,
-            setsigmask=(),
-            setsigdef=signals.IGNORED,
-        )
+        image = image_of(program, order.executable)
+        try:
+            return os.posix_spawn(
+                image.path,
+                order.argv,
+                order.env,
+                file_actions=(
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, stderr, 2),
+                    *image.spawn_actions(),
+                ),
+                setsid=True,
+                setsigmask=(),
+                setsigdef=signals.IGNORED,
+            )
+        finally:
+            image.close()
+    except Changed:
+        raise NotExecuted("changed", _ESTALE) from None
     except OSError as error:
         errno = error.errno or 5
         raise NotExecuted("exec", errno, _kind_of_failure(program, errno)) from error

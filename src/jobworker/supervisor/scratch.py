@@ -23,24 +23,24 @@ def shared_name(job_id: str) -> str:
     return f"jobd-{job_id}"
 
 
-def make(site: Site, spool: int, job_id: str, uid: int) -> int:
+def make(site: Site, spool: int, job_id: str, uid: int, gid: int) -> int:
     """Make a job's scratch directories; returns a descriptor of the temporary one."""
     if site.level not in OWN_NAMESPACES:
         machine_tmp = os.open(MACHINE_TMP, os.O_PATH | os.O_DIRECTORY)
         try:
-            return _make(site, machine_tmp, shared_name(job_id), uid)
+            return _make(site, machine_tmp, shared_name(job_id), uid, gid)
         finally:
             os.close(machine_tmp)
     if site.shm is not None:
-        os.close(_make(site, site.shm, shared_name(job_id), uid))
-    return _make(site, spool, records.TMP, uid)
+        os.close(_make(site, site.shm, shared_name(job_id), uid, gid))
+    return _make(site, spool, records.TMP, uid, gid)
 
 
-def _make(site: Site, parent: int, name: str, uid: int) -> int:
+def _make(site: Site, parent: int, name: str, uid: int, gid: int) -> int:
     os.mkdir(name, 0o700, dir_fd=parent)
     directory = records.open_directory(name, parent)
     if site.level in OWN_UID:
-        os.fchown(directory, uid, uid)
+        os.fchown(directory, uid, gid)
     return directory
 
 

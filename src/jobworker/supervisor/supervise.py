@@ -88,7 +88,7 @@ def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
     order = Order.read(spool, uid)
     machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
-    tmp = scratch.make(site, spool, job_id, uid)
+    tmp = scratch.make(site, spool, job_id, uid, order.gid)
     if site.level in OWN_NAMESPACES:
         contain.enter_file_system(site, job_id)
     else:

@@ -1,0 +1,83 @@
+"""Put the rules of the configuration in force: at start, and anew on SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from jobworker.config import SETTINGS, Settings
+from jobworker.errors import ConfigurationInvalid
+from jobworker.policy.authority import Authority
+from jobworker.policy.load import load, warnings
+from jobworker.policy.rules import Rules
+
+_log = logging.getLogger(__name__)
+
+
+def first_rules(settings: Settings) -> Rules:
+    """The rules to start with; raises ``ConfigurationInvalid``."""
+    rules = load(settings.config)
+    _tell(rules)
+    return rules
+
+
+@contextmanager
+def reloading(
+    settings: Settings, load_settings: Callable[[], Settings], authority: Authority
+) -> Iterator[None]:
+    """Reload on SIGHUP for as long as this lasts; only where there is a file to reload.
+
+    ``settings`` are those in force, ``load_settings`` reads them anew. Without a
+    file SIGHUP stays as it came: whoever uses nohup means it.
+    """
+    if settings.config is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+
+    def reload() -> None:
+        _reload(settings, load_settings(), authority)
+
+    task = asyncio.create_task(_reload_when(asked, reload))
+    try:
+        yield
+    finally:
+        # The handler stays: a late SIGHUP must not cut the last requests off.
+        task.cancel()
+
+
+async def _reload_when(asked: asyncio.Event, reload: Callable[[], None]) -> None:
+    """One after the other; what is asked meanwhile is done once, with the newest file."""
+    while await asked.wait():
+        asked.clear()
+        try:
+            # In a thread: the names of accounts may come over a network (nsswitch.conf(5)).
+            await asyncio.to_thread(reload)
+        except ConfigurationInvalid as error:
+            _log.error("the policy in force stays, as the new one cannot be used: %s", error)
+        except Exception:  # noqa: BLE001 - whatever it is, a server with a policy goes on
+            _log.exception("the policy in force stays, as the new one cannot be loaded")
+
+
+def _reload(settings: Settings, found: Settings, authority: Authority) -> None:
+    rules = load(settings.config)
+    changed = [name for name in SETTINGS if getattr(found, name) != getattr(settings, name)]
+    if rules.total != authority.total:
+        changed.append("total")
+    authority.replace(rules)
+    _tell(rules)
+    if changed:
+        _log.warning("restart jobd for what only its start reads: %s", ", ".join(changed))
+
+
+def _tell(rules: Rules) -> None:
+    count = len(rules.policy.rules)
+    default = "allow" if rules.policy.allow_by_default else "deny"
+    _log.info("policy loaded", extra={"rules": count, "default": default})
+    for warning in warnings(rules.policy):
+        _log.warning("%s", warning)

@@ -1,0 +1,123 @@
+"""The one object that the rooms above ask what a user may run, and how."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
+from jobworker.model import Executable, Grant, Role, Spec
+from jobworker.policy.decide import Decision, Request, decide
+from jobworker.policy.files import Files, Untrusted, canonical
+from jobworker.policy.rules import Queue, Rules, Total
+
+_log = logging.getLogger(__name__)
+
+_MOST_LOGGED = 200
+"""Characters of a program's path in a line of the log: a client may send thousands."""
+
+
+class Authority:
+    """Decides by the rules in force; ``replace`` puts others in force.
+
+    The methods look at files, and may read one whole for its digest: where rules name
+    programs by digest, call them in a thread. They may be called from several at once.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
+        self._files = Files()
+
+    @property
+    def queue(self) -> Queue:
+        """How many jobs may run and wait."""
+        return self._rules.queue
+
+    @property
+    def total(self) -> Total:
+        """What all jobs together may use."""
+        return self._rules.total
+
+    def replace(self, rules: Rules) -> None:
+        """Decide by these rules from the next request on; the total stays as it is.
+
+        What all jobs together may use is set up once, at start.
+        """
+        self._rules = replace(rules, total=self.total)
+
+    def grant(self, user: str, role: Role, spec: Spec) -> Grant:
+        """How a job of ``user`` with this spec is to be run.
+
+        It holds for the moment: a job that waits in a queue wants another when it starts.
+        Raises ``ProgramForbidden``, ``LimitTooHigh``, ``ProgramNotFound``, and
+        ``InvalidRequest`` for a path that is not absolute.
+        """
+        decision, request = self._decide(user, role, spec)
+        try:
+            if not decision.allowed:
+                raise ProgramForbidden(_sentence(decision))
+            executable = self._checked(decision, request)
+        except ProgramForbidden as error:
+            extra = {"user": user, "program": spec.program[:_MOST_LOGGED], "rule": decision.rule}
+            _log.info("start denied: %s", error, extra=extra)
+            raise
+        return Grant(
+            rule=decision.rule,
+            limits=decision.limits(spec.limits),
+            network=decision.network,
+            run_as=decision.account,
+            executable=executable,
+            on_output_limit=decision.on_output_limit,
+        )
+
+    def explain(self, user: str, role: Role, spec: Spec) -> Decision:
+        """The decision that ``grant`` would go by, the check of the file included.
+
+        ``Decision.limits`` tells the limits in force. Raises ``InvalidRequest`` as
+        ``grant`` does.
+        """
+        decision, request = self._decide(user, role, spec)
+        if not decision.allowed:
+            return decision
+        try:
+            self._checked(decision, request)
+        except (ProgramForbidden, ProgramNotFound) as error:
+            return replace(decision, allowed=False, reason=str(error))
+        return decision
+
+    def _decide(self, user: str, role: Role, spec: Spec) -> tuple[Decision, Request]:
+        if not spec.program.startswith("/"):
+            raise InvalidRequest("program must be an absolute path", field="program")
+        rules = self._rules
+        by_path = any(rule.programs is not None for rule in rules.policy.rules)
+        request = Request(
+            user=user,
+            role=role,
+            program=spec.program,
+            canonical=canonical(spec.program) if by_path else spec.program,
+            args=spec.args,
+            env=spec.env,
+            run_as=spec.run_as,
+            network=spec.network,
+        )
+        return decide(rules, request), request
+
+    def _checked(self, decision: Decision, request: Request) -> Executable | None:
+        """The file that was checked, where the rule asks for that."""
+        if not decision.checks_program:
+            return None
+        try:
+            return self._files.check(request.canonical, decision.digests)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise ProgramNotFound from None
+        except OSError as error:
+            why = f"the file cannot be looked at: {error.strerror}"
+        except Untrusted as error:
+            why = str(error)
+        raise ProgramForbidden(
+            f"rule {decision.rule} of the policy does not allow the program as it is: {why}"
+        )
+
+
+def _sentence(decision: Decision) -> str:
+    return f"the policy does not allow this program: {decision.reason}"

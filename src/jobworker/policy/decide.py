@@ -1,0 +1,136 @@
+"""May this user run this program? One pure decision; the first rule that matches makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
+from jobworker.policy.environment import refused_variable
+from jobworker.policy.limits import Ceiling, effective
+from jobworker.policy.patterns import arguments_match, matches_any
+from jobworker.policy.rules import DEFAULT_RULE, Bounds, Policy, Rule, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks to run what. ``canonical`` is the program's path without links."""
+
+    user: str
+    role: Role
+    program: str
+    canonical: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    run_as: str | None = None
+    network: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy says, and what it imposes where it allows.
+
+    ``rule`` is the name of the rule that decides, ``default`` where none does; ``reason``
+    a sentence for the user. Where ``checks_program``, the file has to be one that only
+    those may change whom the server trusts, with one of ``digests`` if there are any.
+    """
+
+    allowed: bool
+    rule: str
+    reason: str
+    account: Account | None = None
+    network: bool = True
+    checks_program: bool = False
+    digests: frozenset[str] = frozenset()
+    defaults: Limits = NO_LIMITS
+    ceilings: tuple[Ceiling, ...] = ()
+    on_output_limit: OnOutputLimit = "truncate"
+
+    def limits(self, asked: Limits) -> Limits:
+        """The limits in force for a job that asks for these; raises ``LimitTooHigh``."""
+        return effective(asked, self.defaults, self.ceilings)
+
+
+def decide(rules: Rules, request: Request) -> Decision:
+    """What becomes of a request; never raises, whatever the texts in it."""
+    bounds = rules.bounds[request.role]
+    rule = first_match(rules.policy, request)
+    if rule is None:
+        return _by_default(rules.policy, request, bounds)
+    if not rule.allow:
+        return _refused(rule.name, f"rule {rule.name} of the policy denies it")
+    if rule.checks_program and (variable := refused_variable(request.env, rule.env)):
+        return _refused(
+            rule.name,
+            f"rule {rule.name} of the policy does not let the variable {variable[:80]!r} be set, "
+            "as it may change what is run",
+        )
+    return Decision(
+        allowed=True,
+        rule=rule.name,
+        reason=f"rule {rule.name} of the policy allows it",
+        account=rule.account,
+        network=request.network and rule.network,
+        checks_program=rule.checks_program,
+        digests=rule.digests,
+        defaults=bounds.defaults,
+        ceilings=(*_of_role(request.role, bounds), Ceiling(rule.ceilings, f"rule {rule.name}")),
+        on_output_limit=rule.on_output_limit or bounds.on_output_limit,
+    )
+
+
+def first_match(policy: Policy, request: Request) -> Rule | None:
+    """The rule that decides, or None where that is left to the default."""
+    return next((rule for rule in policy.rules if _matches(rule, request)), None)
+
+
+def _matches(rule: Rule, request: Request) -> bool:
+    return (
+        (rule.roles is None or request.role in rule.roles)
+        and (rule.users is None or request.user in rule.users)
+        and _matches_account(rule, request.run_as)
+        and _matches_program(rule, request)
+        and (rule.args is None or arguments_match(rule.args, request.args))
+    )
+
+
+def _matches_account(rule: Rule, asked: str | None) -> bool:
+    """Whether the rule speaks of a request for this account.
+
+    Who asks for none is given the one that a rule allows, but is not denied it. Who asks
+    for one cannot slip through a denial that names none.
+    """
+    if asked == rule.run_as:
+        return True
+    return asked is None if rule.allow else rule.run_as is None
+
+
+def _matches_program(rule: Rule, request: Request) -> bool:
+    """By the canonical path; a denial also by the path as it was asked for."""
+    if rule.programs is None or matches_any(rule.programs, request.canonical):
+        return True
+    return not rule.allow and matches_any(rule.programs, request.program)
+
+
+def _by_default(policy: Policy, request: Request, bounds: Bounds) -> Decision:
+    if request.run_as is not None:
+        return _refused(DEFAULT_RULE, "no rule of the policy gives this account for this program")
+    if not policy.allow_by_default:
+        return _refused(DEFAULT_RULE, "no rule of the policy allows it")
+    return Decision(
+        allowed=True,
+        rule=DEFAULT_RULE,
+        reason="the policy allows what no rule denies",
+        network=request.network,
+        defaults=bounds.defaults,
+        ceilings=_of_role(request.role, bounds),
+        on_output_limit=bounds.on_output_limit,
+    )
+
+
+def _of_role(role: Role, bounds: Bounds) -> tuple[Ceiling, ...]:
+    return (Ceiling(bounds.ceilings, f"role {role}"),)
+
+
+def _refused(rule: str, reason: str) -> Decision:
+    return Decision(allowed=False, rule=rule, reason=reason)

@@ -1,0 +1,106 @@
+"""Load the rules: read the file, then ask the machine about what it names."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jobworker.errors import ConfigurationInvalid
+from jobworker.policy.accounts import resolve
+from jobworker.policy.files import Files, Untrusted, canonical
+from jobworker.policy.interpreters import interpreter_of
+from jobworker.policy.patterns import fixed_directory, is_pattern
+from jobworker.policy.rules import Policy, Rule, Rules
+from jobworker.policy.tables import Source, rules_from
+
+
+def load(path: Path | None) -> Rules:
+    """The rules in a configuration file, checked against this machine.
+
+    Without a file, the built-in ones. Raises ``ConfigurationInvalid`` naming the place.
+    """
+    if path is None:
+        return Rules()
+    content, source = read(path)
+    rules = rules_from(content, source)
+    settled = tuple(
+        _settled(rule, source, number) for number, rule in enumerate(rules.policy.rules)
+    )
+    return replace(rules, policy=replace(rules.policy, rules=settled))
+
+
+def read(path: Path) -> tuple[dict[str, Any], Source]:
+    """What a TOML file holds, and its text for messages; raises ``ConfigurationInvalid``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), Source(str(path), text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+
+
+def warnings(policy: Policy) -> Iterator[str]:
+    """What an operator may not have meant, a sentence each. Pure."""
+    for rule in policy.rules:
+        for program in rule.programs or () if rule.allow else ():
+            if name := interpreter_of(program):
+                yield (
+                    f"rule {rule.name} of the policy allows {name}, which can run any other "
+                    "program: whoever it applies to may run everything"
+                )
+
+
+def _settled(rule: Rule, source: Source, number: int) -> Rule:
+    """The rule with its paths canonical and its account found; raises where it is unsafe."""
+    try:
+        if rule.programs is not None:
+            settle = _allowed_program if rule.allow else _denied_program
+            rule = replace(rule, programs=tuple(map(settle, rule.programs)))
+    except (Untrusted, OSError, ValueError) as error:
+        raise _unusable(rule, source, number, "programs", error) from None
+    try:
+        if rule.run_as is not None and rule.allow:
+            rule = replace(rule, account=resolve(rule.run_as, os.geteuid()))
+    except ValueError as error:
+        raise _unusable(rule, source, number, "run-as", error) from None
+    return rule
+
+
+def _unusable(
+    rule: Rule, source: Source, number: int, key: str, error: Exception
+) -> ConfigurationInvalid:
+    why = str(error)
+    if isinstance(error, FileNotFoundError):
+        why = f"{error.filename} does not exist; a rule can name only what is there to be checked"
+    elif isinstance(error, OSError):
+        why = f"cannot look at {error.filename}: {error.strerror}"
+    return source.complaint(("policy", "rules", number, key), f"rule {rule.name}: {key} {why}")
+
+
+def _allowed_program(program: str) -> str:
+    """The same in the terms in which programs are compared, if nobody else can change it."""
+    if is_pattern(program):
+        fixed = fixed_directory(program)
+        directory = canonical(fixed)
+        Files().check_directory(directory)
+        return _below(directory, program[len(fixed.rstrip("/")) :])
+    directory, _, name = program.rpartition("/")
+    path = _below(canonical(directory or "/"), f"/{name}")
+    Files().check(path)
+    return path
+
+
+def _denied_program(program: str) -> str:
+    """A denial follows links all the way, as does who asks for the program."""
+    if not is_pattern(program):
+        return canonical(program)
+    fixed = fixed_directory(program)
+    return _below(canonical(fixed), program[len(fixed.rstrip("/")) :])
+
+
+def _below(directory: str, rest: str) -> str:
+    """``rest``, which begins with a slash, below a directory, which may be ``/``."""
+    return directory.rstrip("/") + rest

@@ -1,0 +1,96 @@
+"""The policy as values: what an operator has written, checked and ready to decide by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
+
+DEFAULT_LIMITS = Limits(output=1024**3)
+"""What a job gets where nobody has decided otherwise: a GiB of output."""
+
+DEFAULT_RULE = "default"
+"""Name of what decides where no rule does; no rule may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. What is None puts no condition; all conditions must hold.
+
+    ``programs`` and ``args`` hold patterns (``patterns``), ``args`` one for each argument
+    with a last ``...`` for any rest. ``env`` lists variables that may be set although
+    programs obey them. ``digests`` are SHA-256 in hexadecimal: the file must have one of
+    them. ``account`` is what ``run_as`` names, once the machine has been asked.
+    """
+
+    name: str
+    allow: bool = True
+    roles: frozenset[Role] | None = None
+    users: frozenset[str] | None = None
+    programs: tuple[str, ...] | None = None
+    digests: frozenset[str] = frozenset()
+    args: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    run_as: str | None = None
+    account: Account | None = None
+    network: bool = True
+    ceilings: Limits = NO_LIMITS
+    on_output_limit: OnOutputLimit | None = None
+
+    @property
+    def checks_program(self) -> bool:
+        """Whether the file has to be looked at before it may be executed."""
+        return self.allow and self.programs is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in their order: the first that matches decides, else the default."""
+
+    allow_by_default: bool = True
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What jobs of a role get that ask for nothing, and the most they may ask for."""
+
+    defaults: Limits = DEFAULT_LIMITS
+    ceilings: Limits = NO_LIMITS
+    on_output_limit: OnOutputLimit = "truncate"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What all jobs together may use: bytes, CPUs, processes; None where it is not bounded."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many jobs run at once, in all and for each user, and how many more may wait.
+
+    None is no bound. With ``max_queued`` 0 nothing waits.
+    """
+
+    max_running: int | None = None
+    max_running_per_user: int | None = None
+    max_queued: int = 1000
+
+
+def _bounds() -> Mapping[Role, Bounds]:
+    return {role: Bounds() for role in Role}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything in the configuration that decides about jobs."""
+
+    bounds: Mapping[Role, Bounds] = field(default_factory=_bounds)
+    total: Total = Total()
+    queue: Queue = Queue()
+    policy: Policy = Policy()

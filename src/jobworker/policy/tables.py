@@ -1,0 +1,236 @@
+"""From the tables of the configuration file to ``Rules``. Pure: the machine is not asked.
+
+``TABLES`` and the tables of keys below are all that the file may hold beside the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jobworker.errors import ConfigurationInvalid
+from jobworker.model import Limits, Role
+from jobworker.policy import values
+from jobworker.policy.limits import NAMES, exceeds
+from jobworker.policy.place import Key, key_text, line_of
+from jobworker.policy.rules import (
+    DEFAULT_LIMITS,
+    DEFAULT_RULE,
+    Bounds,
+    Policy,
+    Queue,
+    Rule,
+    Rules,
+    Total,
+)
+
+T = TypeVar("T")
+Parser = Callable[[Any], Any]
+
+LIMITS: dict[str, Parser] = {
+    "memory": values.size,
+    "cpus": values.number(0.01, 1024),
+    "pids": values.whole(1, 2**22),
+    "open-files": values.whole(8, 2**20),
+    "output": values.size,
+    "tmp": values.size,
+    "nice": values.whole(0, 19),
+    "timeout": values.duration,
+}
+"""The limits, with the bounds that a start request has, too (``schema.LimitsRequest``)."""
+
+_ON_OUTPUT_LIMIT = values.one_of("truncate", "kill")
+
+DEFAULTS: dict[str, Parser] = LIMITS | {"on-output-limit": _ON_OUTPUT_LIMIT}
+TOTAL: dict[str, Parser] = {name: LIMITS[name] for name in ("memory", "cpus", "pids")}
+_COUNT = values.whole(1, 1_000_000)
+QUEUE: dict[str, Parser] = {
+    "max-running": _COUNT,
+    "max-running-per-user": _COUNT,
+    "max-queued": values.whole(0, 1_000_000),
+}
+RULE: dict[str, Parser] = {
+    "name": values.text,
+    "action": values.one_of("allow", "deny"),
+    "roles": values.several(values.one_of(*Role)),
+    "users": values.several(values.text),
+    "programs": values.several(values.program),
+    "sha256": values.digests,
+    "args": values.several(values.pattern, empty=True),
+    "env": values.several(values.pattern),
+    "run-as": values.text,
+    "network": values.boolean,
+    "limits": dict,
+    "on-output-limit": _ON_OUTPUT_LIMIT,
+}
+POLICY: dict[str, Parser] = {"default": values.one_of("allow", "deny"), "rules": list}
+TABLES = ("limits", "ceilings", "total", "queue", "policy")
+"""The tables at the top of the file."""
+
+_ALLOWS_ONLY = ("sha256", "env", "network", "limits", "on-output-limit")
+"""Keys that say how an allowed program runs, and so mean nothing in a rule that denies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file, for messages about it."""
+
+    path: str
+    text: str
+
+    def complaint(self, key: Key, why: str) -> ConfigurationInvalid:
+        """The error for what stands at ``key``."""
+        return ConfigurationInvalid(
+            f"{self.path}:{line_of(key, self.text)}: {why}", field=key_text(key)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the file. Its methods raise ``ConfigurationInvalid`` by file and line."""
+
+    source: Source
+    key: Key
+    content: Mapping[str, Any]
+
+    def table(self, name: str, known: Mapping[str, Parser]) -> Table:
+        """The table below this one, empty where there is none; refuses unknown keys."""
+        return _table(self.source, (*self.key, name), self.content.get(name, {}), known)
+
+    def read(self, name: str, known: Mapping[str, Parser], default: T) -> T:
+        """The value of a key, parsed, or the default."""
+        if name not in self.content:
+            return default
+        value = self.content[name]
+        try:
+            parsed: T = known[name](value)
+        except (ValueError, OverflowError) as error:
+            raise self.wrong(_sentence(value, error), name) from None
+        return parsed
+
+    def wrong(self, why: str, *below: str) -> ConfigurationInvalid:
+        """The error for this table or a key in it."""
+        key = (*self.key, *below)
+        return self.source.complaint(key, f"{key_text(key)} {why}")
+
+
+def _table(source: Source, key: Key, content: Any, known: Mapping[str, Parser]) -> Table:
+    if not isinstance(content, dict):
+        raise source.complaint(key, f"{key_text(key)} must be a table")
+    for name in content:
+        if name not in known:
+            where = (*key, name)
+            raise source.complaint(where, f"unknown setting {key_text(where)!r}")
+    return Table(source, key, content)
+
+
+def _sentence(value: Any, error: Exception) -> str:
+    """What is wrong with a value: texts of units say what it is not, others what it must be."""
+    text = str(error)
+    return text if text.startswith("must") else f"= {str(value)[:80]!r} {text}"
+
+
+def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
+    """The rules in a file's content; raises ``ConfigurationInvalid``."""
+    top = Table(source, (), content)
+    total = top.table("total", TOTAL)
+    queue = top.table("queue", QUEUE)
+    return Rules(
+        bounds=_bounds(top),
+        total=Total(**{name: total.read(name, TOTAL, None) for name in TOTAL}),
+        queue=Queue(
+            max_running=queue.read("max-running", QUEUE, None),
+            max_running_per_user=queue.read("max-running-per-user", QUEUE, None),
+            max_queued=queue.read("max-queued", QUEUE, Queue().max_queued),
+        ),
+        policy=_policy(top),
+    )
+
+
+def _bounds(top: Table) -> dict[Role, Bounds]:
+    of_roles: dict[str, Parser] = dict.fromkeys(Role, dict)
+    defaults, ceilings = top.table("limits", of_roles), top.table("ceilings", of_roles)
+    return {role: _bounds_of(role, defaults, ceilings) for role in Role}
+
+
+def _bounds_of(role: Role, all_defaults: Table, all_ceilings: Table) -> Bounds:
+    defaults = all_defaults.table(role, DEFAULTS)
+    ceilings = _limits(all_ceilings.table(role, LIMITS))
+    given = _limits(defaults)
+    for name in NAMES:
+        amount, most = getattr(given, name), getattr(ceilings, name)
+        if amount is not None and most is not None and exceeds(name, amount, most):
+            raise defaults.wrong(f"is above ceilings.{role}.{_key(name)}", _key(name))
+    built_in = {name: getattr(DEFAULT_LIMITS, name) for name in NAMES}
+    chosen = {name: getattr(given, name) for name in NAMES if getattr(given, name) is not None}
+    return Bounds(
+        defaults=Limits(**(built_in | chosen)),
+        ceilings=ceilings,
+        on_output_limit=defaults.read("on-output-limit", DEFAULTS, Bounds().on_output_limit),
+    )
+
+
+def _limits(table: Table) -> Limits:
+    return Limits(**{name: table.read(_key(name), LIMITS, None) for name in NAMES})
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _policy(top: Table) -> Policy:
+    table = top.table("policy", POLICY)
+    entries = table.content.get("rules", [])
+    if not isinstance(entries, list):
+        raise table.wrong("must be written as [[policy.rules]]", "rules")
+    rules: list[Rule] = []
+    for number, entry in enumerate(entries):
+        rules.append(_rule(table, number, entry))
+        if rules[-1].name in [rule.name for rule in rules[:-1]]:
+            raise top.source.complaint(
+                (*_place(number), "name"), f"two rules of the policy are named {rules[-1].name!r}"
+            )
+    allow = table.read("default", POLICY, "allow") == "allow"
+    return Policy(allow_by_default=allow, rules=tuple(rules))
+
+
+def _place(number: int) -> Key:
+    return ("policy", "rules", number)
+
+
+def _rule(policy: Table, number: int, entry: Any) -> Rule:
+    table = _table(policy.source, _place(number), entry, RULE)
+    rule = _read_rule(table, f"rule {number + 1}")
+    if "action" not in table.content:
+        raise table.wrong("must say allow or deny", "action")
+    if rule.name == DEFAULT_RULE:
+        raise table.wrong(f"must not be {DEFAULT_RULE!r}, which means that no rule matched", "name")
+    if not rule.allow:
+        for name in _ALLOWS_ONLY:
+            if name in table.content:
+                raise table.wrong("means nothing in a rule that denies", name)
+    if rule.programs is None:
+        for name in ("sha256", "env"):
+            if name in table.content:
+                raise table.wrong("means something only beside programs", name)
+    return rule
+
+
+def _read_rule(table: Table, default_name: str) -> Rule:
+    roles: tuple[Role, ...] | None = table.read("roles", RULE, None)
+    users: tuple[str, ...] | None = table.read("users", RULE, None)
+    return Rule(
+        name=table.read("name", RULE, default_name),
+        allow=table.read("action", RULE, "allow") == "allow",
+        roles=None if roles is None else frozenset(roles),
+        users=None if users is None else frozenset(users),
+        programs=table.read("programs", RULE, None),
+        digests=table.read("sha256", RULE, frozenset()),
+        args=table.read("args", RULE, None),
+        env=table.read("env", RULE, ()),
+        run_as=table.read("run-as", RULE, None),
+        network=table.read("network", RULE, True),
+        ceilings=_limits(table.table("limits", LIMITS)),
+        on_output_limit=table.read("on-output-limit", RULE, None),
+    )
