@@ -1,7 +1,13 @@
 """What all tests share; each part says what it gives.
 
-``jobd``, ``make_jobd`` and ``shared_dir`` are fixtures; every test is checked for
+``jobd``, ``make_jobd``, ``shared_dir`` and ``trusted_dir`` are fixtures; every test is checked for
 leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs("gcc")`` say what a test takes.
 """
 
-pytest_plugins = ("support.adoption", "support.leaks", "support.needs", "support.jobd")
+pytest_plugins = (
+    "support.adoption",
+    "support.leaks",
+    "support.needs",
+    "support.jobd",
+    "support.trusted",
+)

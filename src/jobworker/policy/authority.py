@@ -114,9 +114,7 @@ class Authority:
             why = f"the file cannot be looked at: {error.strerror}"
         except Untrusted as error:
             why = str(error)
-        raise ProgramForbidden(
-            f"rule {decision.rule} of the policy does not allow the program as it is: {why}"
-        )
+        raise ProgramForbidden(f"the policy does not allow the program as it is: {why}")
 
 
 def _sentence(decision: Decision) -> str:

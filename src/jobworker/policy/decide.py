@@ -58,23 +58,23 @@ def decide(rules: Rules, request: Request) -> Decision:
     if rule is None:
         return _by_default(rules.policy, request, bounds)
     if not rule.allow:
-        return _refused(rule.name, f"rule {rule.name} of the policy denies it")
+        return _refused(rule.name, f"{rule.title} of the policy denies it")
     if rule.checks_program and (variable := refused_variable(request.env, rule.env)):
         return _refused(
             rule.name,
-            f"rule {rule.name} of the policy does not let the variable {variable[:80]!r} be set, "
+            f"{rule.title} of the policy does not let the variable {variable[:80]!r} be set, "
             "as it may change what is run",
         )
     return Decision(
         allowed=True,
         rule=rule.name,
-        reason=f"rule {rule.name} of the policy allows it",
+        reason=f"{rule.title} of the policy allows it",
         account=rule.account,
         network=request.network and rule.network,
         checks_program=rule.checks_program,
         digests=rule.digests,
         defaults=bounds.defaults,
-        ceilings=(*_of_role(request.role, bounds), Ceiling(rule.ceilings, f"rule {rule.name}")),
+        ceilings=(*_of_role(request.role, bounds), Ceiling(rule.ceilings, rule.title)),
         on_output_limit=rule.on_output_limit or bounds.on_output_limit,
     )
 

@@ -48,7 +48,7 @@ def warnings(policy: Policy) -> Iterator[str]:
         for program in rule.programs or () if rule.allow else ():
             if name := interpreter_of(program):
                 yield (
-                    f"rule {rule.name} of the policy allows {name}, which can run any other "
+                    f"{rule.title} of the policy allows {name}, which can run any other "
                     "program: whoever it applies to may run everything"
                 )
 
@@ -77,7 +77,7 @@ def _unusable(
         why = f"{error.filename} does not exist; a rule can name only what is there to be checked"
     elif isinstance(error, OSError):
         why = f"cannot look at {error.filename}: {error.strerror}"
-    return source.complaint(("policy", "rules", number, key), f"rule {rule.name}: {key} {why}")
+    return source.complaint(("policy", "rules", number, key), f"{rule.title}: {key} {why}")
 
 
 def _allowed_program(program: str) -> str:

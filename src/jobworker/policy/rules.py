@@ -39,6 +39,11 @@ class Rule:
     on_output_limit: OnOutputLimit | None = None
 
     @property
+    def title(self) -> str:
+        """What to call it in a sentence; one without a name is called ``rule 2`` as it is."""
+        return self.name if self.name.startswith("rule ") else f"rule {self.name}"
+
+    @property
     def checks_program(self) -> bool:
         """Whether the file has to be looked at before it may be executed."""
         return self.allow and self.programs is not None

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobworker.errors import LimitTooHigh
+from jobworker.model import Limits
+from jobworker.policy import values
+from jobworker.policy.limits import NAMES, Ceiling, api_name, effective, exceeds
+from jobworker.policy.tables import LIMITS
+from jobworker.schema import LimitsRequest, StartRequest
+
+GIB = 1024**3
+USER = Ceiling(Limits(memory=4 * GIB, timeout=86_400.0, nice=5), "role user")
+RULE = Ceiling(Limits(memory=2 * GIB), "rule reports")
+
+
+@pytest.mark.parametrize(
+    ("asked", "defaults", "ceilings", "expected"),
+    [
+        (Limits(), Limits(), [], Limits()),
+        (Limits(), Limits(output=GIB), [], Limits(output=GIB)),
+        (Limits(output=2 * GIB), Limits(output=GIB), [], Limits(output=2 * GIB)),
+        (Limits(memory=GIB, nice=9), Limits(), [USER], Limits(memory=GIB, timeout=86_400, nice=9)),
+        # A ceiling is a limit where nothing is asked for, the lowest of several
+        (Limits(), Limits(), [USER], Limits(memory=4 * GIB, timeout=86_400.0, nice=5)),
+        (Limits(), Limits(), [USER, RULE], Limits(memory=2 * GIB, timeout=86_400.0, nice=5)),
+        # A default above the ceiling of a rule is lowered: nobody has asked for it
+        (Limits(), Limits(memory=3 * GIB), [RULE], Limits(memory=2 * GIB)),
+        (Limits(), Limits(memory=GIB), [RULE], Limits(memory=GIB)),
+        # As much as the ceiling is not more
+        (Limits(memory=2 * GIB), Limits(), [RULE], Limits(memory=2 * GIB)),
+        # Nice counts the other way
+        (Limits(), Limits(nice=10), [Ceiling(Limits(nice=5), "x")], Limits(nice=10)),
+        (Limits(), Limits(nice=1), [Ceiling(Limits(nice=5), "x")], Limits(nice=5)),
+    ],
+)
+def test_limits_in_force(
+    asked: Limits, defaults: Limits, ceilings: list[Ceiling], expected: Limits
+) -> None:
+    assert effective(asked, defaults, ceilings) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "sentence"),
+    [
+        (
+            Limits(memory=3 * GIB),
+            "limits.memory",
+            "limits.memory 3 GiB was asked for; the most for rule reports is 2 GiB",
+        ),
+        (
+            Limits(memory=8 * GIB),
+            "limits.memory",
+            "limits.memory 8 GiB was asked for; the most for role user is 4 GiB",
+        ),
+        (
+            Limits(timeout=90_000),
+            "timeout",
+            "timeout 90000 s was asked for; the most for role user is 86400 s",
+        ),
+        (
+            Limits(nice=0),
+            "limits.nice",
+            "limits.nice 0 was asked for; the least for role user is 5",
+        ),
+    ],
+)
+def test_more_than_a_ceiling_is_refused(asked: Limits, field: str, sentence: str) -> None:
+    with pytest.raises(LimitTooHigh) as refused:
+        effective(asked, Limits(), [USER, RULE])
+    assert (refused.value.field, str(refused.value)) == (field, sentence)
+
+
+amounts = st.none() | st.integers(1, 19)
+some_limits = st.builds(Limits, **{one.name: amounts for one in fields(Limits)})
+
+
+@given(some_limits, some_limits, st.lists(some_limits, max_size=3))
+def test_nothing_in_force_is_above_a_ceiling(
+    asked: Limits, defaults: Limits, ceilings: list[Limits]
+) -> None:
+    try:
+        found = effective(asked, defaults, [Ceiling(limits, "x") for limits in ceilings])
+    except LimitTooHigh:
+        return
+    for name in NAMES:
+        in_force = getattr(found, name)
+        if getattr(asked, name) is not None:
+            assert in_force == getattr(asked, name)
+        for ceiling in ceilings:
+            most = getattr(ceiling, name)
+            assert most is None or (in_force is not None and not exceeds(name, in_force, most))
+
+
+def test_names_are_those_of_a_start_request() -> None:
+    api = {f"limits.{name}" for name in LimitsRequest.__struct_encode_fields__} | {"timeout"}
+    assert {api_name(name) for name in NAMES} == api
+    assert {name.replace("_", "-") for name in NAMES} == set(LIMITS)
+
+
+def test_the_file_has_the_bounds_of_a_start_request() -> None:
+    """What may be asked for may be a ceiling, and the other way round."""
+    schema: dict[str, Any] = msgspec.json.schema(LimitsRequest)
+    asked = schema["$defs"]["LimitsRequest"]["properties"]
+    asked["timeout"] = msgspec.json.schema(StartRequest)["$defs"]["StartRequest"]["properties"][
+        "timeout"
+    ]
+    for name, parse in LIMITS.items():
+        bounds = asked[api_name(name.replace("-", "_")).removeprefix("limits.")]["anyOf"][0]
+        most = bounds["maximum"]
+        assert parse(most) == most
+        with pytest.raises(ValueError, match="must be"):
+            parse(most + 1)
+        if "minimum" in bounds:
+            assert parse(bounds["minimum"]) == bounds["minimum"]
+            with pytest.raises(ValueError, match="must be"):
+                parse(bounds["minimum"] - 1)
+    assert asked["timeout"]["anyOf"][0]["maximum"] == values.MAX_SECONDS

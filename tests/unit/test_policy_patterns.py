@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobworker.policy.patterns import (
+    arguments_match,
+    fixed_directory,
+    matches,
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("/opt/bin/*", "/opt/bin/x", True),
+        ("/opt/bin/*", "/opt/bin/", True),
+        ("/opt/bin/*", "/opt/bin/sub/x", False),
+        ("/opt/*/x", "/opt/a/x", True),
+        ("/opt/*/x", "/opt/a/b/x", False),
+        ("/usr/bin/python3.?", "/usr/bin/python3.1", True),
+        ("/usr/bin/python3.?", "/usr/bin/python3.11", False),
+        ("a?b", "a/b", False),
+        ("2026-*", "2026-01", True),
+        ("2026-*", "2026-01\n", True),
+        ("2026-*", "x2026-01", False),
+        ("[a-z].", "b.", False),
+        ("[a-z].", "[a-z].", True),
+        ("", "", True),
+        ("*", "", True),
+        ("**", "a", True),
+        ("*a*a", "aba", True),
+        ("*ab", "aab", True),
+    ],
+)
+def test_a_star_does_not_cross_a_slash(pattern: str, text: str, *, expected: bool) -> None:
+    assert matches(pattern, text) is expected
+
+
+def slow(pattern: str, text: str) -> bool:
+    """The definition."""
+    if not pattern:
+        return not text
+    head, rest = pattern[0], pattern[1:]
+    if head == "*":
+        return slow(rest, text) or (text[:1] not in ("", "/") and slow(pattern, text[1:]))
+    same = text[:1] == head or (head == "?" and text[:1] not in ("", "/"))
+    return same and slow(rest, text[1:])
+
+
+@given(st.text("ab/*?\n", max_size=8), st.text("ab/\n", max_size=8))
+def test_the_fast_way_agrees_with_the_definition(pattern: str, text: str) -> None:
+    assert matches(pattern, text) is slow(pattern, text)
+
+
+def test_no_text_takes_long() -> None:
+    """A client may send 2 MiB; a naive expression would take years for these."""
+    started = time.process_time()
+    assert not matches("*a*a*a*a*a*a*a*b", "a" * 2_000_000)
+    assert not matches("*a?a*a?a*c", "a" * 2_000_000)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("patterns", "args", "expected"),
+    [
+        ([], [], True),
+        ([], ["x"], False),
+        (["--month", "2026-*"], ["--month", "2026-01"], True),
+        (["--month", "2026-*"], ["--month"], False),
+        (["--month", "2026-*"], ["--month", "2026-01", "x"], False),
+        (["a", "..."], ["a"], True),
+        (["a", "..."], ["a", "b", "/c"], True),
+        (["a", "..."], ["b"], False),
+        (["a", "..."], [], False),
+        (["..."], [], True),
+        (["...", "a"], ["...", "a"], True),
+        (["...", "a"], ["x", "a"], False),
+    ],
+)
+def test_arguments_one_by_one(patterns: list[str], args: list[str], *, expected: bool) -> None:
+    assert arguments_match(patterns, args) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "directory"),
+    [("/opt/bin/*", "/opt/bin"), ("/opt/b?n/x", "/opt"), ("/*", "/"), ("/opt/x*/y", "/opt")],
+)
+def test_what_a_pattern_is_below(pattern: str, directory: str) -> None:
+    assert fixed_directory(pattern) == directory
