@@ -28,7 +28,7 @@ def _as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ["serve", "--containment", "strong"], ["serve", "--config", "/missing.toml"],
         ["serve", "--lis", "127.0.0.1:0"],
         ["user", "add"], ["user", "add", "Al"], ["user", "add", "al", "--role", "king"],
-        ["token"], ["token", "revoke"], ["version", "extra"],
+        ["token"], ["token", "revoke"], ["policy"], ["policy", "test"], ["version", "extra"],
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_in_one_line(
