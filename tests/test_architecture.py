@@ -39,8 +39,8 @@ ROOMS: dict[str, set[str]] = {
     "seats": VALUES,
     "filing": VALUES | {"ports", "seats"},
     "manager": VALUES
-    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config", "policy"}
-    | {"admission", "seats", "filing"},
+    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config"}
+    | {"admission", "seats", "filing", "policy"},
     "identity": VALUES | {"archive"},
     "api": VALUES
     | {"config", "identity", "manager", "policy", "ports", "output", "schema", "version"},

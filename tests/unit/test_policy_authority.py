@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.admission import Bounds
 from jobworker.daemon.log import JsonLines
 from jobworker.errors import InvalidRequest, LimitTooHigh, ProgramForbidden, ProgramNotFound
 from jobworker.model import Account, Grant, Limits, Role, Spec
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Bounds, Policy, Queue, Rule, Rules, Total
+from jobworker.policy.rules import Policy, RoleBounds, Rule, Rules, Total
 from support.trusted import script
 
 ECHO = Spec("/bin/echo")
@@ -66,7 +67,7 @@ def lines() -> Iterator[io.StringIO]:
 
 
 def test_too_much_is_refused() -> None:
-    bounds = {role: Bounds(ceilings=Limits(memory=10)) for role in Role}
+    bounds = {role: RoleBounds(ceilings=Limits(memory=10)) for role in Role}
     of = Authority(Rules(bounds=bounds))
     with pytest.raises(LimitTooHigh, match="role user"):
         grant(of, Spec("/x", limits=Limits(memory=11)))
@@ -117,8 +118,8 @@ def test_odd_paths_are_answered_not_crashed_on() -> None:
 
 
 def test_other_rules_take_over_and_the_total_stays() -> None:
-    of = Authority(Rules(total=Total(memory=1), queue=Queue(1)))
-    of.replace(Rules(total=Total(memory=2), queue=Queue(2), policy=Policy(False)))
-    assert (of.total, of.queue) == (Total(memory=1), Queue(2))
+    of = Authority(Rules(total=Total(memory=1), queue=Bounds(1)))
+    of.replace(Rules(total=Total(memory=2), queue=Bounds(2), policy=Policy(False)))
+    assert (of.total, of.queue) == (Total(memory=1), Bounds(2))
     with pytest.raises(ProgramForbidden, match="no rule of the policy allows it"):
         grant(of, ECHO)

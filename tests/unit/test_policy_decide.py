@@ -11,7 +11,7 @@ from jobworker.model import Account, Limits, Role
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.environment import refused_variable
 from jobworker.policy.interpreters import interpreter_of
-from jobworker.policy.rules import Bounds, Policy, Rule, Rules
+from jobworker.policy.rules import Policy, RoleBounds, Rule, Rules
 
 GIB = 1024**3
 REPORTS = Account("reports", 5000, 5000, (5000,))
@@ -128,8 +128,8 @@ def test_the_file_is_checked_where_a_rule_names_it(rule: Rule, *, checked: bool)
 
 def test_limits_and_what_becomes_of_too_much_output() -> None:
     bounds = {
-        Role.USER: Bounds(Limits(output=GIB), Limits(memory=4 * GIB), "kill"),
-        Role.ADMIN: Bounds(),
+        Role.USER: RoleBounds(Limits(output=GIB), Limits(memory=4 * GIB), "kill"),
+        Role.ADMIN: RoleBounds(),
     }
     rule = Rule("r", users=frozenset({"alice"}), ceilings=Limits(memory=GIB))
     rules = Rules(bounds=bounds, policy=Policy(True, (rule, Rule("t", on_output_limit="truncate"))))

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.admission import Bounds
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Limits, Role
 from jobworker.policy.load import load
 from jobworker.policy.place import line_of
-from jobworker.policy.rules import Bounds, Policy, Queue, Rule, Rules, Total
+from jobworker.policy.rules import Policy, RoleBounds, Rule, Rules, Total
 from jobworker.policy.tables import Source, rules_from
 
 GIB = 1024**3
@@ -63,14 +64,14 @@ def rules_of(text: str) -> Rules:
 
 def test_every_key_is_read() -> None:
     rules = rules_of(EVERYTHING % {"digest": DIGEST})
-    assert rules.bounds[Role.USER] == Bounds(
+    assert rules.bounds[Role.USER] == RoleBounds(
         Limits(output=2 * GIB),
         Limits(memory=4 * GIB, cpus=1.5, pids=100, open_files=64, tmp=1024, timeout=86_400.0),
         "kill",
     )
-    assert rules.bounds[Role.ADMIN] == Bounds(Limits(output=GIB, nice=5), Limits(), "truncate")
+    assert rules.bounds[Role.ADMIN] == RoleBounds(Limits(output=GIB, nice=5), Limits(), "truncate")
     assert rules.total == Total(8 * GIB, 2.0, 1000)
-    assert rules.queue == Queue(64, 8, 0)
+    assert rules.queue == Bounds(64, 8, 0)
     reports = Rule(
         name="reports",
         roles=frozenset({Role.USER}),
@@ -89,9 +90,9 @@ def test_every_key_is_read() -> None:
 
 def test_an_empty_file_means_what_no_file_means() -> None:
     assert rules_of("") == Rules() == load(None)
-    assert Rules().bounds[Role.USER] == Bounds(Limits(output=GIB), Limits(), "truncate")
+    assert Rules().bounds[Role.USER] == RoleBounds(Limits(output=GIB), Limits(), "truncate")
     assert Rules().policy == Policy(True, ())
-    assert Rules().queue.max_running is None
+    assert Rules().queue.running is None
 
 
 def test_a_built_in_default_gives_way_to_a_ceiling() -> None:

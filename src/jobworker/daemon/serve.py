@@ -57,7 +57,10 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
     state = make_state(settings.state)
     # The manager goes first: it takes the lock that makes all the rest ours to change.
     async with Manager.open(
-        state.directory, containment=settings.containment, hidden=where_tokens_are()
+        state.directory,
+        containment=settings.containment,
+        hidden=where_tokens_are(),
+        bounds=authority.queue,
     ) as manager:
         database = Database.open(state.database)
         try:

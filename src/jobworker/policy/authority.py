@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from jobworker.admission import Bounds
 from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
 from jobworker.model import Executable, Grant, Role, Spec
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.files import Files, Untrusted, canonical
-from jobworker.policy.rules import Queue, Rules, Total
+from jobworker.policy.rules import Rules, Total
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Authority:
         self._files = Files()
 
     @property
-    def queue(self) -> Queue:
+    def queue(self) -> Bounds:
         """How many jobs may run and wait."""
         return self._rules.queue
 

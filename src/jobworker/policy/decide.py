@@ -9,7 +9,7 @@ from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 from jobworker.policy.environment import refused_variable
 from jobworker.policy.limits import Ceiling, effective
 from jobworker.policy.patterns import arguments_match, matches_any
-from jobworker.policy.rules import DEFAULT_RULE, Bounds, Policy, Rule, Rules
+from jobworker.policy.rules import DEFAULT_RULE, Policy, RoleBounds, Rule, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _matches_program(rule: Rule, request: Request) -> bool:
     return not rule.allow and matches_any(rule.programs, request.program)
 
 
-def _by_default(policy: Policy, request: Request, bounds: Bounds) -> Decision:
+def _by_default(policy: Policy, request: Request, bounds: RoleBounds) -> Decision:
     if request.run_as is not None:
         return _refused(DEFAULT_RULE, "no rule of the policy gives this account for this program")
     if not policy.allow_by_default:
@@ -128,7 +128,7 @@ def _by_default(policy: Policy, request: Request, bounds: Bounds) -> Decision:
     )
 
 
-def _of_role(role: Role, bounds: Bounds) -> tuple[Ceiling, ...]:
+def _of_role(role: Role, bounds: RoleBounds) -> tuple[Ceiling, ...]:
     return (Ceiling(bounds.ceilings, f"role {role}"),)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from jobworker.admission import Bounds
 from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 
 DEFAULT_LIMITS = Limits(output=1024**3)
@@ -58,7 +59,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RoleBounds:
     """What jobs of a role get that ask for nothing, and the most they may ask for."""
 
     defaults: Limits = DEFAULT_LIMITS
@@ -75,27 +76,18 @@ class Total:
     pids: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """How many jobs run at once, in all and for each user, and how many more may wait.
-
-    None is no bound. With ``max_queued`` 0 nothing waits.
-    """
-
-    max_running: int | None = None
-    max_running_per_user: int | None = None
-    max_queued: int = 1000
+def _bounds() -> Mapping[Role, RoleBounds]:
+    return {role: RoleBounds() for role in Role}
 
 
-def _bounds() -> Mapping[Role, Bounds]:
-    return {role: Bounds() for role in Role}
+NO_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Everything in the configuration that decides about jobs."""
 
-    bounds: Mapping[Role, Bounds] = field(default_factory=_bounds)
+    bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Total = Total()
-    queue: Queue = Queue()
+    queue: Bounds = NO_BOUNDS
     policy: Policy = Policy()

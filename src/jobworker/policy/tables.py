@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from jobworker.admission import Bounds
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Limits, Role
 from jobworker.policy import values
@@ -17,9 +18,9 @@ from jobworker.policy.place import Key, key_text, line_of
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
     DEFAULT_RULE,
-    Bounds,
+    NO_BOUNDS,
     Policy,
-    Queue,
+    RoleBounds,
     Rule,
     Rules,
     Total,
@@ -139,22 +140,22 @@ def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
     return Rules(
         bounds=_bounds(top),
         total=Total(**{name: total.read(name, TOTAL, None) for name in TOTAL}),
-        queue=Queue(
-            max_running=queue.read("max-running", QUEUE, None),
-            max_running_per_user=queue.read("max-running-per-user", QUEUE, None),
-            max_queued=queue.read("max-queued", QUEUE, Queue().max_queued),
+        queue=Bounds(
+            running=queue.read("max-running", QUEUE, None),
+            running_per_user=queue.read("max-running-per-user", QUEUE, None),
+            queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
         ),
         policy=_policy(top),
     )
 
 
-def _bounds(top: Table) -> dict[Role, Bounds]:
+def _bounds(top: Table) -> dict[Role, RoleBounds]:
     of_roles: dict[str, Parser] = dict.fromkeys(Role, dict)
     defaults, ceilings = top.table("limits", of_roles), top.table("ceilings", of_roles)
     return {role: _bounds_of(role, defaults, ceilings) for role in Role}
 
 
-def _bounds_of(role: Role, all_defaults: Table, all_ceilings: Table) -> Bounds:
+def _bounds_of(role: Role, all_defaults: Table, all_ceilings: Table) -> RoleBounds:
     defaults = all_defaults.table(role, DEFAULTS)
     ceilings = _limits(all_ceilings.table(role, LIMITS))
     given = _limits(defaults)
@@ -164,10 +165,10 @@ def _bounds_of(role: Role, all_defaults: Table, all_ceilings: Table) -> Bounds:
             raise defaults.wrong(f"is above ceilings.{role}.{_key(name)}", _key(name))
     built_in = {name: getattr(DEFAULT_LIMITS, name) for name in NAMES}
     chosen = {name: getattr(given, name) for name in NAMES if getattr(given, name) is not None}
-    return Bounds(
+    return RoleBounds(
         defaults=Limits(**(built_in | chosen)),
         ceilings=ceilings,
-        on_output_limit=defaults.read("on-output-limit", DEFAULTS, Bounds().on_output_limit),
+        on_output_limit=defaults.read("on-output-limit", DEFAULTS, RoleBounds().on_output_limit),
     )
 
 
