@@ -88,7 +88,7 @@ def test_a_server_does_not_start_on_a_broken_policy(machine: Machine, config: Pa
     done = machine.run("serve", "--listen", "127.0.0.1:0", "--config", str(config))
     assert done.returncode == 1
     assert done.stdout == ""
-    assert f"{config}:2: limits.user.memory = 'lots' is not a size" in done.stderr
+    assert f"{config}:2: limits.user.memory is wrong: 'lots' is not a size" in done.stderr
     assert "Traceback" not in done.stderr
     assert not machine.state.exists()
 

@@ -62,7 +62,7 @@ def test_limits_in_force(
         (
             Limits(timeout=90_000),
             "timeout",
-            "timeout 90000 s was asked for; the most for role user is 86400 s",
+            "timeout 1d1h was asked for; the most for role user is 1d",
         ),
         (
             Limits(nice=0),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jobworker.errors import LimitTooHigh
-from jobworker.model import Limits, size_text
+from jobworker.model import Limits
+from jobworker.units import duration_text, size_text
 
 Amount = int | float
 
@@ -84,7 +85,7 @@ def api_name(name: str) -> str:
 def _text(name: str, amount: Amount) -> str:
     if name in _SIZES:
         return size_text(amount)
-    return f"{amount:g} s" if name == "timeout" else f"{amount:g}"
+    return duration_text(amount) if name == "timeout" else f"{amount:g}"
 
 
 _SIZES = frozenset({"memory", "output", "tmp"})

@@ -107,7 +107,7 @@ class Table:
         try:
             parsed: T = known[name](value)
         except (ValueError, OverflowError) as error:
-            raise self.wrong(_sentence(value, error), name) from None
+            raise self.wrong(_sentence(error), name) from None
         return parsed
 
     def wrong(self, why: str, *below: str) -> ConfigurationInvalid:
@@ -126,10 +126,10 @@ def _table(source: Source, key: Key, content: Any, known: Mapping[str, Parser]) 
     return Table(source, key, content)
 
 
-def _sentence(value: Any, error: Exception) -> str:
-    """What is wrong with a value: texts of units say what it is not, others what it must be."""
+def _sentence(error: Exception) -> str:
+    """What a value must be, or for one with a unit what it is not."""
     text = str(error)
-    return text if text.startswith("must") else f"= {str(value)[:80]!r} {text}"
+    return text if text.startswith("must") else f"is wrong: {text}"
 
 
 def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
