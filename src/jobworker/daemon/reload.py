@@ -1,4 +1,4 @@
-"""Put the rules of the configuration in force: at start, and anew on SIGHUP."""
+"""Put the rules of the configuration in force anew on SIGHUP."""
 
 from __future__ import annotations
 
@@ -17,21 +17,14 @@ from jobworker.policy.rules import Rules
 _log = logging.getLogger(__name__)
 
 
-def first_rules(settings: Settings) -> Rules:
-    """The rules to start with; raises ``ConfigurationInvalid``."""
-    rules = load(settings.config)
-    _tell(rules)
-    return rules
-
-
 @contextmanager
 def reloading(
     settings: Settings, load_settings: Callable[[], Settings], authority: Authority
 ) -> Iterator[None]:
-    """Reload on SIGHUP for as long as this lasts; only where there is a file to reload.
+    """Tell what is in force, and reload on SIGHUP for as long as this lasts.
 
-    ``settings`` are those in force, ``load_settings`` reads them anew. Without a
-    file SIGHUP stays as it came: whoever uses nohup means it.
+    ``settings`` are those in force, ``load_settings`` reads them anew. Without a file there
+    is nothing to do, and SIGHUP stays as it came: whoever uses nohup means it.
     """
     if settings.config is None:
         yield
@@ -43,6 +36,7 @@ def reloading(
     def reload() -> None:
         _reload(settings, load_settings(), authority)
 
+    _tell(authority.rules)
     task = asyncio.create_task(_reload_when(asked, reload))
     try:
         yield

@@ -25,12 +25,13 @@ from jobworker.daemon.process import (
     forbid_inspection,
     share_the_interpreter,
 )
-from jobworker.daemon.reload import first_rules, reloading
+from jobworker.daemon.reload import reloading
 from jobworker.daemon.state import State, make_state
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
 from jobworker.manager import Manager
 from jobworker.policy.authority import Authority
+from jobworker.policy.load import load
 
 ABOUT = "Run the server in the foreground; the first start makes all that it needs."
 
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None:
     stop = _stop_asked()
-    authority = Authority(first_rules(settings))
+    authority = Authority(load(settings.config))
     state = make_state(settings.state)
     # The manager goes first: it takes the lock that makes all the rest ours to change.
     async with Manager.open(

@@ -30,6 +30,11 @@ class Authority:
         self._files = Files()
 
     @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self._rules
+
+    @property
     def queue(self) -> Bounds:
         """How many jobs may run and wait."""
         return self._rules.queue
