@@ -24,6 +24,8 @@ from jobworker.supervisor.removal import remove_tree
 T = TypeVar("T")
 
 _EVIDENCE = "evidence."
+"""Begins the key of each field of an exit record that is evidence for its cause."""
+
 _TEXTS = frozenset({"by", "at", "extendedBy", "sender"})
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -256,6 +258,15 @@ def end_of(fields: Fields) -> End:
             dropped_bytes=int(values["droppedBytes"]),
         ),
     )
+
+
+def _fact(value: bytes) -> Fact:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value.decode("utf-8", "replace")
 
 
 def stop_request(fields: Fields) -> StopRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from jobworker.engines.limits import limit_fields
 from jobworker.model import Executable, Grant, Job, Level
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.scratch import MACHINE_TMP, shared_name
@@ -35,7 +36,7 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
     if grant.run_as:
         fields.append(("gid", b"%d" % grant.run_as.gid))
         fields += [("group", b"%d" % gid) for gid in grant.run_as.groups]
-    return fields
+    return fields + limit_fields(spec.limits)
 
 
 def _identity(file: Executable) -> bytes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from jobworker.engines import cgroup_upkeep
+from jobworker.engines.cgroups import Cgroups
 from jobworker.model import JobId
 from jobworker.spool import Spool
-from jobworker.supervisor.scratch import remove_left_over
+from jobworker.supervisor import scratch
 
 
 class Janitor:
@@ -16,8 +18,9 @@ class Janitor:
     whole tree in a job's ``/tmp``: no matter for the event loop.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, cgroups: Cgroups) -> None:
         self._spool = spool
+        self._cgroups = cgroups
         self._waiting: dict[JobId, asyncio.Future[None]] = {}
         self._abandoned: set[JobId] = set()
         self._round: asyncio.Task[None] | None = None
@@ -53,7 +56,8 @@ class Janitor:
         for job_id in job_ids:
             try:
                 if job_id in self._abandoned:
-                    remove_left_over(job_id)
+                    scratch.remove_left_over(job_id)
+                    cgroup_upkeep.remove_left_over(self._cgroups, job_id)
                     self._abandoned.discard(job_id)
                 self._spool.remove(job_id)
             except OSError as error:

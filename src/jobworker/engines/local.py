@@ -14,17 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobworker.config import Containment
+from jobworker.engines import cgroup_upkeep
 from jobworker.engines.accounts import uid_of
+from jobworker.engines.cgroups import find
 from jobworker.engines.commands import spec_fields
 from jobworker.engines.janitor import Janitor
-from jobworker.engines.probe import choose, hidden_paths
+from jobworker.engines.limits import Keeping, check, table, words
+from jobworker.engines.probe import choose, hidden_paths, pids_by_rlimit
 from jobworker.engines.recovery import find_supervisor, why_lost
 from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
-from jobworker.model import Job, JobId, Level, Spec, StopRequest, Stream
+from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec, StopRequest, Stream
 from jobworker.output import Watcher
 from jobworker.ports import Listener
 from jobworker.spool import Deadline, Spool, SpoolOutput, StartRecord, end_of, start_record
@@ -56,24 +59,34 @@ class _Seat:
 class LocalEngine:
     """Starts supervisors on this machine and follows them (``ports.Engine``)."""
 
-    def __init__(self, state: Path, containment: Containment, hidden: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        state: Path,
+        containment: Containment,
+        hidden: Sequence[Path] = (),
+        ceiling: Limits = NO_LIMITS,
+    ) -> None:
         self._state = state.resolve()
         self._wanted = containment
         self._hidden = hidden_paths(self._state, hidden)
+        self._ceiling = ceiling
         self._spool = Spool(self._state)
-        self._janitor = Janitor(self._spool)
         self._seats: dict[JobId, _Seat] = {}
         self._pidfds: set[int] = set()
         self.node = socket.gethostname()
         self.containment: Level = "basic"
+        self.limits: list[Keeping] = []
+        """What keeps each limit here, or what is missing; known once it is open."""
 
     async def open(self, listener: Listener) -> None:
-        """Choose the level, start the spawner, and listen to it.
+        """Choose the level and the cgroups, start the spawner, and listen to it.
 
-        Raises ``ContainmentUnavailable``.
+        Raises ``ContainmentUnavailable``, and ``LimitUnavailable`` where the ceiling of all
+        jobs cannot be kept.
         """
         self._listener = listener
-        self.containment = await asyncio.to_thread(choose, self._wanted)
+        await asyncio.to_thread(self._look_around)
+        self._janitor = Janitor(self._spool, self._cgroups)
         log.info("containment level is %s", self.containment)
         if self.containment == "basic":
             log.warning(
@@ -83,10 +96,24 @@ class LocalEngine:
         self._watcher = Watcher()
         self._start_spawner()
 
+    def _look_around(self) -> None:
+        """Find out what can be had here, in this order: a spawner stays in our cgroup."""
+        self._cgroups = find(self._state)
+        cgroup_upkeep.sweep(self._cgroups, self._spool.supervised)
+        cgroup_upkeep.set_ceiling(self._cgroups, self._ceiling)
+        self.containment = choose(self._wanted)
+        self.limits = table(self._cgroups, self.containment, pids_by_rlimit)
+
     def _start_spawner(self) -> None:
         spawner_log = open_log(self._state)
         try:
-            self._spawner = SpawnerProcess(self.containment, self._state, self._hidden, spawner_log)
+            self._spawner = SpawnerProcess(
+                self.containment,
+                self._state,
+                self._hidden,
+                spawner_log,
+                words(self._cgroups, self._ceiling),
+            )
         finally:
             os.close(spawner_log)
         self._spawner.channel.setblocking(False)
@@ -102,6 +129,7 @@ class LocalEngine:
         self._leave_spawner()
         if all(seat.gone.is_set() for seat in self._seats.values()):
             await asyncio.to_thread(self._spawner.wait)
+            await asyncio.to_thread(cgroup_upkeep.leave, self._cgroups)
         self._watcher.close()
         self._spool.close()
 
@@ -121,7 +149,11 @@ class LocalEngine:
         return blind_spot(spec, self.containment, self.uid(account))
 
     async def start(self, job: Job, account: int) -> None:
-        """Write the spec and order a supervisor."""
+        """Write the spec and order a supervisor.
+
+        Raises ``LimitUnavailable``, before anything is made.
+        """
+        check(job.spec.limits, self.limits)
         uid = self.uid(account)
         try:
             self._spool.create(job.id, spec_fields(job, self.containment))

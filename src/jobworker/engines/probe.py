@@ -16,6 +16,7 @@ from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.errors import ContainmentUnavailable, JobWorkerError
 from jobworker.model import JobId, Level
 from jobworker.spool import Spool
+from jobworker.supervisor.records import Fields
 from jobworker.supervisor.site import OWN_NAMESPACES
 
 _PATIENCE = 10.0
@@ -89,7 +90,7 @@ def _missing(level: Level) -> str | None:
     if level in _NEEDS_ROOT and os.geteuid() != 0:
         return _NEEDS_ROOT[level]
     try:
-        failure = _run_at(level)
+        failure = _run_at(level, [("arg", b"/bin/true")])
     except (OSError, JobWorkerError) as error:
         failure = str(error)
     if failure is None:
@@ -101,12 +102,27 @@ def _missing(level: Level) -> str | None:
     return f"{_NEEDS_ROOT.get(level, 'trying it failed')} ({failure})"
 
 
-def _run_at(level: Level) -> str | None:
-    """Run a job that does nothing; None if it went well, else what failed."""
+def pids_by_rlimit() -> str | None:
+    """Try whether RLIMIT_NPROC counts a job's processes alone; None if so, else what failed.
+
+    One process more than may be must not fork, and one that may be must: with the server
+    and the spawner of the same user about, it could not if those were counted.
+    """
+    script = [("arg", b"/bin/sh"), ("arg", b"-c"), ("arg", b"/bin/true; exit 0")]
+    try:
+        if _run_at("namespaces", [*script, ("pids", b"1")]) is None:
+            return "it does not bind"
+        return _run_at("namespaces", [*script, ("pids", b"2")])
+    except (OSError, JobWorkerError) as error:
+        return str(error)
+
+
+def _run_at(level: Level, spec: Fields) -> str | None:
+    """Run a job that does next to nothing; None if it went well, else what failed."""
     uid = uid_of(0) if level in ("full", "uid") else os.geteuid()
     with _scratch_state() as state, closing(Spool(state)) as spool:
         job_id = JobId.new()
-        spool.create(job_id, [("arg", b"/bin/true")])
+        spool.create(job_id, spec)
         log = open_log(state)
         try:
             spawner = SpawnerProcess(level, state, [state], log)
@@ -130,6 +146,8 @@ def _outcome(spawner: SpawnerProcess) -> str:
                 failure = stage.decode()
             case {"event": b"ended", "exitCode": b"0"}:
                 failure = ""
+            case {"event": b"ended"}:
+                failure = "its program failed"
             case {"event": b"gone"}:
                 return failure
             case _:

@@ -16,6 +16,8 @@ from jobworker.errors import (
     StorageFull,
 )
 from jobworker.model import Spec
+from jobworker.supervisor.failure import MEMORY_STAGE
+from jobworker.units import size_text
 
 _REASONS = {
     "directory": "it is a directory",
@@ -35,12 +37,8 @@ def refusal(spec: Spec, stage: str, number: int, kind: str, hint: str | None) ->
     ``hint`` is what the job could not see, where that is known.
     """
     why = os.strerror(number)
-    if stage == "cwd":
-        message = f"cannot enter the working directory {spec.cwd}: {why}"
-        return InvalidRequest(message, field="cwd", hint=hint)
-    if stage == "changed":
-        message = "the program's file was changed between its check and its start"
-        return ProgramForbidden(message, hint="try again, and it is checked anew")
+    if stage in ("cwd", MEMORY_STAGE, "changed"):
+        return _asked_wrong(spec, stage, why, hint)
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
     if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
         return StorageFull()
@@ -62,3 +60,15 @@ def _of_exec(number: int, kind: str, hint: str | None) -> JobWorkerError:
     why = os.strerror(number)
     reason = _REASONS.get(kind, why[:1].lower() + why[1:])
     return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)
+
+
+def _asked_wrong(spec: Spec, stage: str, why: str, hint: str | None) -> JobWorkerError:
+    if stage == "changed":
+        message = "the program's file was changed between its check and its start"
+        return ProgramForbidden(message, hint="try again, and it is checked anew")
+    if stage == "cwd":
+        message = f"cannot enter the working directory {spec.cwd}: {why}"
+        return InvalidRequest(message, field="cwd", hint=hint)
+    size = size_text(spec.limits.memory or 0)
+    message = f"the memory limit of {size} is too small to start the program"
+    return InvalidRequest(message, field="limits.memory")

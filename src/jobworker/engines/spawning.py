@@ -22,12 +22,28 @@ _CHANNEL = 3
 
 
 class SpawnerProcess:
-    """A spawner, and the socket to it. It outlives us as long as it has supervisors."""
+    """A spawner, and the socket to it. It outlives us as long as it has supervisors.
 
-    def __init__(self, level: Level, state: Path, hidden: Sequence[Path], log: int) -> None:
+    ``limiting`` are more arguments for it: where cgroups are made (``limits.words``).
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        state: Path,
+        hidden: Sequence[Path],
+        log: int,
+        limiting: Sequence[str] = (),
+    ) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGE))]
-        arguments = [str(_CHANNEL), level, str(state), *map(str, hidden)]
+        arguments = [
+            f"channel={_CHANNEL}",
+            f"level={level}",
+            f"state={state}",
+            *(f"hide={path}" for path in hidden),
+            *limiting,
+        ]
         try:
             # Not subprocess.Popen, which complains of a child that is not waited for.
             self._pid = os.posix_spawn(

@@ -8,7 +8,8 @@ import resource
 import select
 import time
 
-from . import records, signals, tree
+from . import records, signals, tree, verdict
+from .cgroups import JobCgroup
 from .ending import ASK, KILL, Ending
 from .launch import Program
 from .pump import Pump
@@ -26,9 +27,10 @@ _LONGEST_WAIT = 86_400.0
 class Attendance:
     """The supervisor's part from the program's exec to the end of the last process."""
 
-    def __init__(self, site: Site, spool: int) -> None:
+    def __init__(self, site: Site, spool: int, group: JobCgroup) -> None:
         self._site = site
         self._spool = spool
+        self._group = group
         self._pump = Pump(spool)
         self._end = Ending()
         self._wait_status: int | None = None
@@ -47,14 +49,21 @@ class Attendance:
         poll = select.poll()
         for fd in (self._site.signals, *self._program.sources):
             poll.register(fd, select.POLLIN)
+        alarm = self._group.alarm
+        if alarm is not None:
+            poll.register(alarm.fd, select.POLLIN)
         self._heed_record()  # it may have been added to before there was somebody to hear it
         while self._wait_status is None:
             for fd, _ in poll.poll(self._patience()):
                 if fd == self._site.signals:
                     self._heed_signal()
+                elif alarm is not None and fd == alarm.fd:
+                    alarm.ring()
                 elif not self._pump.carry(fd, self._program.sources.index(fd)):
                     poll.unregister(fd)
             self._act(self._end.due(time.monotonic()))
+            if alarm is not None and alarm.confirmed():
+                self._kill()
         return self._finish()
 
     def _finish(self) -> records.Fields:
@@ -66,11 +75,18 @@ class Attendance:
         return self._exit_record(finished_at)
 
     def _patience(self) -> int | None:
-        """Milliseconds until something is due, rounded up; None where nothing is."""
-        due_at = self._end.due_at()
-        if due_at is None:
+        """Milliseconds until there is something to do, rounded up; None where there is not.
+
+        That is an end being due, or a look for what the kernel has killed for memory.
+        """
+        now = time.monotonic()
+        waits = [due_at - now] if (due_at := self._end.due_at()) is not None else []
+        alarm = self._group.alarm
+        if alarm is not None and (look := alarm.patience()) is not None:
+            waits.append(look)
+        if not waits:
             return None
-        return max(0, int(min(due_at - time.monotonic(), _LONGEST_WAIT) * 1000) + 1)
+        return max(0, int(min(*waits, _LONGEST_WAIT) * 1000) + 1)
 
     def _heed_signal(self) -> None:
         number = os.read(self._site.signals, _SIGNAL_INFO)[0]
@@ -130,20 +146,31 @@ class Attendance:
     def _exit_record(self, finished_at: float) -> records.Fields:
         assert self._wait_status is not None
         code = os.waitstatus_to_exitcode(self._wait_status)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        oom_kills = self._group.oom_kills()
+        cause = verdict.cause(self._wait_status, self._end.cause, oom_kills)
         how = ("exitCode", b"%d" % code)
         if code < 0:
             how = ("signal", signals.name_of(-code).encode())
-        cause = self._end.cause or (b"exited" if code >= 0 else b"signaled")
         return [
             ("cause", cause),
             how,
             *self._end.evidence(),
             *[(key, value) for key, value in self.started if key == "startedAt"],
             ("finishedAt", b"%.6f" % finished_at),
-            ("cpuSeconds", b"%.6f" % (used.ru_utime + used.ru_stime)),
-            ("peakMemory", b"%d" % (used.ru_maxrss * 1024)),
+            *_usage(self._group),
             ("stdoutBytes", b"%d" % self._pump.written[0]),
             ("stderrBytes", b"%d" % self._pump.written[1]),
             ("droppedBytes", b"%d" % self._pump.dropped),
+            *self._group.evidence(oom_kills),
         ]
+
+
+def _usage(group: JobCgroup) -> records.Fields:
+    """CPU time and peak memory: of the whole job where a cgroup counted, else of the reaped."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds, peak = group.cpu_seconds(), group.memory_peak()
+    if cpu_seconds is None:
+        cpu_seconds = used.ru_utime + used.ru_stime
+    if peak is None:
+        peak = used.ru_maxrss * 1024
+    return [("cpuSeconds", b"%.6f" % cpu_seconds), ("peakMemory", b"%d" % peak)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 
+CLONE_VFORK = 0x0000_4000
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWIPC = 0x0800_0000
 CLONE_NEWUSER = 0x1000_0000
@@ -33,6 +34,7 @@ PR_SET_NO_NEW_PRIVS = 38
 _EINVAL = 22
 _ENOSYS = 38
 _SIGCHLD = 17
+_CLONE_INTO_CGROUP = 0x2_0000_0000
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
@@ -41,10 +43,12 @@ _SFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_CAPABILITY = 63
 
 _NUMBERS = {
-    "x86_64": {"clone": 56, "signalfd4": 289, "close_range": 436, "mount_setattr": 442},
-    "aarch64": {"clone": 220, "signalfd4": 74, "close_range": 436, "mount_setattr": 442},
+    "x86_64": {"clone": 56, "signalfd4": 289},
+    "aarch64": {"clone": 220, "signalfd4": 74},
 }
-_NUMBER = _NUMBERS.get(os.uname().machine, {})
+_SAME_EVERYWHERE = {"clone3": 435, "close_range": 436, "mount_setattr": 442}
+_MACHINE = os.uname().machine
+_NUMBER = _NUMBERS[_MACHINE] | _SAME_EVERYWHERE if _MACHINE in _NUMBERS else {}
 
 # PyDLL keeps the interpreter lock: a clone would otherwise come back in a child whose
 # lock is held by a thread that does not exist there.
@@ -86,6 +90,15 @@ def clone(flags: int) -> int:
     the child must not call ``raise`` or ``abort``; ``os.fork`` sets it right again.
     """
     return _call("clone", flags | _SIGCHLD)
+
+
+def clone_into(cgroup: int, flags: int) -> int:
+    """``clone`` of a child that begins in a cgroup v2, by its descriptor (clone3(2), Linux 5.7)."""
+    arguments = (ctypes.c_uint64 * 11)()
+    arguments[0] = flags | _CLONE_INTO_CGROUP
+    arguments[4] = _SIGCHLD
+    arguments[10] = cgroup
+    return _call("clone3", ctypes.addressof(arguments), ctypes.sizeof(arguments))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:

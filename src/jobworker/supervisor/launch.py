@@ -3,34 +3,19 @@
 posix_spawn(3) shares the supervisor's memory with the child until its exec. A fork would
 copy the supervisor instead, page by page as either side touches it, which measured as
 most of the cost of a start. What posix_spawn cannot do for the child (user, working
-directory) the supervisor does to itself around the call.
+directory) the supervisor does to itself around the call. A program under limits takes
+the fork (``limited``), as only its own process may be put under them.
 """
 
 from __future__ import annotations
 
 import os
 
-from . import kernel, records, signals
+from . import kernel, limited, records, signals
+from .cgroups import JobCgroup
 from .executable import Changed, image_of
+from .failure import ESTALE, NotExecuted, kind_of_failure
 from .site import OWN_NAMESPACES, OWN_UID, Site
-
-_TYPE_MASK = 0o170000
-_DIRECTORY = 0o040000
-_ESTALE = 116
-
-
-class NotExecuted(Exception):
-    """The program was not executed; ``stage`` says at which step and ``errno`` why.
-
-    ``kind`` tells apart what exec's errno does not: ``missing``, ``directory``,
-    ``interpreter``, ``denied``, ``other``.
-    """
-
-    def __init__(self, stage: str, errno: int, kind: str = "other") -> None:
-        super().__init__(f"{stage}: {os.strerror(errno)}")
-        self.stage = stage
-        self.errno = errno
-        self.kind = kind
 
 
 class Order:
@@ -50,6 +35,7 @@ class Order:
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.executable = single.get("executable")
+        self.limits = {key: value for key, value in spec if key in limited.LIMITS}
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:
@@ -66,24 +52,19 @@ class Program:
         self.sources = (stdout, stderr)
 
 
-def launch(site: Site, order: Order, tmp: int, proc: int) -> Program:
+def launch(site: Site, order: Order, group: JobCgroup, tmp: int, proc: int) -> Program:
     """Execute the program; returns once its exec has succeeded, else raises ``NotExecuted``.
 
-    ``tmp`` and ``proc`` are descriptors of the job's temporary directory and of the
-    machine's ``/proc``.
+    ``group`` is the job's cgroup, ``tmp`` and ``proc`` are descriptors of its temporary
+    directory and of the machine's ``/proc``.
     """
     stdout, stdout_in = os.pipe()
     stderr, stderr_in = os.pipe()
     _give_up_privileges(site)
-    own_uid = site.level in OWN_UID
-    try:
-        if own_uid:
-            _become_user(order)
-        _enter_directory(site, order, tmp)
-        pid = _spawn(order, stdout_in, stderr_in)
-    finally:
-        if own_uid:
-            _become_root_again()
+    if order.limits or group.exists:
+        pid = _spawn_limited(site, order, group, tmp, (stdout_in, stderr_in))
+    else:
+        pid = _spawn_as_user(site, order, tmp, (stdout_in, stderr_in))
     os.close(stdout_in)
     os.close(stderr_in)
     return Program(pid, _machine_pid(pid, proc), stdout, stderr)
@@ -97,22 +78,60 @@ def _give_up_privileges(site: Site) -> None:
     kernel.close_from_on_exec(3)
 
 
+def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) -> int:
+    own_uid = site.level in OWN_UID
+    try:
+        if own_uid:
+            _become_user(order)
+        _enter_directory(site, order, tmp)
+        return _spawn(order, *output)
+    finally:
+        if own_uid:
+            _become_root_again()
+
+
+def _spawn_limited(
+    site: Site, order: Order, group: JobCgroup, tmp: int, output: tuple[int, int]
+) -> int:
+    def be_the_job(step: limited.Step) -> None:
+        if site.level in OWN_UID:
+            step("credentials")
+            _become_user_for_good(order)
+        step("cwd")
+        _enter_directory(site, order, tmp)
+
+    limits = limited.ProcessLimits(order.limits, site, counted=group.counts_processes)
+    program = limited.Command(order.argv, order.env, order.executable, output, be_the_job)
+    pid = limited.spawn(program, limits, group)
+    os.chdir("/")  # as is the supervisor of a job without limits, out of the state directory
+    return pid
+
+
 def _become_user(order: Order) -> None:
     """Be the job's user, keeping only the saved IDs to come back by.
 
     exec copies the effective IDs over the saved ones (execve(2)), so the program has no
     way back, and it starts without capabilities (capabilities(7)).
     """
-    uid, gid, groups = order.uid, order.gid, order.groups
     try:
-        os.setgroups(groups)
-        os.setresgid(gid, gid, 0)
-        os.setresuid(uid, uid, 0)
-        ids = (os.getresuid(), os.getresgid(), set(os.getgroups()))
-        if ids != ((uid, uid, 0), (gid, gid, 0), set(groups)):
-            raise PermissionError(1, "the kernel did not change the user")
+        _change_user(order, saved_uid=0, saved_gid=0)
     except OSError as error:
         raise NotExecuted("credentials", error.errno or 5) from error
+
+
+def _become_user_for_good(order: Order) -> None:
+    """Be the job's user with no way back: all three IDs, and so no capability either."""
+    _change_user(order, saved_uid=order.uid, saved_gid=order.gid)
+
+
+def _change_user(order: Order, *, saved_uid: int, saved_gid: int) -> None:
+    uids, gids = (order.uid, order.uid, saved_uid), (order.gid, order.gid, saved_gid)
+    os.setgroups(order.groups)
+    os.setresgid(*gids)
+    os.setresuid(*uids)
+    now = (os.getresuid(), os.getresgid(), set(os.getgroups()))
+    if now != (uids, gids, set(order.groups)):
+        raise PermissionError(1, "the kernel did not change the user")
 
 
 def _become_root_again() -> None:
@@ -157,10 +176,10 @@ def _spawn(order: Order, stdout: int, stderr: int) -> int:
         finally:
             image.close()
     except Changed:
-        raise NotExecuted("changed", _ESTALE) from None
+        raise NotExecuted("changed", ESTALE) from None
     except OSError as error:
         errno = error.errno or 5
-        raise NotExecuted("exec", errno, _kind_of_failure(program, errno)) from error
+        raise NotExecuted("exec", errno, kind_of_failure(program, errno)) from error
 
 
 def _machine_pid(pid: int, proc: int) -> int:
@@ -175,20 +194,3 @@ def _machine_pid(pid: int, proc: int) -> int:
     finally:
         os.close(pidfd)
     return int(info.partition("\nPid:")[2].split(None, 1)[0])
-
-
-def _kind_of_failure(program: bytes, errno: int) -> str:
-    """Tell apart what exec's errno leaves open, as the job's own user sees it."""
-    try:
-        mode = os.stat(program).st_mode
-    except PermissionError:
-        return "denied"
-    except OSError:
-        return "missing"
-    if mode & _TYPE_MASK == _DIRECTORY:
-        return "directory"
-    if errno == 2:  # ENOENT for a file that is there: its interpreter is not (execve(2))
-        return "interpreter"
-    if errno == 13:
-        return "denied"
-    return "other"

@@ -51,6 +51,13 @@ def reset() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, WAKING)
 
 
+def reset_for_program() -> None:
+    """Give this process the signals that a program expects: all at their default, none blocked."""
+    for number in IGNORED:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
 def name_of(number: int) -> str:
     """``SIGKILL`` for 9; a real-time signal has no name of its own (signal(7))."""
     for name in dir(_signal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, records, signals
+from . import kernel, places, records, signals
 
 OWN_NAMESPACES = ("full", "namespaces")
 OWN_UID = ("full", "uid")
@@ -17,17 +17,32 @@ class Site:
     What is bind-mounted is named relative to the working directory instead, which is
     the state directory: a clone's working directory moves along into its own mount
     namespace, while a descriptor stays in the old one and cannot be mounted from.
+
+    ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,
+    paths to ``hide``, the ``cgroup`` for each limit and the ``ceiling`` of all jobs
+    together (``memory:1073741824``).
     """
 
-    def __init__(self, level: str, state: str, hidden: list[str]) -> None:
+    def __init__(self, words: dict[str, list[str]]) -> None:
+        (state,) = words["state"]
         os.chdir(state)
-        self.level = level
-        self.hidden = hidden
+        (self.level,) = words["level"]
+        self.hidden = words.get("hide", [])
+        self.places = places.opened(words.get("cgroup", []))
+        self.ceiling = _ceiling(words.get("ceiling", []))
         self.user = (os.geteuid(), os.getegid())
         self.boot_id = records.boot_id()
         self.spool = records.open_directory(records.SPOOL)
         self.signals = kernel.signal_fd(*signals.WAKING)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
+
+
+def _ceiling(words: list[str]) -> dict[str, bytes]:
+    found = {}
+    for text in words:
+        limit, _, value = text.partition(":")
+        found[limit] = value.encode()
+    return found
 
 
 def _open_if_there(path: str) -> int | None:

@@ -3,9 +3,9 @@
 It is the parent of every supervisor, tells the server when one is gone, and stays
 until its last one has ended, also when the server that started it is long gone.
 
-Run as ``python -I -S -c 'from supervisor.spawner import main; main()'`` with the
-descriptor of a socket to the server, the level, the state directory and the paths to
-hide as arguments.
+Run as ``python -I -S -c 'from supervisor.spawner import main; main()'`` with arguments
+of the form ``key=value``, of which some may come more than once: ``channel``, the
+descriptor of a socket to the server, and what ``site.Site`` takes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,30 @@ _PAUSE = 1000
 
 def main() -> None:
     """Serve the server at the other end of the socket until there is nothing left to do."""
-    channel, level, state, *hidden = sys.argv[1:]
-    os.set_inheritable(int(channel), False)
+    words = arguments(sys.argv[1:])
+    channel = int(words["channel"][0])
+    os.set_inheritable(channel, False)
     signals.reset()
     os.umask(0o077)
     _set_limits()
-    site = Site(level, state, hidden)
-    if level not in OWN_NAMESPACES:
+    site = Site(words)
+    if site.level not in OWN_NAMESPACES:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    if level == "full":
+    if site.level == "full":
         kernel.drop_bounding_set()
     # The collector would write into every object's header, and so copy every page.
     gc.disable()
     gc.freeze()
-    Spawner(site, int(channel)).run()
+    Spawner(site, channel).run()
+
+
+def arguments(argv: list[str]) -> dict[str, list[str]]:
+    """The values of each key, in the order given."""
+    words: dict[str, list[str]] = {}
+    for text in argv:
+        key, _, value = text.partition("=")
+        words.setdefault(key, []).append(value)
+    return words
 
 
 def _set_limits() -> None:

@@ -13,7 +13,9 @@ import time
 
 from . import contain, kernel, records, scratch, tree
 from .attend import Attendance
-from .launch import NotExecuted, Order, launch
+from .cgroups import JobCgroup
+from .failure import NotExecuted
+from .launch import Order, launch
 from .site import OWN_NAMESPACES, Site
 
 _OUT_OF_SPACE = (28, 122)
@@ -25,9 +27,10 @@ _PAUSE = 1.0
 
 def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
     """See one job through, from its spec to its exit record. Runs in a fresh clone."""
+    group = JobCgroup(site.places, site.ceiling, job_id)
     try:
         spool = _take_charge(site, job_id)
-        attendance = _start(site, job_id, uid, spool)
+        attendance = _start(site, job_id, uid, spool, group)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
@@ -41,6 +44,7 @@ def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
         while not recorded:
             time.sleep(_PAUSE)
             recorded = _record(spool, end)
+    group.remove()
     scratch.remove(site, job_id)
 
 
@@ -80,12 +84,13 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
         pass
 
 
-def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
+def _start(site: Site, job_id: str, uid: int, spool: int, group: JobCgroup) -> Attendance:
     """Contain and execute the program; raises where either cannot be done."""
     if site.level == "namespaces":
         contain.map_own_user(site)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     order = Order.read(spool, uid)
+    group.make(order.limits)
     machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, job_id, uid, order.gid)
@@ -93,8 +98,8 @@ def _start(site: Site, job_id: str, uid: int, spool: int) -> Attendance:
         contain.enter_file_system(site, job_id)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    attendance = Attendance(site, spool)
-    program = launch(site, order, tmp, machine_proc)
+    attendance = Attendance(site, spool, group)
+    program = launch(site, order, group, tmp, machine_proc)
     started_at = b"%.6f" % time.time()
     for fd in (tmp, machine_proc):
         os.close(fd)

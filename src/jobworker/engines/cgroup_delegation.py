@@ -1,0 +1,74 @@
+"""Make our part of a cgroup v2 tree ready for jobs, where it is ours.
+
+A cgroup with controllers for those below it may hold no processes of its own (the "no
+internal processes" rule of the kernel's ``admin-guide/cgroup-v2``), so the server moves
+into a leaf beside the jobs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from jobworker.supervisor.tree import descendants
+
+LEAF = "jobd-server"
+"""The server's own cgroup: a server that begins in one of this name is at home already."""
+
+
+class NotOurs(Exception):
+    """These cgroups cannot be used; the message is a plain sentence."""
+
+
+def available(base: Path) -> set[str]:
+    """The controllers that a cgroup may hand on."""
+    return set((base / "cgroup.controllers").read_text(encoding="ascii").split())
+
+
+def settle(own: Path) -> Path:
+    """Free ``own`` from processes; returns the cgroup to make others in. Raises ``NotOurs``."""
+    if own.name == LEAF:
+        return own.parent
+    if not (own / "cgroup.type").exists():  # only the root has none, and it is exempt
+        return own
+    ours = {os.getpid(), *descendants(os.getpid())}
+    if strangers := _processes(own) - ours:
+        raise NotOurs(f"the server's cgroup {own} is shared with {len(strangers)} other processes")
+    _move_into_leaf(own)
+    return own
+
+
+def _move_into_leaf(own: Path) -> None:
+    try:
+        leaf = own / LEAF
+        leaf.mkdir(exist_ok=True)
+        while pids := _processes(own):
+            for pid in pids:
+                _move(pid, leaf)
+    except OSError as error:
+        raise NotOurs(
+            f"the server's cgroup {own} is not delegated to it ({plain(error)})"
+        ) from error
+
+
+def _move(pid: int, cgroup: Path) -> None:
+    try:
+        (cgroup / "cgroup.procs").write_text(str(pid), encoding="ascii")
+    except ProcessLookupError:
+        return  # it has ended meanwhile
+
+
+def _processes(cgroup: Path) -> set[int]:
+    """Those of other PID namespaces are all called 0."""
+    return {int(pid) for pid in (cgroup / "cgroup.procs").read_text(encoding="ascii").split()}
+
+
+def hand_on(controller: str, *cgroups: Path) -> None:
+    """Let the cgroups below each of ``cgroups`` use a controller. Raises ``OSError``."""
+    for cgroup in cgroups:
+        (cgroup / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
+
+def plain(error: OSError) -> str:
+    """What failed, without a number and quotes: ``/sys/fs/cgroup/x: Permission denied``."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -1,0 +1,224 @@
+"""The cgroup of one job: one directory in each place that keeps one of its limits.
+
+Made, watched and removed by the supervisor, which like the server stays outside of it:
+the job's limits count only the job, and what the kernel kills for memory is the job.
+Sources: the kernel's ``admin-guide/cgroup-v2`` and ``admin-guide/cgroup-v1/memory``,
+``cpu`` in ``scheduler/sched-bwc``, ``pids``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import oom
+from .places import Place
+from .records import Fields
+
+KEPT_BY_CGROUPS = ("memory", "cpus", "pids")
+
+_ENOENT, _EBUSY, _ENODEV = 2, 16, 19
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+_PERIOD, _LONG_PERIOD = 100_000, 1_000_000
+"""Microseconds over which the kernel counts a job's CPU time. It takes no quota below
+1 ms, so a hundredth of a CPU is the least that fits the first."""
+
+_REMOVAL = 0.25
+"""Seconds to wait for the last process to leave. They are dead and reaped by now, so it
+leaves within a millisecond; what takes longer is left to the server."""
+
+
+def settings(version: int, limit: str, value: bytes) -> list[tuple[str, bytes, bool]]:
+    """The files that keep a limit: name, what to write, and whether it may be missing.
+
+    Swap counts as memory, or a job would go on past its limit at the machine's expense;
+    the files of that are missing where the kernel does not count swap.
+    """
+    if limit == "pids":
+        return [("pids.max", value, False)]
+    if limit == "cpus":
+        return _cpu_settings(version, float(value))
+    if version == 2:
+        return [("memory.max", value, False), ("memory.swap.max", b"0", True)]
+    return [
+        ("memory.memsw.limit_in_bytes", b"-1", True),  # it may not be the lower one
+        ("memory.limit_in_bytes", value, False),
+        ("memory.memsw.limit_in_bytes", value, True),
+    ]
+
+
+def _cpu_settings(version: int, cpus: float) -> list[tuple[str, bytes, bool]]:
+    period = _PERIOD if cpus >= 0.01 else _LONG_PERIOD
+    quota = b"%d" % (cpus * period)
+    if version == 2:
+        return [("cpu.max", b"%b %d" % (quota, period), False)]
+    return [
+        ("cpu.cfs_period_us", b"%d" % period, False),
+        ("cpu.cfs_quota_us", quota, False),
+    ]
+
+
+def write(directory: int, name: str, value: bytes, *, optional: bool = False) -> None:
+    """Write a file of a cgroup; the error names it."""
+    try:
+        fd = os.open(name, os.O_WRONLY, dir_fd=directory)
+        try:
+            os.write(fd, value)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if not (optional and error.errno == _ENOENT):
+            raise OSError(error.errno, error.strerror, name) from None
+
+
+class JobCgroup:
+    """The cgroup of one job, or nothing at all where none of its limits takes one.
+
+    ``ceiling`` has the limits of all jobs together: each job is in the cgroups that keep
+    one of those, too.
+    """
+
+    def __init__(self, places: list[Place], ceiling: dict[str, bytes], name: str) -> None:
+        self._places = places
+        self._ceiling = ceiling
+        self._name = name
+        self._made: list[tuple[Place, int]] = []
+        self._doors: list[int] = []
+        self._memory: tuple[int, int] | None = None
+        self._memory_limit = b""
+        self._alarm: oom.Alarm | None = None
+        self.unified: int | None = None
+        """Descriptor of the cgroup v2 that a clone3 may begin in."""
+
+    def make(self, limits: dict[str, bytes]) -> None:
+        """Make it and set the limits. Raises ``OSError``; ``remove`` is due in any case."""
+        limits = {key: limits[key] for key in KEPT_BY_CGROUPS if key in limits}
+        if "cpus" in limits and "cpus" in self._ceiling:
+            # The kernel's v1 takes no share above that of the whole.
+            limits["cpus"] = min(limits["cpus"], self._ceiling["cpus"], key=float)
+        missing = set(limits) - {"pids"}  # a resource limit may keep that one (limited)
+        for place in self._places:
+            here = [name for name in place.limits if name in limits or name in self._ceiling]
+            if here:
+                self._make_in(place, here, limits)
+                missing -= set(here)
+        if missing:
+            raise OSError(_ENODEV, os.strerror(_ENODEV), f"{min(missing)} has no cgroup")
+
+    def _make_in(self, place: Place, here: list[str], limits: dict[str, bytes]) -> None:
+        os.mkdir(self._name, 0o700, dir_fd=place.directory)
+        try:
+            directory = os.open(self._name, _DIRECTORY, dir_fd=place.directory)
+        except OSError:
+            os.rmdir(self._name, dir_fd=place.directory)
+            raise
+        self._made.append((place, directory))
+        if place.version == 2:
+            self.unified = directory
+        else:
+            self._doors.append(os.open("tasks", os.O_WRONLY, dir_fd=directory))
+        for limit in here:
+            if limit in limits:
+                for name, value, optional in settings(place.version, limit, limits[limit]):
+                    write(directory, name, value, optional=optional)
+        if "memory" in here:
+            self._watch_memory(place.version, directory, limits)
+
+    def _watch_memory(self, version: int, directory: int, limits: dict[str, bytes]) -> None:
+        self._memory = (version, directory)
+        self._memory_limit = limits.get("memory") or self._ceiling["memory"]
+        if version == 2:
+            write(directory, "memory.oom.group", b"1")
+        else:
+            self._alarm = oom.Alarm(directory)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is any."""
+        return bool(self._made)
+
+    @property
+    def counts_processes(self) -> bool:
+        """Whether it keeps the limit of processes."""
+        return any("pids" in place.limits for place, _ in self._made)
+
+    def enter(self, *, unified: bool) -> None:
+        """Move the calling process, which has one thread, into it; v2 too where ``unified``.
+
+        By the file of threads on v1: moving oneself through that one takes no lock that
+        waits for every CPU of the machine (``cgroup_procs_write_start`` in the kernel's
+        ``cgroup.c``), which is milliseconds for each directory.
+        """
+        for door in self._doors:
+            os.write(door, b"0")
+        if unified and self.unified is not None:
+            write(self.unified, "cgroup.procs", b"0")
+
+    @property
+    def alarm(self) -> oom.Alarm | None:
+        """Rings when the kernel kills for memory, where it does not kill the whole job."""
+        return self._alarm
+
+    def oom_kills(self) -> int:
+        """How many processes of the job the kernel has killed for memory."""
+        if self._memory is None:
+            return 0
+        version, directory = self._memory
+        return oom.kills(directory, "memory.events" if version == 2 else "memory.oom_control")
+
+    def memory_peak(self) -> int | None:
+        """Most bytes that the job held at once; None where nobody counted (v2 before 5.19)."""
+        if self._memory is None:
+            return None
+        version, directory = self._memory
+        name = "memory.peak" if version == 2 else "memory.max_usage_in_bytes"
+        try:
+            return int(oom.read(directory, name))
+        except FileNotFoundError:
+            return None
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time of all its processes, reaped or not; None where v2 is not there."""
+        if self.unified is None:
+            return None
+        return oom.field(oom.read(self.unified, "cpu.stat"), b"usage_usec") / 1e6
+
+    def evidence(self, kills: int) -> Fields:
+        """What an end for lack of memory is told by; nothing where no process was killed."""
+        if not kills:
+            return []
+        fields = [
+            ("evidence.memoryLimit", self._memory_limit),
+            ("evidence.oomKills", b"%d" % kills),
+        ]
+        peak = self.memory_peak()
+        if peak is not None:
+            fields.append(("evidence.memoryPeak", b"%d" % peak))
+        return fields
+
+    def remove(self) -> None:
+        """Remove it; fine where there is none, and where it is not empty yet."""
+        if self._alarm is not None:
+            self._alarm.close()
+            self._alarm = None
+        deadline = time.monotonic() + _REMOVAL if self._made else 0.0
+        while self._doors:
+            os.close(self._doors.pop())
+        while self._made:
+            place, directory = self._made.pop()
+            os.close(directory)
+            _remove_directory(place, self._name, deadline)
+        self._memory = self.unified = None
+
+
+def _remove_directory(place: Place, name: str, deadline: float) -> None:
+    while True:
+        try:
+            os.rmdir(name, dir_fd=place.directory)
+        except OSError as error:
+            if error.errno != _EBUSY or time.monotonic() >= deadline:
+                return
+            time.sleep(0.002)
+        else:
+            return

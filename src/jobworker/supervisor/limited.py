@@ -1,0 +1,169 @@
+"""Execute a program under limits, by a fork that puts itself under them before its exec.
+
+The supervisor waits meanwhile (``CLONE_VFORK``): it would copy each page that it touches,
+and so would the child for as long as both have it. A pipe that exec closes brings back
+what failed.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from . import kernel, records, signals
+from .cgroups import KEPT_BY_CGROUPS, JobCgroup
+from .executable import Changed, image_of
+from .failure import ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
+from .site import Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Step = Callable[[str], None]
+    """Called with the name of what is tried next, for the report of its failure."""
+
+LIMITS = (*KEPT_BY_CGROUPS, "openFiles", "nice")
+"""The limits of a spec that its program has to be started under."""
+
+_ENOMEM, _EPERM, _ENODEV, _ENOSYS = 12, 1, 19, 38
+_FORKED_NOT_EXECUTED = 0x40
+"""PF_FORKNOEXEC in ``linux/sched.h``, as in the field ``flags`` of ``/proc/PID/stat``."""
+
+
+class Command:
+    """What to execute, where its output goes, and how to become the job's user there.
+
+    ``executable`` is the identity of the file, where only that may be executed.
+    """
+
+    def __init__(
+        self,
+        argv: list[bytes],
+        env: dict[bytes, bytes],
+        executable: bytes | None,
+        output: tuple[int, int],
+        be_the_job: Callable[[Step], None],
+    ) -> None:
+        self.argv = argv
+        self.env = env
+        self.executable = executable
+        self.output = output
+        self.be_the_job = be_the_job
+
+
+class ProcessLimits:
+    """The limits that a process puts on itself.
+
+    Where no cgroup has ``counted`` the processes, a resource limit does: from Linux 5.14
+    on it counts those of one user namespace, which are the supervisor and the job
+    (``is_rlimit_overlimit`` in the kernel). It is none for the machine's root.
+    """
+
+    def __init__(self, limits: dict[str, bytes], site: Site, *, counted: bool) -> None:
+        self.resources: list[tuple[int, int]] = []
+        if "pids" in limits and not counted:
+            if site.level != "namespaces" or site.user[0] == 0:
+                raise NotExecuted("limits (pids has no cgroup)", _ENODEV)
+            self.resources.append((resource.RLIMIT_NPROC, int(limits["pids"]) + 1))
+        if "openFiles" in limits:
+            self.resources.append((resource.RLIMIT_NOFILE, int(limits["openFiles"])))
+        self.nice = int(limits.get("nice", b"0"))
+
+    def impose(self) -> None:
+        """Put this process under them. A stricter one that it has already stays."""
+        for which, most in self.resources:
+            hard = resource.getrlimit(which)[1]
+            value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(which, (value, value))
+        if self.nice:
+            current = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, 0, max(current, self.nice))
+
+
+def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
+    """Execute the program; its PID once exec has succeeded, else raises ``NotExecuted``."""
+    report, report_in = os.pipe()
+    try:
+        pid, unified = _fork(group)
+        if pid == 0:
+            _be_program(command, limits, group, report_in, unified=unified)
+    finally:
+        os.close(report_in)
+    failure = os.read(report, 256)
+    os.close(report)
+    if failure:
+        os.waitpid(pid, 0)
+        stage, errno, kind = failure.decode().split("\n")
+        raise NotExecuted(stage, int(errno), kind)
+    if _never_executed(pid):
+        os.waitpid(pid, 0)
+        raise NotExecuted(MEMORY_STAGE if group.oom_kills() else "killed before exec", _ENOMEM)
+    return pid
+
+
+def _fork(group: JobCgroup) -> tuple[int, bool]:
+    """The child's PID, 0 in the child; and whether the child has to enter a v2 itself."""
+    if group.unified is not None:
+        try:
+            return kernel.clone_into(group.unified, kernel.CLONE_VFORK), False
+        except OSError as error:
+            # What filters system calls cannot look at clone3's flags and forbids it whole.
+            if error.errno not in (_ENOSYS, _EPERM):
+                raise
+    return kernel.clone(kernel.CLONE_VFORK), True
+
+
+def _be_program(
+    command: Command, limits: ProcessLimits, group: JobCgroup, report: int, *, unified: bool
+) -> None:
+    """In the child: execute the program, or report why not. Never returns."""
+    stage = "cgroup"
+
+    def step(name: str) -> None:
+        nonlocal stage
+        stage = name
+
+    try:
+        group.enter(unified=unified)
+        step("setup")
+        _face_the_outside(command.output)
+        command.be_the_job(step)
+        step("exec")
+        image = image_of(command.argv[0], command.executable)
+        image.place()
+        step("limits")
+        limits.impose()  # last, as with few descriptors we could open nothing more ourselves
+        step("exec")
+        signals.reset_for_program()
+        os.execve(image.path, command.argv, command.env)
+    except Changed:
+        _report(report, "changed", ESTALE, "other")
+    except NotExecuted as failure:
+        _report(report, failure.stage, failure.errno, failure.kind)
+    except OSError as error:
+        errno = error.errno or 5
+        kind = kind_of_failure(command.argv[0], errno) if stage == "exec" else "other"
+        _report(report, stage, errno, kind)
+    finally:
+        os._exit(127)
+
+
+def _face_the_outside(output: tuple[int, int]) -> None:
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDONLY)
+    for source, target in ((null, 0), (output[0], 1), (output[1], 2)):
+        os.dup2(source, target)
+
+
+def _report(report: int, stage: str, errno: int, kind: str) -> None:
+    os.write(report, f"{stage}\n{errno}\n{kind}".encode())
+
+
+def _never_executed(pid: int) -> bool:
+    """Whether the child is ending without an exec: only the kernel's OOM killer does that.
+
+    The pipe is closed either way, and the child need not be a zombie yet.
+    """
+    stat = records.read_text(f"/proc/{pid}/stat")
+    return bool(int(stat.rpartition(")")[2].split()[6]) & _FORKED_NOT_EXECUTED)

@@ -1,0 +1,37 @@
+"""Where the cgroups of jobs are made, as the server found it out."""
+
+from __future__ import annotations
+
+import os
+
+
+class Place:
+    """A cgroup that jobs' cgroups are made in, of v1 or v2, and the limits it can keep.
+
+    The descriptor is opened once, in the spawner: in a job's mount namespace the path may
+    be covered or read-only, and a descriptor is not.
+    """
+
+    def __init__(self, version: int, path: str, limits: list[str]) -> None:
+        self.version = version
+        self.path = path
+        self.limits = limits
+        self.directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        """Let go of the directory; a spawner never does."""
+        os.close(self.directory)
+
+
+def word(limit: str, version: int, path: str) -> str:
+    """One place as an argument of the spawner: ``memory:2:/sys/fs/cgroup/…``."""
+    return f"{limit}:{version}:{path}"
+
+
+def opened(words: list[str]) -> list[Place]:
+    """The places that the arguments name; limits of one directory share one."""
+    found: dict[str, tuple[int, list[str]]] = {}
+    for text in words:
+        limit, version, path = text.split(":", 2)
+        found.setdefault(path, (int(version), []))[1].append(limit)
+    return [Place(version, path, limits) for path, (version, limits) in found.items()]
