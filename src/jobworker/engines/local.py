@@ -16,7 +16,7 @@ from pathlib import Path
 from jobworker.config import Containment
 from jobworker.engines import cgroup_upkeep
 from jobworker.engines.accounts import uid_of
-from jobworker.engines.cgroups import find
+from jobworker.engines.cgroups import Cgroups, find
 from jobworker.engines.commands import spec_fields
 from jobworker.engines.janitor import Janitor
 from jobworker.engines.limits import Keeping, check, table, words
@@ -77,6 +77,7 @@ class LocalEngine:
         self.containment: Level = "basic"
         self.limits: list[Keeping] = []
         """What keeps each limit here, or what is missing; known once it is open."""
+        self.cgroups = Cgroups()
 
     async def open(self, listener: Listener) -> None:
         """Choose the level and the cgroups, start the spawner, and listen to it.
@@ -86,7 +87,7 @@ class LocalEngine:
         """
         self._listener = listener
         await asyncio.to_thread(self._look_around)
-        self._janitor = Janitor(self._spool, self._cgroups)
+        self._janitor = Janitor(self._spool, self.cgroups)
         log.info("containment level is %s", self.containment)
         if self.containment == "basic":
             log.warning(
@@ -98,11 +99,11 @@ class LocalEngine:
 
     def _look_around(self) -> None:
         """Find out what can be had here, in this order: a spawner stays in our cgroup."""
-        self._cgroups = find(self._state)
-        cgroup_upkeep.sweep(self._cgroups, self._spool.supervised)
-        cgroup_upkeep.set_ceiling(self._cgroups, self._ceiling)
+        self.cgroups = find(self._state)
+        cgroup_upkeep.sweep(self.cgroups, self._spool.supervised)
+        cgroup_upkeep.set_ceiling(self.cgroups, self._ceiling)
         self.containment = choose(self._wanted)
-        self.limits = table(self._cgroups, self.containment, pids_by_rlimit)
+        self.limits = table(self.cgroups, self.containment, pids_by_rlimit)
 
     def _start_spawner(self) -> None:
         spawner_log = open_log(self._state)
@@ -112,7 +113,7 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                words(self._cgroups, self._ceiling),
+                words(self.cgroups, self._ceiling),
             )
         finally:
             os.close(spawner_log)
@@ -129,7 +130,7 @@ class LocalEngine:
         self._leave_spawner()
         if all(seat.gone.is_set() for seat in self._seats.values()):
             await asyncio.to_thread(self._spawner.wait)
-            await asyncio.to_thread(cgroup_upkeep.leave, self._cgroups)
+            await asyncio.to_thread(cgroup_upkeep.leave, self.cgroups)
         self._watcher.close()
         self._spool.close()
 

@@ -161,7 +161,10 @@ class JobCgroup:
         return self._alarm
 
     def oom_kills(self) -> int:
-        """How many processes of the job the kernel has killed for memory."""
+        """How many processes of the job the kernel has killed for memory, by its own count.
+
+        On v2 it counts the first twice where it kills all (``oom_kill_process``).
+        """
         if self._memory is None:
             return 0
         version, directory = self._memory

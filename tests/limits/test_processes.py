@@ -1,0 +1,103 @@
+"""CPU time, open files, priority; and all limits at once, at every level that works here."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from jobworker.engines.probe import probe
+from jobworker.errors import InvalidRequest, ProgramNotExecutable, ProgramNotFound
+from jobworker.model import Level, Limits, Spec
+from support.limited_jobs import Jobs, Open
+from support.waiting import until
+
+LEVELS: list[Level] = [result.level for result in probe() if result.works]
+
+PYTHON = "/usr/bin/python3"
+BURN = """
+import time
+began = time.monotonic()
+while time.monotonic() - began < 3:
+    pass
+print(time.process_time() / (time.monotonic() - began))
+"""
+
+STATUS = "cat /proc/self/status; ulimit -n; ulimit -Hn; nice; ls /proc/self/fd; pwd; cat"
+EVERYTHING = Limits(memory=128 << 20, cpus=0.9, pids=20, open_files=40, nice=7)
+
+
+async def test_a_burner_gets_its_share_of_a_processor(jobs: Jobs) -> None:
+    """Measured by itself over its own time, whatever else the machine does."""
+    ran = await jobs.run(Limits(cpus=0.5), PYTHON, "-c", BURN)
+    if ran:
+        assert float(ran[1]) < 0.6
+        job = ran[0]
+        assert job.end
+        assert job.end.usage.cpu_seconds < 0.75 * 3
+
+
+async def test_open_files_are_limited(jobs: Jobs) -> None:
+    count = "import os\ntry:\n while True: os.dup(0)\nexcept OSError: print(os.dup2(0, 9))"
+    ran = await jobs.run(Limits(open_files=10), PYTHON, "-I", "-S", "-c", count)
+    assert ran
+    assert ran[1] == "9\n"
+    ran = await jobs.run(Limits(open_files=12), "/bin/sh", "-c", "ulimit -Sn; ulimit -Hn")
+    assert ran
+    assert ran[1] == "12\n12\n"
+
+
+async def test_no_more_open_files_than_the_machine_allows(jobs: Jobs) -> None:
+    ran = await jobs.run(Limits(open_files=1 << 30), "/bin/sh", "-c", "ulimit -Sn")
+    assert ran
+    assert 0 < int(ran[1]) < 1 << 30
+
+
+async def test_priority_is_lowered(jobs: Jobs) -> None:
+    ran = await jobs.run(Limits(nice=11), "/bin/nice")
+    assert ran
+    assert ran[1] == "11\n"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_limits_together_and_the_rest_is_as_ever(open_jobs: Open, level: Level) -> None:
+    """The same user, rights, signals, descriptors and directory as a job without limits."""
+    async with open_jobs(level) as jobs:
+        plain = await jobs.run(Limits(), "/bin/sh", "-c", STATUS)
+        limits = EVERYTHING
+        if not jobs.keeps("memory", "cpus", "pids"):
+            limits = Limits(open_files=40, nice=7)
+        limited = await jobs.run(limits, "/bin/sh", "-c", STATUS)
+        assert plain
+        assert limited
+        job, printed = limited
+        assert job.status.name == "Completed", printed
+        assert facts(printed) == facts(plain[1])
+        assert "\n40\n40\n7\n" in printed
+        until(lambda: jobs.any_cgroups() == [])
+
+
+def facts(printed: str) -> list[str]:
+    """What is to be the same: all rights and signals, the descriptors, the directory."""
+    names = "Uid|Gid|Groups|Cap...|NoNewPrivs|Sig(?:Blk|Ign|Cgt)|Umask"
+    directory = re.sub("j-[0-9a-f-]+", "", printed.splitlines()[-1])
+    descriptors = re.search(r"\n0\n1\n2\n3\n(?!4\n)", printed)
+    return [
+        *re.findall(rf"^(?:{names}):.*$", printed, re.MULTILINE),
+        directory,
+        str(bool(descriptors)),
+    ]
+
+
+async def test_what_cannot_be_executed_is_told_apart_under_limits(jobs: Jobs) -> None:
+    for program, error, words in (
+        ("/bin/none", ProgramNotFound, "program not found"),
+        ("/etc", ProgramNotExecutable, "it is a directory"),
+        ("/etc/passwd", ProgramNotExecutable, "permission denied"),
+    ):
+        with pytest.raises(error, match=words):
+            await jobs.manager.submit(Spec(program, limits=Limits(nice=1)), "alice")
+    with pytest.raises(InvalidRequest, match="/none") as refused:
+        await jobs.manager.submit(Spec("/bin/pwd", cwd="/none", limits=Limits(nice=1)), "alice")
+    assert refused.value.field == "cwd"
+    until(lambda: jobs.any_cgroups() == [])

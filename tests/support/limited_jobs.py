@@ -1,0 +1,142 @@
+"""Jobs under limits, with whatever this machine has to keep them.
+
+The tests pass on cgroup v1, on v2 as root and with a delegated subtree, and without any
+cgroup that is ours: there they hold the service to its refusal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from jobworker.engines.cgroup_delegation import LEAF, available
+from jobworker.engines.cgroup_tree import memberships, mounts, own_directory
+from jobworker.engines.local import LocalEngine
+from jobworker.errors import LimitUnavailable
+from jobworker.manager import Manager
+from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec
+
+BUDGET = 60.0
+"""Seconds for a job to end: these machines may be busy, and an emulated one is slow."""
+
+
+class Jobs:
+    """A manager and its engine, and jobs of alice's."""
+
+    def __init__(self, manager: Manager, engine: LocalEngine, state: Path) -> None:
+        self.manager = manager
+        self.engine = engine
+        self.state = state
+
+    def keeps(self, *limits: str) -> bool:
+        """Whether all of these can be kept here, as they must be for root."""
+        missing = [row for row in self.engine.limits if row.mechanism is None]
+        assert not missing or (os.geteuid() != 0 and "JOBWORKER_IN_KERNEL" not in os.environ)
+        return not {row.limit for row in missing} & set(limits)
+
+    async def start(self, limits: Limits, *argv: str) -> Job | None:
+        """Start a job; None where the limits cannot be kept here, and the start is refused."""
+        spec = Spec(argv[0], argv[1:], limits=limits)
+        names = {"memory": "memory", "cpus": "cpus", "pids": "pids"}
+        asked = [name for key, name in names.items() if getattr(limits, key) is not None]
+        if self.keeps(*asked):
+            return await self.manager.submit(spec, "alice")
+        with pytest.raises(LimitUnavailable) as refused:
+            await self.manager.submit(spec, "alice")
+        assert refused.value.hint
+        assert (await self.manager.list()).jobs == ()
+        assert list((self.state / "spool").iterdir()) == []
+        return None
+
+    async def end(self, job: Job) -> Job:
+        """Wait for its end, and until nothing of it is left."""
+        ended = await self.manager.wait(job.id, BUDGET)
+        assert ended.end, f"{ended.id} goes on"
+        return ended
+
+    async def run(self, limits: Limits, *argv: str) -> tuple[Job, str] | None:
+        """Run a job to its end: how it ended, and what it has printed."""
+        job = await self.start(limits, *argv)
+        if job is None:
+            return None
+        ended = await self.end(job)
+        output = await self.manager.output(job.id)
+        return ended, (output.stdout + output.stderr).decode()
+
+    def cgroups_of(self, job_id: str | JobId) -> list[Path]:
+        """The directories of the job's cgroups that there are now."""
+        places = (Path(path) / job_id for _, path in self.engine.cgroups.directories)
+        return [path for path in places if path.exists()]
+
+    def any_cgroups(self) -> list[Path]:
+        """The directories of all jobs' cgroups."""
+        return [
+            job for _, path in self.engine.cgroups.directories for job in Path(path).glob("j-*")
+        ]
+
+
+Open = Callable[..., AbstractAsyncContextManager[Jobs]]
+
+
+@pytest.fixture
+def own_cgroup() -> Iterator[None]:
+    """Be at home in a leaf, where our cgroup is a delegated v2 one: pytest has a parent there."""
+    own = _own_unified()
+    if own is None or not (own / "cgroup.type").exists() or not os.access(own, os.W_OK):
+        yield
+        return
+    if "memory" not in available(own):
+        yield
+        return
+    leaf = own / LEAF
+    leaf.mkdir()
+    _move_all(own, leaf)
+    try:
+        yield
+    finally:
+        (own / "cgroup.subtree_control").write_text("-memory -cpu -pids")
+        _move_all(leaf, own)
+        leaf.rmdir()
+
+
+def _own_unified() -> Path | None:
+    mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
+    own = own_directory("", mounted, memberships(Path("/proc/self/cgroup").read_bytes()))
+    return Path(own) if own else None
+
+
+def _move_all(source: Path, target: Path) -> None:
+    while pids := (source / "cgroup.procs").read_text().split():
+        for pid in pids:
+            try:
+                (target / "cgroup.procs").write_text(pid)
+            except ProcessLookupError:
+                continue  # it has ended meanwhile
+
+
+@pytest.fixture
+def open_jobs(tmp_path: Path, own_cgroup: None) -> Open:  # noqa: ARG001 - for what it does
+    """Open a manager on this test's state."""
+
+    @asynccontextmanager
+    async def opened(
+        level: Level | None = None, ceiling: Limits = NO_LIMITS
+    ) -> AsyncIterator[Jobs]:
+        state = tmp_path / "state"
+        state.mkdir(exist_ok=True)
+        engine = LocalEngine(state, level or "auto", ceiling=ceiling)
+        async with Manager.open(state, engine=engine) as manager:
+            yield Jobs(manager, engine, state)
+
+    return opened
+
+
+@pytest.fixture
+async def jobs(open_jobs: Open) -> AsyncIterator[Jobs]:
+    """The strongest level that works here, without a ceiling."""
+    async with open_jobs() as opened:
+        yield opened
