@@ -75,7 +75,7 @@ async def test_a_limit_that_no_program_fits_in_is_refused(jobs: Jobs) -> None:
     with pytest.raises(InvalidRequest, match=r"memory limit of 4 KiB is too small") as refused:
         await jobs.manager.submit(spec, "alice")
     assert refused.value.field == "limits.memory"
-    until(lambda: not list((jobs.state / "spool").iterdir()))
+    until(lambda: not jobs.spool())
     until(lambda: not jobs.any_cgroups())
 
 

@@ -86,7 +86,11 @@ class LocalEngine:
         jobs cannot be kept.
         """
         self._listener = listener
-        await asyncio.to_thread(self._look_around)
+        try:
+            await asyncio.to_thread(self._look_around)
+        except BaseException:
+            self._spool.close()
+            raise
         self._janitor = Janitor(self._spool, self.cgroups)
         log.info("containment level is %s", self.containment)
         if self.containment == "basic":
@@ -100,10 +104,13 @@ class LocalEngine:
     def _look_around(self) -> None:
         """Find out what can be had here, in this order: a spawner stays in our cgroup."""
         self.cgroups = find(self._state)
-        cgroup_upkeep.sweep(self.cgroups, self._spool.supervised)
+        cgroup_upkeep.sweep(self.cgroups, self._is_supervised)
         cgroup_upkeep.set_ceiling(self.cgroups, self._ceiling)
         self.containment = choose(self._wanted)
         self.limits = table(self.cgroups, self.containment, pids_by_rlimit)
+
+    def _is_supervised(self, job_id: JobId) -> bool:
+        return self._spool.exists(job_id) and self._spool.supervised(job_id)
 
     def _start_spawner(self) -> None:
         spawner_log = open_log(self._state)

@@ -29,9 +29,19 @@ def word(limit: str, version: int, path: str) -> str:
 
 
 def opened(words: list[str]) -> list[Place]:
-    """The places that the arguments name; limits of one directory share one."""
-    found: dict[str, tuple[int, list[str]]] = {}
+    """The places that the arguments name; limits of one directory share one.
+
+    One that somebody has removed is left out: the spawner serves jobs without limits all
+    the same, and those with one are refused.
+    """
+    named: dict[str, tuple[int, list[str]]] = {}
     for text in words:
         limit, version, path = text.split(":", 2)
-        found.setdefault(path, (int(version), []))[1].append(limit)
-    return [Place(version, path, limits) for path, (version, limits) in found.items()]
+        named.setdefault(path, (int(version), []))[1].append(limit)
+    found = []
+    for path, (which, limits) in named.items():
+        try:
+            found.append(Place(which, path, limits))
+        except FileNotFoundError:
+            continue
+    return found
