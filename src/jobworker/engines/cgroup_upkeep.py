@@ -27,7 +27,10 @@ _NO_LIMIT = {
         ("memory.memsw.limit_in_bytes", b"-1", True),
         ("memory.limit_in_bytes", b"-1", False),
     ],
-    (1, "cpus"): [("cpu.cfs_quota_us", b"-1", False)],
+    (1, "cpus"): [
+        ("cpu.cfs_quota_us", b"-1", False),
+        ("cpu.cfs_period_us", b"100000", False),
+    ],
 }
 
 
@@ -54,9 +57,9 @@ def set_ceiling(cgroups: Cgroups, ceiling: Limits) -> None:
 def _ceiling_settings(
     version: int, limit: str, value: bytes | None
 ) -> list[tuple[str, bytes, bool]]:
-    if value is not None:
-        return settings(version, limit, value)
-    return _NO_LIMIT.get((version, limit), [("pids.max", b"max", False)])
+    no_limit = _NO_LIMIT.get((version, limit), [("pids.max", b"max", False)])
+    # What was set before goes first: v1 takes no limit of memory above that with swap.
+    return no_limit if value is None else no_limit + settings(version, limit, value)
 
 
 def sweep(cgroups: Cgroups, supervised: Callable[[JobId], bool]) -> None:

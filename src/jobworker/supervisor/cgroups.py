@@ -42,7 +42,6 @@ def settings(version: int, limit: str, value: bytes) -> list[tuple[str, bytes, b
     if version == 2:
         return [("memory.max", value, False), ("memory.swap.max", b"0", True)]
     return [
-        ("memory.memsw.limit_in_bytes", b"-1", True),  # it may not be the lower one
         ("memory.limit_in_bytes", value, False),
         ("memory.memsw.limit_in_bytes", value, True),
     ]
@@ -53,10 +52,10 @@ def _cpu_settings(version: int, cpus: float) -> list[tuple[str, bytes, bool]]:
     quota = b"%d" % (cpus * period)
     if version == 2:
         return [("cpu.max", b"%b %d" % (quota, period), False)]
-    return [
-        ("cpu.cfs_period_us", b"%d" % period, False),
-        ("cpu.cfs_quota_us", quota, False),
-    ]
+    writes = [("cpu.cfs_quota_us", quota, False)]
+    if period != _PERIOD:  # else it is what a new cgroup has
+        writes.insert(0, ("cpu.cfs_period_us", b"%d" % period, False))
+    return writes
 
 
 def write(directory: int, name: str, value: bytes, *, optional: bool = False) -> None:
@@ -137,6 +136,11 @@ class JobCgroup:
     def exists(self) -> bool:
         """Whether there is any."""
         return bool(self._made)
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether it keeps a limit of memory."""
+        return self._memory is not None
 
     @property
     def counts_processes(self) -> bool:

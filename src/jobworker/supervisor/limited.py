@@ -96,9 +96,9 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
         os.waitpid(pid, 0)
         stage, errno, kind = failure.decode().split("\n")
         raise NotExecuted(stage, int(errno), kind)
-    if _never_executed(pid):
+    if group.limits_memory and _never_executed(pid):
         os.waitpid(pid, 0)
-        raise NotExecuted(MEMORY_STAGE if group.oom_kills() else "killed before exec", _ENOMEM)
+        raise NotExecuted(MEMORY_STAGE, _ENOMEM)
     return pid
 
 
@@ -161,7 +161,7 @@ def _report(report: int, stage: str, errno: int, kind: str) -> None:
 
 
 def _never_executed(pid: int) -> bool:
-    """Whether the child is ending without an exec: only the kernel's OOM killer does that.
+    """Whether the child is ending without an exec, as where its memory limit is too small.
 
     The pipe is closed either way, and the child need not be a zombie yet.
     """
