@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.engines import cgroup_upkeep
+from jobworker.engines.cgroup_delegation import LEAF
 from jobworker.engines.limits import Keeping
 from jobworker.errors import LimitUnavailable, StartFailed
 from jobworker.model import JobId, Limits, Spec
@@ -134,6 +135,7 @@ FIND = """
 import sys
 from pathlib import Path
 from jobworker.engines import cgroup_upkeep
+from jobworker.engines.cgroup_delegation import LEAF
 from jobworker.engines.cgroups import find
 found = find(Path("/some/state"))
 print(sorted({version for version, _ in found.found.values()}))
@@ -150,3 +152,24 @@ def test_a_server_that_shares_its_cgroup_with_strangers_says_so() -> None:
     if versions == "[]":
         assert "other processes" in missing or "Permission denied" in missing
     assert not own.endswith("/jobd-server")
+
+
+def test_a_server_alone_in_its_cgroup_moves_to_a_leaf(own_cgroup: Path | None) -> None:
+    """Where the hierarchy is v2: elsewhere it has no reason to move."""
+    if own_cgroup is None:
+        ended = subprocess.run([sys.executable, "-c", FIND], capture_output=True, check=True)
+        assert b"2" not in ended.stdout.splitlines()[0]
+        return
+    (own_cgroup / "cgroup.subtree_control").write_text("+memory +cpu +pids")
+    fresh = own_cgroup / "fresh"
+    fresh.mkdir()
+    enter = f'echo 0 >{fresh}/cgroup.procs && exec "$@"'
+    command = ["/bin/sh", "-c", enter, "sh", sys.executable, "-c", FIND]
+    try:
+        ended = subprocess.run(command, capture_output=True, check=True)
+        versions, own, *_ = ended.stdout.decode().splitlines()
+        assert versions == "[2]"
+        assert own.endswith("/fresh/jobd-server")
+    finally:
+        (fresh / LEAF).rmdir()
+        fresh.rmdir()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+from pathlib import Path
 
 import pytest
 
+from jobworker.engines.cgroups import name_for
 from jobworker.engines.probe import probe
+from jobworker.engines.survey import survey
 from jobworker.errors import InvalidRequest, ProgramNotExecutable, ProgramNotFound
 from jobworker.model import Level, Limits, Spec
 from support.limited_jobs import Jobs, Open
@@ -87,6 +92,40 @@ def facts(printed: str) -> list[str]:
         directory,
         str(bool(descriptors)),
     ]
+
+
+LOOSEN = """
+for file in "$1/$JOBD_JOB_ID/memory.max" "$1/$JOBD_JOB_ID/memory.limit_in_bytes" \\
+    "$1/$JOBD_JOB_ID/cgroup.procs" "$1/cgroup.procs" "$1/../cgroup.procs"; do
+    if (echo 0 >"$file") 2>/dev/null; then echo "wrote $file"; fi
+done
+echo "looked at $JOBD_JOB_ID"
+"""
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != "basic"])
+async def test_a_job_cannot_loosen_or_leave_its_limits(open_jobs: Open, level: Level) -> None:
+    """Level basic promises no such thing: there the job is the server's own user."""
+    async with open_jobs(level) as jobs:
+        if not jobs.keeps("memory"):
+            return
+        _, path = jobs.engine.cgroups.found["memory"]
+        ran = await jobs.run(Limits(memory=64 << 20), "/bin/sh", "-c", LOOSEN, "sh", path)
+        assert ran
+        assert ran[1] == f"looked at {ran[0].id}\n"
+
+
+async def test_a_survey_tells_the_same_and_leaves_nothing(jobs: Jobs) -> None:
+    surveyed = await asyncio.to_thread(survey, jobs.engine.containment)
+    assert [(row.limit, row.mechanism) for row in surveyed] == [
+        (row.limit, row.mechanism) for row in jobs.engine.limits
+    ]
+    assert job_directories() == []
+
+
+def job_directories() -> list[Path]:
+    """Of a survey of this very process, wherever it may have left one."""
+    return list(Path("/sys/fs/cgroup").rglob(name_for(Path(f"survey-{os.getpid()}"))))
 
 
 async def test_what_cannot_be_executed_is_told_apart_under_limits(jobs: Jobs) -> None:

@@ -87,20 +87,27 @@ Open = Callable[..., AbstractAsyncContextManager[Jobs]]
 
 
 @pytest.fixture
-def own_cgroup() -> Iterator[None]:
-    """Be at home in a leaf, where our cgroup is a delegated v2 one: pytest has a parent there."""
+def own_cgroup() -> Iterator[Path | None]:
+    """The v2 cgroup that is ours to divide, if there is one.
+
+    But for the root, all that is in it moves to a leaf first and back in the end: pytest
+    has a parent there, so a server in this process could not move by itself.
+    """
     own = _own_unified()
-    if own is None or not (own / "cgroup.type").exists() or not os.access(own, os.W_OK):
-        yield
-        return
-    if "memory" not in available(own):
-        yield
-        return
+    if own is None or not os.access(own, os.W_OK) or "memory" not in available(own):
+        yield None
+    elif not (own / "cgroup.type").exists():
+        yield own
+    else:
+        yield from _at_home(own)
+
+
+def _at_home(own: Path) -> Iterator[Path]:
     leaf = own / LEAF
     leaf.mkdir()
     _move_all(own, leaf)
     try:
-        yield
+        yield own
     finally:
         (own / "cgroup.subtree_control").write_text("-memory -cpu -pids")
         _move_all(leaf, own)
@@ -123,7 +130,7 @@ def _move_all(source: Path, target: Path) -> None:
 
 
 @pytest.fixture
-def open_jobs(tmp_path: Path, own_cgroup: None) -> Open:  # noqa: ARG001 - for what it does
+def open_jobs(tmp_path: Path, own_cgroup: Path | None) -> Open:  # noqa: ARG001 - for what it does
     """Open a manager on this test's state."""
 
     @asynccontextmanager

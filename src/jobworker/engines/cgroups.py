@@ -48,12 +48,17 @@ class Cgroups:
         return list(dict.fromkeys(self.found.values()))
 
 
+def name_for(state: Path) -> str:
+    """Name of the directory of the jobs of one state directory."""
+    return f"jobd-jobs-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}"
+
+
 def find(state: Path) -> Cgroups:
     """Find and make the cgroups for the jobs of one state directory. Blocks on system calls.
 
     May move this process into a cgroup of its own below the one that it is in.
     """
-    name = f"jobd-jobs-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}"
+    name = name_for(state)
     try:
         mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
         member_of = memberships(Path("/proc/self/cgroup").read_bytes())

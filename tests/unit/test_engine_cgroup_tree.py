@@ -1,0 +1,75 @@
+"""Where cgroups are, from what the kernel says in /proc."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobworker.engines.cgroup_tree import Mount, directory, memberships, mounts, own_directory
+
+HYBRID = rb"""23 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 /docker/ab /sys/fs/cgroup/memory rw shared:1 master:2 - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+41 31 0:38 / /sys/fs/cgroup/uni\040fied\134x rw,relatime - cgroup2 cgroup2 rw,nsdelegate
+"""
+
+MEMBER = b"""9:name=systemd:/
+4:memory:/docker/ab/in:side
+1:cpu,cpuacct:/a b
+0::/user.slice/app
+"""
+
+
+def test_hierarchies_are_found_with_odd_names() -> None:
+    found = mounts(HYBRID)
+    assert [(mount.version, mount.point) for mount in found] == [
+        (1, "/sys/fs/cgroup/cpu,cpuacct"),
+        (1, "/sys/fs/cgroup/memory"),
+        (1, "/sys/fs/cgroup/systemd"),
+        (2, "/sys/fs/cgroup/uni fied\\x"),
+    ]
+    assert found[1].root == "/docker/ab"
+    assert "cpuacct" in found[0].options
+
+
+def test_memberships_may_hold_colons() -> None:
+    found = memberships(MEMBER)
+    assert found["memory"] == "/docker/ab/in:side"
+    assert found["cpu"] == found["cpuacct"] == "/a b"
+    assert found[""] == "/user.slice/app"
+
+
+def test_each_controller_has_its_directory() -> None:
+    mounted, member_of = mounts(HYBRID), memberships(MEMBER)
+    assert own_directory("memory", mounted, member_of) == "/sys/fs/cgroup/memory/in:side"
+    assert own_directory("cpu", mounted, member_of) == "/sys/fs/cgroup/cpu,cpuacct/a b"
+    assert own_directory("", mounted, member_of) == "/sys/fs/cgroup/uni fied\\x/user.slice/app"
+    assert own_directory("pids", mounted, member_of) is None
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "expected"),
+    [
+        ("/", "/", "/m"),
+        ("/", "/a/b", "/m/a/b"),
+        ("/a", "/a", "/m"),
+        ("/a", "/ab", None),
+        ("/", "/../b", None),
+        ("/..", "/", None),
+    ],
+)
+def test_what_the_mount_does_not_show_is_nowhere(
+    root: str, path: str, expected: str | None
+) -> None:
+    assert directory(Mount(2, root, "/m", frozenset()), path) == expected
+
+
+def test_the_mount_on_top_counts() -> None:
+    twice = mounts(b"1 0 0:1 / /a rw - cgroup2 none rw\n2 0 0:1 / /b rw - cgroup2 none rw\n")
+    assert own_directory("", twice, {"": "/"}) == "/b"
+
+
+def test_a_name_that_is_not_utf_8_comes_back_as_it_was() -> None:
+    (mount,) = mounts(b"1 0 0:1 / /a\xff rw - cgroup2 none rw\n")
+    assert mount.point.encode("utf-8", "surrogateescape") == b"/a\xff"
