@@ -9,11 +9,14 @@ import select
 import time
 
 from . import records, signals, tree, verdict
-from .cgroups import JobCgroup
 from .ending import ASK, KILL, Ending
 from .launch import Program
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups import JobCgroup
 
 _SIGNAL_INFO = 128
 """The size of a signalfd_siginfo (signalfd(2)), which begins with the signal's number."""
@@ -27,10 +30,11 @@ _LONGEST_WAIT = 86_400.0
 class Attendance:
     """The supervisor's part from the program's exec to the end of the last process."""
 
-    def __init__(self, site: Site, spool: int, group: JobCgroup) -> None:
+    def __init__(self, site: Site, spool: int, group: JobCgroup | None) -> None:
         self._site = site
         self._spool = spool
         self._group = group
+        self._alarm = group.alarm if group is not None else None
         self._pump = Pump(spool)
         self._end = Ending()
         self._wait_status: int | None = None
@@ -49,7 +53,7 @@ class Attendance:
         poll = select.poll()
         for fd in (self._site.signals, *self._program.sources):
             poll.register(fd, select.POLLIN)
-        alarm = self._group.alarm
+        alarm = self._alarm
         if alarm is not None:
             poll.register(alarm.fd, select.POLLIN)
         self._heed_record()  # it may have been added to before there was somebody to hear it
@@ -81,7 +85,7 @@ class Attendance:
         """
         now = time.monotonic()
         waits = [due_at - now] if (due_at := self._end.due_at()) is not None else []
-        alarm = self._group.alarm
+        alarm = self._alarm
         if alarm is not None and (look := alarm.patience()) is not None:
             waits.append(look)
         if not waits:
@@ -146,7 +150,7 @@ class Attendance:
     def _exit_record(self, finished_at: float) -> records.Fields:
         assert self._wait_status is not None
         code = os.waitstatus_to_exitcode(self._wait_status)
-        oom_kills = self._group.oom_kills()
+        oom_kills = 0 if self._group is None else self._group.oom_kills()
         cause = verdict.cause(self._wait_status, self._end.cause, oom_kills)
         how = ("exitCode", b"%d" % code)
         if code < 0:
@@ -161,14 +165,16 @@ class Attendance:
             ("stdoutBytes", b"%d" % self._pump.written[0]),
             ("stderrBytes", b"%d" % self._pump.written[1]),
             ("droppedBytes", b"%d" % self._pump.dropped),
-            *self._group.evidence(oom_kills),
+            *([] if self._group is None else self._group.evidence(oom_kills)),
         ]
 
 
-def _usage(group: JobCgroup) -> records.Fields:
+def _usage(group: JobCgroup | None) -> records.Fields:
     """CPU time and peak memory: of the whole job where a cgroup counted, else of the reaped."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_seconds, peak = group.cpu_seconds(), group.memory_peak()
+    cpu_seconds = peak = None
+    if group is not None:
+        cpu_seconds, peak = group.cpu_seconds(), group.memory_peak()
     if cpu_seconds is None:
         cpu_seconds = used.ru_utime + used.ru_stime
     if peak is None:

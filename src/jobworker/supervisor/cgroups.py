@@ -133,11 +133,6 @@ class JobCgroup:
             self._alarm = oom.Alarm(directory)
 
     @property
-    def exists(self) -> bool:
-        """Whether there is any."""
-        return bool(self._made)
-
-    @property
     def limits_memory(self) -> bool:
         """Whether it keeps a limit of memory."""
         return self._memory is not None

@@ -11,11 +11,18 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, limited, records, signals
-from .cgroups import JobCgroup
+from . import kernel, records, signals
 from .executable import Changed, image_of
 from .failure import ESTALE, NotExecuted, kind_of_failure
 from .site import OWN_NAMESPACES, OWN_UID, Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups import JobCgroup
+    from .limited import Step
+
+LIMITS = ("memory", "cpus", "pids", "openFiles", "nice")
+"""The limits of a spec that its program has to be started under."""
 
 
 class Order:
@@ -35,7 +42,7 @@ class Order:
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.executable = single.get("executable")
-        self.limits = {key: value for key, value in spec if key in limited.LIMITS}
+        self.limits = {key: value for key, value in spec if key in LIMITS}
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:
@@ -52,16 +59,16 @@ class Program:
         self.sources = (stdout, stderr)
 
 
-def launch(site: Site, order: Order, group: JobCgroup, tmp: int, proc: int) -> Program:
+def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int, proc: int) -> Program:
     """Execute the program; returns once its exec has succeeded, else raises ``NotExecuted``.
 
-    ``group`` is the job's cgroup, ``tmp`` and ``proc`` are descriptors of its temporary
-    directory and of the machine's ``/proc``.
+    ``group`` is the job's cgroup, None where it has no limits. ``tmp`` and ``proc`` are
+    descriptors of its temporary directory and of the machine's ``/proc``.
     """
     stdout, stdout_in = os.pipe()
     stderr, stderr_in = os.pipe()
     _give_up_privileges(site)
-    if order.limits or group.exists:
+    if group is not None:
         pid = _spawn_limited(site, order, group, tmp, (stdout_in, stderr_in))
     else:
         pid = _spawn_as_user(site, order, tmp, (stdout_in, stderr_in))
@@ -93,7 +100,9 @@ def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) 
 def _spawn_limited(
     site: Site, order: Order, group: JobCgroup, tmp: int, output: tuple[int, int]
 ) -> int:
-    def be_the_job(step: limited.Step) -> None:
+    from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
+
+    def be_the_job(step: Step) -> None:
         if site.level in OWN_UID:
             step("credentials")
             _become_user_for_good(order)

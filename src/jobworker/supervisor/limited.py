@@ -11,7 +11,7 @@ import os
 import resource
 
 from . import kernel, records, signals
-from .cgroups import KEPT_BY_CGROUPS, JobCgroup
+from .cgroups import JobCgroup
 from .executable import Changed, image_of
 from .failure import ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
 from .site import Site
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[str], None]
     """Called with the name of what is tried next, for the report of its failure."""
-
-LIMITS = (*KEPT_BY_CGROUPS, "openFiles", "nice")
-"""The limits of a spec that its program has to be started under."""
 
 _ENOMEM, _EPERM, _ENODEV, _ENOSYS = 12, 1, 19, 38
 _FORKED_NOT_EXECUTED = 0x40

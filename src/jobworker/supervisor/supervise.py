@@ -13,10 +13,13 @@ import time
 
 from . import contain, kernel, records, scratch, tree
 from .attend import Attendance
-from .cgroups import JobCgroup
 from .failure import NotExecuted
 from .launch import Order, launch
 from .site import OWN_NAMESPACES, Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups import JobCgroup
 
 _OUT_OF_SPACE = (28, 122)
 """ENOSPC and EDQUOT: by number, as a module less is memory less in every supervisor."""
@@ -27,10 +30,10 @@ _PAUSE = 1.0
 
 def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
     """See one job through, from its spec to its exit record. Runs in a fresh clone."""
-    group = JobCgroup(site.places, site.ceiling, job_id)
+    groups: list[JobCgroup] = []
     try:
         spool = _take_charge(site, job_id)
-        attendance = _start(site, job_id, uid, spool, group)
+        attendance = _start(site, job_id, uid, spool, groups)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
@@ -44,7 +47,8 @@ def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
         while not recorded:
             time.sleep(_PAUSE)
             recorded = _record(spool, end)
-    group.remove()
+    for group in groups:
+        group.remove()
     scratch.remove(site, job_id)
 
 
@@ -84,13 +88,22 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
         pass
 
 
-def _start(site: Site, job_id: str, uid: int, spool: int, group: JobCgroup) -> Attendance:
-    """Contain and execute the program; raises where either cannot be done."""
+def _start(site: Site, job_id: str, uid: int, spool: int, groups: list[JobCgroup]) -> Attendance:
+    """Contain and execute the program; raises where either cannot be done.
+
+    What is put into ``groups`` is to be removed in the end, in any case.
+    """
     if site.level == "namespaces":
         contain.map_own_user(site)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     order = Order.read(spool, uid)
-    group.make(order.limits)
+    group = None
+    if order.limits or site.ceiling:
+        from .cgroups import JobCgroup  # noqa: PLC0415 - loaded by the spawner, see there
+
+        group = JobCgroup(site.places, site.ceiling, job_id)
+        groups.append(group)
+        group.make(order.limits)
     machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, job_id, uid, order.gid)
