@@ -10,4 +10,5 @@ pytest_plugins = (
     "support.needs",
     "support.jobd",
     "support.trusted",
+    "support.cgroups",
 )

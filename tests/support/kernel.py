@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -22,6 +23,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 PROGRAM = "linux.uml"
 ROOT, ALICE = 0, 1000
@@ -34,6 +37,10 @@ _MEMORY = "1G"
 """Its memory: a file on the host, of which only what is used takes space."""
 
 _LAST_LINES = 30
+
+TESTS_BUDGET = 90
+"""Seconds for a run of tests. To boot takes 2 s and pytest to start another 3, on a
+machine that is not busy; what runs inside takes some four times as long as outside."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,27 @@ def run_in_kernel(
         status = (scratch / "status").read_text()
         return Ended(
             int(status) if status.endswith("\n") else None,
-            (scratch / "output").read_text(errors="replace"),
-            (scratch / "log").read_text(errors="replace"),
+            (scratch / "output").read_bytes().decode(errors="replace"),
+            (scratch / "log").read_bytes().decode(errors="replace"),
             timed_out,
         )
+
+
+def run_tests_in_kernel(*words: str, user: int, budget: int = TESTS_BUDGET) -> None:
+    """Run pytest with these arguments inside; fails unless there was a test and all passed.
+
+    A test that is skipped, or expected to fail, has not passed.
+    """
+    # The checkout cannot be written to, so there is no cache.
+    command = ["pytest", "-q", "-p", "no:cacheprovider", *words]
+    ended = run_in_kernel(command, user=user, budget=budget, environ={"JOBWORKER_REQUIRE_ALL": "1"})
+    if ended.exit_code != 0 or not all_passed(ended.output):
+        pytest.fail(f"in a kernel of its own, as user {user}: {ended}", pytrace=False)
+
+
+def all_passed(output: str) -> bool:
+    """Whether the last line of ``pytest -q`` tells of passed tests and of nothing else."""
+    return bool(re.fullmatch(r"\d+ passed in .*", output.rstrip().rpartition("\n")[2]))
 
 
 def _environ(user: int) -> dict[str, str]:

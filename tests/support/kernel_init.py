@@ -42,6 +42,7 @@ def main(directory: str) -> None:
     request = json.loads(Path(directory, "request.json").read_text())
     _end_everything_after(request["budget"])
     _mount_all(Path(request["checkout"]))
+    socket.sethostname("kernel")
     _bring_up_loopback()
     cgroup = _delegate(request["user"])
     command = os.fork()
