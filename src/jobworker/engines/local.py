@@ -137,7 +137,7 @@ class LocalEngine:
         self._leave_spawner()
         if all(seat.gone.is_set() for seat in self._seats.values()):
             await asyncio.to_thread(self._spawner.wait)
-            await asyncio.to_thread(cgroup_upkeep.leave, self.cgroups)
+        await asyncio.to_thread(cgroup_upkeep.leave, self.cgroups)
         self._watcher.close()
         self._spool.close()
 
