@@ -10,13 +10,14 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-from jobworker.admission import Admission, Bounds
+from jobworker.admission import Admission
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.config import Containment
@@ -26,8 +27,7 @@ from jobworker.errors import (
     JobNotRunning,
     JobRunning,
     JobWorkerError,
-    LimitTooHigh,
-    NoDeadline,
+    ProgramForbidden,
     StateInUse,
 )
 from jobworker.filing import Filing
@@ -45,13 +45,17 @@ from jobworker.lifecycle import (
     step,
 )
 from jobworker.model import (
+    NO_LIMITS,
     Cause,
+    Grant,
     Job,
     JobId,
     JobQuery,
+    Limits,
     Output,
     Page,
     Queued,
+    Role,
     Running,
     Spec,
     Starting,
@@ -59,6 +63,7 @@ from jobworker.model import (
     StopRequest,
     Stream,
 )
+from jobworker.policy.authority import Authority
 from jobworker.ports import Archive, Clock, Engine, OutputReader
 from jobworker.seats import Seat, Seats
 
@@ -66,7 +71,10 @@ log = logging.getLogger(__name__)
 
 DATABASE = "jobd.db"
 
-NO_BOUNDS = Bounds()
+T = TypeVar("T")
+
+Asked = tuple[str, Role, Spec]
+"""Of whom and of what the authority is asked: owner, role, spec."""
 
 _CHUNK = 256 * 1024
 """Bytes that a follower gets at once, and that it may hold in memory."""
@@ -93,11 +101,14 @@ class Manager:
     may be called from any number of its tasks at once.
     """
 
-    def __init__(self, engine: Engine, archive: Archive, clock: Clock, bounds: Bounds) -> None:
+    def __init__(
+        self, engine: Engine, archive: Archive, clock: Clock, authority: Authority
+    ) -> None:
         self._engine = engine
         self._archive = archive
         self._clock = clock
-        self._admission = Admission(bounds)
+        self._authority = authority
+        self._admission = Admission(authority.queue)
         self._seats = Seats()
         self._filing = Filing(engine, archive, self._seats)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,15 +124,18 @@ class Manager:
         engine: Engine | None = None,
         clock: Clock | None = None,
         hidden: Sequence[Path] = (),
-        bounds: Bounds = NO_BOUNDS,
+        authority: Authority | None = None,
     ) -> AsyncIterator[Manager]:
         """Take charge of a state directory, and find again the jobs that are in it.
 
-        ``hidden`` names more directories that jobs must not see, ``bounds`` how many of
-        them may run at once and how many may wait. On leaving, jobs go on.
+        ``hidden`` names more directories that jobs must not see; ``authority`` decides who
+        may run what, with what limits, and how many jobs may run and wait. On leaving,
+        jobs go on.
         Raises ``StateInUse`` where another manager is in charge, ``StateUnusable`` where
-        the database cannot be used, ``ContainmentUnavailable``.
+        the database cannot be used, ``ContainmentUnavailable``,
+        ``LimitUnavailable`` where what bounds all jobs together cannot be kept here.
         """
+        authority = authority or Authority()
         state = Path(state_dir)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at start
         async with AsyncExitStack() as stack:
@@ -130,8 +144,8 @@ class Manager:
                 database = Database.open(state / DATABASE)
                 archive = SqlArchive(database)
                 stack.push_async_callback(archive.close)
-            engine = engine or LocalEngine(state, containment, hidden)
-            manager = cls(engine, archive, clock or SystemClock(), bounds)
+            engine = engine or LocalEngine(state, containment, hidden, authority.ceiling)
+            manager = cls(engine, archive, clock or SystemClock(), authority)
             await manager._engine.open(manager._apply)
             stack.push_async_callback(manager._close)
             await manager._recover()
@@ -147,27 +161,34 @@ class Manager:
         cwd: str | None = None,
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> JobId:
         """Run ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
 
-        Raises ``ProgramNotFound``, ``ProgramNotExecutable``, ``InvalidRequest``,
-        ``StartFailed`` or ``StorageFull``, and then there is no job.
+        Where it has to wait for others to end, it returns at once. Raises
+        ``ProgramNotFound``, ``ProgramNotExecutable``, ``ProgramForbidden``, ``LimitTooHigh``,
+        ``LimitUnavailable``, ``IsolationUnavailable``, ``TooManyJobs``, ``InvalidRequest``,
+        ``ServiceUnavailable``, ``StartFailed`` or ``StorageFull``, and then there is no job.
         """
-        spec = Spec(program, tuple(args), dict(env or {}), cwd, name, dict(labels or {}))
+        named = dict(labels or {})
+        spec = Spec(program, tuple(args), dict(env or {}), cwd, name, named, limits)
         return (await self.submit(spec, owner)).id
 
-    async def submit(self, spec: Spec, owner: str) -> Job:
-        """``start`` for a spec that is at hand; returns the job.
+    async def submit(self, spec: Spec, owner: str, role: Role = Role.USER) -> Job:
+        """``start`` for a spec that is at hand, for an owner of that role; returns the job.
 
         A caller that is cancelled meanwhile leaves the start to take its course.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._start(spec, owner)))
+        return await asyncio.shield(asyncio.ensure_future(self._start(spec, owner, role)))
 
-    async def _start(self, spec: Spec, owner: str) -> Job:
+    async def _start(self, spec: Spec, owner: str, role: Role) -> Job:
+        grant = await self._ask(self._authority.grant, owner, role, spec)
+        spec = _as_granted(spec, grant)
+        self._engine.check(spec)
         account = await self._archive.account(owner)
         seat = await self._take_seat(spec, owner, self._engine.blind_spot(spec, account))
         if seat.placed:
-            await self._hand_over(seat, account)
+            await self._hand_over(seat, account, grant)
             await seat.begun.wait()
             if seat.refusal:
                 await seat.archived.wait()
@@ -205,11 +226,17 @@ class Manager:
         else:
             self._admission.give_up()
 
-    async def _hand_over(self, seat: Seat, account: int) -> None:
+    async def _ask(self, question: Callable[[str, Role, Spec], T], *of: *Asked) -> T:
+        """Ask the authority; in a thread where it may have to read a whole file."""
+        if self._authority.may_take_long:
+            return await asyncio.to_thread(question, *of)
+        return question(*of)
+
+    async def _hand_over(self, seat: Seat, account: int, grant: Grant) -> None:
         """Have the job started; no stop can come between the call and the order."""
         job = seat.job
         try:
-            await self._engine.start(job, account)
+            await self._engine.start(job, account, grant)
         except JobWorkerError as error:
             self._apply(job.id, Refused(error, self._clock.now()))
 
@@ -222,16 +249,20 @@ class Manager:
             self._in_background(self._admit(seat))
 
     async def _admit(self, seat: Seat) -> None:
-        """Start a job that had to queue; a stop may come first."""
+        """Start a job that had to queue, if the policy still allows it; a stop may come first."""
+        job = seat.job
         try:
-            account = await self._archive.account(seat.job.owner)
+            role = await self._archive.role(job.owner)
+            grant = await self._ask(self._authority.grant, job.owner, role, job.spec)
+            account = await self._archive.account(job.owner)
             await self._archive.admit(seat.job.id)
         except JobWorkerError as error:
             self._apply(seat.job.id, Refused(error, self._clock.now()))
             return
         if isinstance(seat.job.status, Queued):
+            seat.job = replace(seat.job, spec=_as_granted(job.spec, grant))
             self._apply(seat.job.id, Admitted())
-            await self._hand_over(seat, account)
+            await self._hand_over(seat, account, grant)
 
     async def stop(self, job_id: str, *, by: str | None = None, grace: float = 0.0) -> None:
         """Stop a job; returns once none of its processes is left.
@@ -251,24 +282,34 @@ class Manager:
             raise JobNotRunning
 
     async def extend(
-        self, job_id: str, seconds: float, *, by: str | None = None, most: float | None = None
+        self, job_id: str, seconds: float, *, by: str | None = None, role: Role = Role.USER
     ) -> datetime:
-        """Give a running job more time, up to ``most`` seconds in all; returns its deadline.
+        """Give a running job more time; returns its deadline.
 
-        ``by`` is who asks, the owner where it is left out. Raises ``JobNotFound``,
-        ``JobNotRunning``, ``NoDeadline`` where the job has no time limit, and
-        ``LimitTooHigh``.
+        ``by`` is who asks, the owner where it is left out; the ceilings are those of their
+        ``role``. Raises ``JobNotFound``, ``JobNotRunning``, ``NoDeadline`` where the job has
+        no time limit, ``LimitTooHigh``, and ``ProgramForbidden`` where the policy would not
+        let the job start any more.
         """
         job = self.status(job_id)
-        timeout = _longer(job, seconds, most)
-        event = Extended(timeout, by or job.owner)
+        event = Extended(_longer(job, seconds), by or job.owner)
         step(job, event)  # raises where it cannot be
+        timeout = event.timeout
+        decision = await self._ask(self._authority.explain, job.owner, role, job.spec)
+        if not decision.allowed:
+            raise ProgramForbidden(f"the job may not go on for longer: {decision.reason}")
+        decision.limits(Limits(timeout=timeout))
         await self._engine.extend(job.id, timeout, event.by)
         self._apply(job.id, event)
         deadline = self.status(job.id).deadline
         if deadline is None:
             raise JobNotRunning  # it ended meanwhile
         return deadline
+
+    def refresh(self) -> None:
+        """Take note that the authority has other rules: there may be room for who waits."""
+        self._admission.bounds = self._authority.queue
+        self._admit_waiting()
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""
@@ -451,19 +492,17 @@ class Manager:
         await self._engine.close()
 
 
-def _longer(job: Job, seconds: float, most: float | None) -> float:
-    """The time limit of a job with ``seconds`` more; raises ``LimitTooHigh``."""
-    if not isinstance(job.status, Running):
-        raise JobNotRunning
-    if job.status.deadline is None:
-        raise NoDeadline
-    timeout = (job.status.deadline - job.status.started_at).total_seconds() + seconds
-    if most is not None and timeout > most:
-        raise LimitTooHigh(
-            f"the job would run for {timeout:g} s in all, and {most:g} s are allowed",
-            field="seconds",
-        )
-    return timeout
+def _as_granted(spec: Spec, grant: Grant) -> Spec:
+    """The spec with what is in force in the place of what was asked for."""
+    run_as = grant.run_as.name if grant.run_as else None
+    return replace(spec, limits=grant.limits, network=grant.network, run_as=run_as)
+
+
+def _longer(job: Job, seconds: float) -> float:
+    """The time limit that a job has with ``seconds`` more; 0 where it has none to extend."""
+    if not isinstance(job.status, Running) or job.status.deadline is None:
+        return 0
+    return (job.status.deadline - job.status.started_at).total_seconds() + seconds
 
 
 def _with_hint(event: Ended, blind_spot: str | None) -> Ended:

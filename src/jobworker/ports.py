@@ -11,7 +11,18 @@ from datetime import datetime
 from typing import Protocol
 
 from jobworker.lifecycle import Event
-from jobworker.model import Job, JobId, JobQuery, Level, Page, Spec, StopRequest, Stream
+from jobworker.model import (
+    Grant,
+    Job,
+    JobId,
+    JobQuery,
+    Level,
+    Page,
+    Role,
+    Spec,
+    StopRequest,
+    Stream,
+)
 
 Listener = Callable[[JobId, Event], None]
 """Told of everything that happens to a job; called on the event loop, must not block."""
@@ -58,12 +69,22 @@ class Engine(Protocol):
         """Make ready to start jobs; from now on events go to ``listener``."""
         ...
 
+    def check(self, spec: Spec) -> None:
+        """Refuse a spec with what cannot be had or kept here, before anything is made of it.
+
+        Raises ``LimitUnavailable`` or ``IsolationUnavailable``.
+        """
+        ...
+
     def blind_spot(self, spec: Spec, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
         ...
 
-    async def start(self, job: Job, account: int) -> None:
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Start ``job`` as the account of that number; returns once it has been handed over.
+
+        ``grant`` is what the policy made of its spec: it may have to run as another account,
+        or only if its program is the file that was checked.
 
         What comes of it reaches the listener as ``Started``, ``Refused`` (its ``error``
         says why) or ``Ended``.
@@ -143,6 +164,10 @@ class Archive(Protocol):
 
     async def unfinished(self) -> list[Job]:
         """Every job that was added and neither finished nor withdrawn, oldest first."""
+        ...
+
+    async def role(self, owner: str) -> Role:
+        """The role of the user of that name; that of a plain user where there is none."""
         ...
 
     async def account(self, owner: str) -> int:

@@ -25,12 +25,14 @@ from jobworker.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.model import (
     Cause,
     End,
+    Grant,
     Job,
     JobId,
     JobQuery,
     Level,
     Page,
     Queued,
+    Role,
     Spec,
     Starting,
     StopRequest,
@@ -154,6 +156,10 @@ class MemoryArchive:
         """Every job that was added and neither finished nor withdrawn, oldest first."""
         return [record.job for record in self._records.values() if not record.job.ended]
 
+    async def role(self, owner: str) -> Role:  # noqa: ARG002 - the port's
+        """That of a plain user: there are no others here."""
+        return Role.USER
+
     async def account(self, owner: str) -> int:
         """The small number that stands for this owner for ever."""
         return self._accounts.setdefault(owner, len(self._accounts))
@@ -189,6 +195,7 @@ def _matches(job: Job, query: JobQuery) -> bool:
 class _FakeJob:
     started: Started
     account: int
+    grant: Grant
     output: MemoryOutput = field(default_factory=MemoryOutput)
     last: Ended | Lost | None = None
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
@@ -199,8 +206,9 @@ class FakeEngine:
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
     was asked, ``extensions`` every change of a time limit; where ``obeys`` is set, as it is
-    at first, a stop ends the job. ``hidden`` is what ``blind_spot`` answers. What happens
-    while the engine is closed is told by ``recover``, as after a restart.
+    at first, a stop ends the job. ``hidden`` is what ``blind_spot`` answers, ``unavailable``
+    what ``check`` raises. What happens while the engine is closed is told by ``recover``,
+    as after a restart.
     """
 
     def __init__(
@@ -210,6 +218,7 @@ class FakeEngine:
         self.node = node
         self.obeys = True
         self.hidden: str | None = None
+        self.unavailable: JobWorkerError | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
         self._clock = clock or FakeClock()
@@ -252,24 +261,33 @@ class FakeEngine:
         """The account that the job was started as."""
         return self._jobs[job_id].account
 
+    def grant_of(self, job_id: JobId) -> Grant:
+        """What the policy had made of the job's spec."""
+        return self._jobs[job_id].grant
+
     # What the manager calls.
 
     async def open(self, listener: Listener) -> None:
         """From now on events go to ``listener``."""
         self._listener = listener
 
+    def check(self, spec: Spec) -> None:  # noqa: ARG002 - the port's
+        """Raise what ``unavailable`` was set to."""
+        if self.unavailable:
+            raise self.unavailable
+
     def blind_spot(self, spec: Spec, account: int) -> str | None:  # noqa: ARG002 - the port's
         """What ``hidden`` was set to."""
         return self.hidden
 
-    async def start(self, job: Job, account: int) -> None:
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Take the job as started, unless ``refuse_next`` was called."""
         event: Event
         if self._refusal:
             event, self._refusal = Refused(self._refusal, self._clock.now()), None
         else:
             event = Started(next(self._pids), self._clock.now())
-            self._jobs[job.id] = _FakeJob(event, account)
+            self._jobs[job.id] = _FakeJob(event, account, grant)
         self._tell_soon(job.id, event)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:

@@ -79,7 +79,8 @@ class Jobs:
         self.jobs[job.id] = job
         return job
 
-    async def submit(self, spec: Spec, owner: str) -> Job:
+    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
+        assert role in Role
         if spec.program == "/bin/slow":
             self.starting.set()
             await self.may_start.wait()
@@ -93,9 +94,10 @@ class Jobs:
         assert by
         assert grace == 0
 
-    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         assert job_id in self.jobs
         assert by
+        assert role in Role
         return datetime.now(UTC) + timedelta(seconds=seconds)
 
     def status(self, job_id: JobId) -> Job:

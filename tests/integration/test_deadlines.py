@@ -12,7 +12,20 @@ import pytest
 from jobworker.engines.probe import probe
 from jobworker.errors import JobNotRunning, LimitTooHigh, NoDeadline
 from jobworker.manager import Manager
-from jobworker.model import Cause, Completed, Failed, Job, Level, Limits, Running, Spec, Stream
+from jobworker.model import (
+    Cause,
+    Completed,
+    Failed,
+    Job,
+    Level,
+    Limits,
+    Role,
+    Running,
+    Spec,
+    Stream,
+)
+from jobworker.policy.authority import Authority
+from jobworker.policy.rules import RoleBounds, Rules
 
 PATIENCE = 30
 """Seconds for what takes a second or two, on a machine that may be busy."""
@@ -80,18 +93,25 @@ async def test_a_deadline_moves(manager: Manager) -> None:
     await manager.stop(job.id)
 
 
-async def test_more_time_than_the_ceiling_is_refused(manager: Manager) -> None:
-    job = await start(manager, "sleep 300", 60)
-    before = manager.status(job.id).deadline
-    with pytest.raises(LimitTooHigh):
-        await manager.extend(job.id, 61, most=120)
-    assert manager.status(job.id).deadline == before
-    await manager.extend(job.id, 60, most=120)
-    with pytest.raises(LimitTooHigh):
-        await manager.extend(job.id, 0.1, most=120)
-    await manager.stop(job.id)
-    with pytest.raises(JobNotRunning):
-        await manager.extend(job.id, 1)
+def at_most(seconds: float) -> Authority:
+    return Authority(Rules(bounds={Role.USER: RoleBounds(ceilings=Limits(timeout=seconds))}))
+
+
+async def test_more_time_than_the_ceiling_is_refused(tmp_path: Path) -> None:
+    async with Manager.open(tmp_path / "state", authority=at_most(120)) as manager:
+        with pytest.raises(LimitTooHigh):
+            await start(manager, "sleep 300", 121)
+        job = await start(manager, "sleep 300", 60)
+        before = manager.status(job.id).deadline
+        with pytest.raises(LimitTooHigh):
+            await manager.extend(job.id, 61)
+        assert manager.status(job.id).deadline == before
+        await manager.extend(job.id, 60)
+        with pytest.raises(LimitTooHigh):
+            await manager.extend(job.id, 0.1)
+        await manager.stop(job.id)
+        with pytest.raises(JobNotRunning):
+            await manager.extend(job.id, 1)
 
 
 async def test_without_a_time_limit_there_is_nothing_to_extend(manager: Manager) -> None:

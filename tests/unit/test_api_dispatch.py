@@ -73,12 +73,13 @@ class Jobs:
     failure: Exception | None = None
     queries: list[JobQuery] = field(default_factory=list)
     stops: list[tuple[str, float]] = field(default_factory=list)
-    extensions: list[tuple[str, float]] = field(default_factory=list)
+    extensions: list[tuple[str, float, Role]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, spec: Spec, owner: str) -> Job:
+    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
+        assert role in Role
         if self.failure:
             raise self.failure
         job = Job(JobId.new(), owner, spec, Running(NOW, 42), NOW, "full", "here")
@@ -94,10 +95,10 @@ class Jobs:
         self.stops.append((by, grace))
         self.end(job_id)
 
-    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         if self.jobs[job_id].ended:
             raise JobNotRunning
-        self.extensions.append((by, seconds))
+        self.extensions.append((by, seconds, role))
         return NOW + timedelta(seconds=seconds)
 
     def status(self, job_id: JobId) -> Job:
@@ -243,7 +244,7 @@ def client(jobs: Jobs) -> Client:
 @pytest.fixture
 async def job(jobs: Jobs) -> Job:
     """A running job of alice's."""
-    return await jobs.submit(Spec("/bin/sleep", ("5",)), "alice")
+    return await jobs.submit(Spec("/bin/sleep", ("5",)), "alice", Role.USER)
 
 
 async def test_start_answers_with_the_id_alone(client: Client, jobs: Jobs) -> None:
@@ -487,7 +488,7 @@ async def test_extend(client: Client, jobs: Jobs, job: Job) -> None:
     assert answer.json["deadline"] == (NOW + timedelta(seconds=1800)).isoformat().replace(
         "+00:00", "Z"
     )
-    assert jobs.extensions == [("alice", 1800)]
+    assert jobs.extensions == [("alice", 1800, Role.USER)]
     for seconds in (0, -1, "ten", None, 1e300):
         answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": seconds})
         assert (answer.status, answer.json["field"]) == (400, "seconds")
@@ -528,6 +529,7 @@ EXPECTED = {
 BODIES: dict[str, dict[str, object]] = {
     "/jobs/start": {"program": "/bin/true"},
     "/jobs/{id}/extend": {"seconds": 60},
+    "/policy/can-start": {"program": "/bin/true"},
 }
 """For the routes that take more than an empty body."""
 

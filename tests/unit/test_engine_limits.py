@@ -7,7 +7,7 @@ import os
 import pytest
 
 from jobworker.engines.cgroups import Cgroups
-from jobworker.engines.limits import check, limit_fields, table, words
+from jobworker.engines.limits import check_limits, limit_fields, table, words
 from jobworker.engines.refusals import refusal
 from jobworker.errors import InvalidRequest, LimitUnavailable
 from jobworker.model import Limits, Spec
@@ -47,9 +47,9 @@ def test_a_user_namespace_counts_processes(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_only_what_is_asked_for_is_checked() -> None:
     kept = table(BOTH, "basic", never)
-    check(Limits(memory=1, cpus=1, open_files=9, nice=1, timeout=3, output=1), kept)
+    check_limits(Limits(memory=1, cpus=1, open_files=9, nice=1, timeout=3, output=1), kept)
     with pytest.raises(LimitUnavailable, match="pids cannot be kept here: no controller"):
-        check(Limits(pids=1), kept)
+        check_limits(Limits(pids=1), kept)
 
 
 def test_fields_of_the_record() -> None:

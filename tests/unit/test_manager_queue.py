@@ -23,12 +23,16 @@ from jobworker.model import (
     Stopped,
     Stream,
 )
+from jobworker.policy.authority import Authority
+from jobworker.policy.rules import Rules
 from jobworker.testing import FakeEngine, MemoryArchive
 
 PATIENCE = 2
 """Seconds for what takes a few turns of the loop."""
 
-ONE = Bounds(running=1, queued=3)
+
+def one_at_a_time() -> Authority:
+    return Authority(Rules(queue=Bounds(running=1, queued=3)))
 
 
 @pytest.fixture
@@ -45,7 +49,9 @@ def archive() -> MemoryArchive:
 async def manager(
     tmp_path: Path, engine: FakeEngine, archive: MemoryArchive
 ) -> AsyncIterator[Manager]:
-    async with Manager.open(tmp_path, engine=engine, archive=archive, bounds=ONE) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=archive, authority=one_at_a_time()
+    ) as manager:
         yield manager
 
 
@@ -171,9 +177,13 @@ async def test_who_waits_goes_on_waiting_after_a_restart(
     tmp_path: Path, engine: FakeEngine, archive: MemoryArchive
 ) -> None:
     """In the same order, behind what still runs."""
-    async with Manager.open(tmp_path, engine=engine, archive=archive, bounds=ONE) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=archive, authority=one_at_a_time()
+    ) as manager:
         first, second, third = [await start(manager) for _ in range(3)]
-    async with Manager.open(tmp_path, engine=engine, archive=archive, bounds=ONE) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=archive, authority=one_at_a_time()
+    ) as manager:
         await started(manager, first)
         assert [type(manager.status(job).status) for job in (second, third)] == [Queued, Queued]
         engine.exit(first)
@@ -195,7 +205,9 @@ async def test_a_job_that_cannot_be_recorded_as_started_is_not_started(
 ) -> None:
     """Or a crash could start it twice."""
     archive = FullArchive()
-    async with Manager.open(tmp_path, engine=engine, archive=archive, bounds=ONE) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=archive, authority=one_at_a_time()
+    ) as manager:
         first, second = await start(manager), await start(manager)
         engine.exit(first)
         job = await manager.wait(second, PATIENCE)

@@ -10,7 +10,7 @@ import pytest
 
 from jobworker.errors import JobNotFound, ProgramNotFound, StorageFull
 from jobworker.manager import Manager
-from jobworker.model import Job, JobId, Stream
+from jobworker.model import Grant, Job, JobId, Stream
 from jobworker.testing import FakeEngine, MemoryArchive
 
 PATIENCE = 2
@@ -25,11 +25,11 @@ class SlowEngine(FakeEngine):
         self.asked: asyncio.Future[JobId] = asyncio.get_running_loop().create_future()
         self.go_on = asyncio.Event()
 
-    async def start(self, job: Job, account: int) -> None:
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
         self.asked.set_result(job.id)
         await self.go_on.wait()
         self.refuse_next(ProgramNotFound())
-        await super().start(job, account)
+        await super().start(job, account, grant)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from jobworker.errors import ProgramNotFound
 from jobworker.lifecycle import Ended, Event, Lost, Refused, Started
-from jobworker.model import Cause, Job, JobId, Spec, Starting, StopRequest, Stream
+from jobworker.model import Cause, Grant, Job, JobId, Spec, Starting, StopRequest, Stream
 from jobworker.ports import Clock, Engine
 from jobworker.supervisor.records import INDEX_ENTRY
 from jobworker.testing import FakeClock, FakeEngine
@@ -40,7 +40,7 @@ async def engine(told: Told) -> AsyncIterator[FakeEngine]:
 
 async def started(engine: FakeEngine) -> JobId:
     job = make_job()
-    await engine.start(job, 7)
+    await engine.start(job, 7, Grant())
     await asyncio.sleep(0)  # the event comes with the next turn of the loop
     return job.id
 
@@ -62,7 +62,7 @@ def test_the_clock_goes_only_when_it_is_told_to() -> None:
 
 async def test_a_job_starts_after_the_call_has_returned(engine: FakeEngine, told: Told) -> None:
     job = make_job()
-    await engine.start(job, 7)
+    await engine.start(job, 7, Grant())
     assert told == []
     await asyncio.sleep(0)
     ((job_id, event),) = told

@@ -10,8 +10,10 @@ from jobworker.api.query import ListQuery, WaitQuery, given, job_query
 from jobworker.api.service import Call
 from jobworker.api.start_request import spec_from
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
-from jobworker.model import Role
+from jobworker.model import NO_LIMITS, Role
 from jobworker.schema import (
+    CanStartAnswer,
+    CanStartRequest,
     ExtendAnswer,
     ExtendRequest,
     HealthAnswer,
@@ -22,13 +24,14 @@ from jobworker.schema import (
     StartRequest,
     StopBody,
     job_view,
+    limits_view,
 )
 
 
 async def start(call: Call) -> IdAnswer:
     """Start a job."""
     request: StartRequest = call.body
-    job = await call.jobs.submit(spec_from(request), call.user.name)
+    job = await call.jobs.submit(spec_from(request), call.user.name, call.user.role)
     return IdAnswer(id=job.id, hint=call.jobs.advice(job) or UNSET)
 
 
@@ -43,7 +46,8 @@ async def stop(call: Call) -> IdAnswer:
 async def extend(call: Call) -> ExtendAnswer:
     """Give a running job more time."""
     request: ExtendRequest = call.body
-    deadline = await call.jobs.extend(call.job.id, request.seconds, by=call.user.name)
+    by, role = call.user.name, call.user.role
+    deadline = await call.jobs.extend(call.job.id, request.seconds, by=by, role=role)
     return ExtendAnswer(id=call.job.id, deadline=deadline)
 
 
@@ -66,6 +70,24 @@ async def remove(call: Call) -> IdAnswer:
     """Delete a finished job and its output."""
     await call.jobs.remove(call.job.id)
     return IdAnswer(id=call.job.id)
+
+
+async def can_start(call: Call) -> CanStartAnswer:
+    """Tell whether a start would be allowed, and which rule of the policy decides."""
+    request: CanStartRequest = call.body
+    asked = {name: getattr(request, name) for name in CanStartRequest.__struct_fields__}
+    spec = spec_from(StartRequest(**asked))
+    explain = call.service.authority.explain
+    decision = await asyncio.to_thread(explain, call.user.name, call.user.role, spec)
+    limits = decision.limits(NO_LIMITS) if decision.allowed else NO_LIMITS
+    return CanStartAnswer(
+        allowed=decision.allowed,
+        rule=decision.rule,
+        reason=decision.reason,
+        run_as=decision.account.name if decision.account else None,
+        network=decision.network,
+        limits=limits_view(limits),
+    )
 
 
 async def whoami(call: Call) -> MeAnswer:

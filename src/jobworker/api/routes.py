@@ -72,7 +72,7 @@ def _jobs() -> Iterable[Route]:
         handlers.extend,
         schema.ExtendAnswer,
         body=schema.ExtendRequest,
-        errors=(JobNotRunning, NoDeadline, LimitTooHigh),
+        errors=(JobNotRunning, NoDeadline, LimitTooHigh, ProgramForbidden),
     )
     yield Route(
         "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery
@@ -100,6 +100,14 @@ def _jobs() -> Iterable[Route]:
 
 
 def _service() -> Iterable[Route]:
+    yield Route(
+        "POST",
+        "/policy/can-start",
+        Action.CAN_START,
+        handlers.can_start,
+        schema.CanStartAnswer,
+        body=schema.CanStartRequest,
+    )
     yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, schema.MeAnswer)
     yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, schema.HealthAnswer)
     yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, schema.HealthAnswer)

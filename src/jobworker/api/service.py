@@ -12,7 +12,8 @@ from starlette.types import Receive
 
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
-from jobworker.model import Job, JobId, JobQuery, Output, Page, Spec, Stream
+from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Spec, Stream
+from jobworker.policy.authority import Authority
 from jobworker.ports import OutputReader
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class Jobs(Protocol):
     """The part of ``manager.Manager`` that the API uses; the errors are documented there."""
 
-    async def submit(self, spec: Spec, owner: str) -> Job:
+    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
         """Start a job; returns once its program runs or has run."""
         ...
 
@@ -33,7 +34,7 @@ class Jobs(Protocol):
         """Stop a job; returns once no process of it is left."""
         ...
 
-    async def extend(self, job_id: JobId, seconds: float, *, by: str) -> datetime:
+    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         """Give a running job more time; returns its new deadline."""
         ...
 
@@ -88,6 +89,7 @@ class Service:
 
     jobs: Jobs
     accounts: Accounts
+    authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 

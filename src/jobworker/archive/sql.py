@@ -23,9 +23,9 @@ from jobworker.archive.database import Database
 from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
 from jobworker.archive.records import accepted, ending, job_of, searchable
-from jobworker.archive.tables import accounts, job_labels, jobs
+from jobworker.archive.tables import accounts, job_labels, jobs, users
 from jobworker.errors import JobNotFound, JobRunning
-from jobworker.model import Job, JobId, JobQuery, Page, StatusName, Stream
+from jobworker.model import Job, JobId, JobQuery, Page, Role, StatusName, Stream
 from jobworker.ports import OutputReader
 
 _AT_ONCE = 64 * 1024
@@ -51,6 +51,7 @@ _REMOVE = delete(jobs).where(_THIS)
 # By status rather than by finished_at, because that has an index.
 _ALL_LIVE = select(jobs).where(jobs.c.status.in_(_LIVE)).order_by(jobs.c.number)
 _ACCOUNT = select(accounts.c.number).where(accounts.c.owner == bindparam("who"))
+_ROLE = select(users.c.role).where(users.c.name == bindparam("who"))
 _NEXT_ACCOUNT = select(func.coalesce(func.max(accounts.c.number) + 1, 0))
 
 
@@ -118,6 +119,11 @@ class SqlArchive:
     async def unfinished(self) -> list[Job]:
         """Every job that was added and neither finished nor withdrawn, oldest first."""
         return await self._database.read_async(_unfinished)
+
+    async def role(self, owner: str) -> Role:
+        """The role of the user of that name; that of a plain user where there is none."""
+        role = self._database.read(lambda connection: connection.scalar(_ROLE, {"who": owner}))
+        return Role.USER if role is None else Role(role)
 
     async def account(self, owner: str) -> int:
         """The small number that stands for this owner for ever."""

@@ -19,11 +19,15 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def reloading(
-    settings: Settings, load_settings: Callable[[], Settings], authority: Authority
+    settings: Settings,
+    load_settings: Callable[[], Settings],
+    authority: Authority,
+    refresh: Callable[[], None],
 ) -> Iterator[None]:
     """Tell what is in force, and reload on SIGHUP for as long as this lasts.
 
-    ``settings`` are those in force, ``load_settings`` reads them anew. Without a file there
+    ``settings`` are those in force, ``load_settings`` reads them anew; ``refresh`` is
+    called when ``authority`` has other rules. Without a file there
     is nothing to do, and SIGHUP stays as it came: whoever uses nohup means it.
     """
     if settings.config is None:
@@ -37,7 +41,7 @@ def reloading(
         _reload(settings, load_settings(), authority)
 
     _tell(authority.rules)
-    task = asyncio.create_task(_reload_when(asked, reload))
+    task = asyncio.create_task(_reload_when(asked, reload, refresh))
     try:
         yield
     finally:
@@ -45,13 +49,16 @@ def reloading(
         task.cancel()
 
 
-async def _reload_when(asked: asyncio.Event, reload: Callable[[], None]) -> None:
+async def _reload_when(
+    asked: asyncio.Event, reload: Callable[[], None], refresh: Callable[[], None]
+) -> None:
     """One after the other; what is asked meanwhile is done once, with the newest file."""
     while await asked.wait():
         asked.clear()
         try:
             # In a thread: the names of accounts may come over a network (nsswitch.conf(5)).
             await asyncio.to_thread(reload)
+            refresh()
         except ConfigurationInvalid as error:
             _log.error("the policy in force stays, as the new one cannot be used: %s", error)
         except Exception:  # noqa: BLE001 - whatever it is, a server with a policy goes on

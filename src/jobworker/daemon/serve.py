@@ -61,21 +61,23 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
         state.directory,
         containment=settings.containment,
         hidden=where_tokens_are(),
-        bounds=authority.queue,
+        authority=authority,
     ) as manager:
         database = Database.open(state.database)
         try:
-            with reloading(settings, load_again, authority):
-                await _serve_jobs(manager, Users(database), settings, state, stop)
+            with reloading(settings, load_again, authority, manager.refresh):
+                users = Users(database)
+                service = Service(manager, users, authority)
+                await _serve_jobs(service, users, settings, state, stop)
         finally:
             await database.close()
 
 
 async def _serve_jobs(
-    manager: Manager, users: Users, settings: Settings, state: State, stop: asyncio.Event
+    service: Service, users: Users, settings: Settings, state: State, stop: asyncio.Event
 ) -> None:
     files = provide(state.tls, settings.listen.host)
-    app = Dispatcher(Service(manager, users), ROUTES)
+    app = Dispatcher(service, ROUTES)
     server = HttpsServer(app, settings.listen, files.server, files.server)
     address = await server.start()
     try:

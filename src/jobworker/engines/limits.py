@@ -64,7 +64,7 @@ def _without_controller(
     return replace(row, missing=f"{row.missing}; {why}")
 
 
-def check(limits: Limits, kept: list[Keeping]) -> None:
+def check_limits(limits: Limits, kept: list[Keeping]) -> None:
     """Raise ``LimitUnavailable`` where one of ``limits`` cannot be kept."""
     asked = {name for attribute, name in _FIELDS.items() if getattr(limits, attribute) is not None}
     for row in kept:

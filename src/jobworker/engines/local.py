@@ -18,8 +18,9 @@ from jobworker.engines import cgroup_upkeep
 from jobworker.engines.accounts import uid_of
 from jobworker.engines.cgroups import Cgroups, find
 from jobworker.engines.commands import spec_fields
+from jobworker.engines.isolation import check_isolation
 from jobworker.engines.janitor import Janitor
-from jobworker.engines.limits import Keeping, check, table, words
+from jobworker.engines.limits import Keeping, check_limits, table, words
 from jobworker.engines.probe import choose, hidden_paths, pids_by_rlimit
 from jobworker.engines.recovery import find_supervisor, why_lost
 from jobworker.engines.refusals import refusal
@@ -27,7 +28,7 @@ from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
-from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec, StopRequest, Stream
+from jobworker.model import NO_LIMITS, Grant, Job, JobId, Level, Limits, Spec, StopRequest, Stream
 from jobworker.output import Watcher
 from jobworker.ports import Listener
 from jobworker.spool import Deadline, Spool, SpoolOutput, StartRecord, end_of, start_record
@@ -152,19 +153,25 @@ class LocalEngine:
         own = self.containment in ("full", "uid")
         return uid_of(account) if own else os.geteuid()
 
+    def check(self, spec: Spec) -> None:
+        """Refuse what cannot be had or kept here.
+
+        Raises ``LimitUnavailable`` or ``IsolationUnavailable``.
+        """
+        check_isolation(spec, self.containment)
+        check_limits(spec.limits, self.limits)
+
     def blind_spot(self, spec: Spec, account: int) -> str | None:
         """What the spec names that the job will not see, in words; or None."""
-        return blind_spot(spec, self.containment, self.uid(account))
+        uid = None if spec.run_as else self.uid(account)
+        return blind_spot(spec, self.containment, uid)
 
-    async def start(self, job: Job, account: int) -> None:
-        """Write the spec and order a supervisor.
-
-        Raises ``LimitUnavailable``, before anything is made.
-        """
-        check(job.spec.limits, self.limits)
-        uid = self.uid(account)
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
+        """Write the spec and order a supervisor; raises what ``check`` does."""
+        self.check(job.spec)
+        uid = grant.run_as.uid if grant.run_as else self.uid(account)
         try:
-            self._spool.create(job.id, spec_fields(job, self.containment))
+            self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
             raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
         self._seats[job.id] = _Seat(job.spec, uid)

@@ -16,8 +16,11 @@ _OWN_UID: tuple[Level, ...] = ("full", "uid")
 _PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the names are the point
 
 
-def blind_spot(spec: Spec, level: Level, uid: int) -> str | None:
+def blind_spot(spec: Spec, level: Level, uid: int | None) -> str | None:
     """Name the first path of the spec that the job cannot see or read, and why; or None.
+
+    ``uid`` is that of a user without groups; None where the job has an account of the
+    machine, whose groups may let it read what they may.
 
     It tells nothing that the job could not find out by itself: of a closed directory it
     names the directory, never what is in it.
@@ -25,7 +28,7 @@ def blind_spot(spec: Spec, level: Level, uid: int) -> str | None:
     for path in _paths(spec):
         if level in _OWN_TMP and (sentence := _in_private_directory(path)):
             return sentence
-        if level in _OWN_UID and (sentence := _closed_to(uid, path)):
+        if level in _OWN_UID and uid is not None and (sentence := _closed_to(uid, path)):
             return sentence
     return None
 

@@ -18,6 +18,7 @@ class Action(StrEnum):
     OUTPUT = "output"
     LIST = "list"
     REMOVE = "remove"
+    CAN_START = "can-start"
     WHOAMI = "whoami"
     PUBLIC = "public"
 
@@ -25,7 +26,7 @@ class Action(StrEnum):
 ON_A_JOB = frozenset({Action.STOP, Action.EXTEND, Action.STATUS, Action.OUTPUT, Action.REMOVE})
 """Actions on one job: for its owner and for admins."""
 
-FOR_EVERY_USER = frozenset({Action.START, Action.LIST, Action.WHOAMI})
+FOR_EVERY_USER = frozenset({Action.START, Action.CAN_START, Action.LIST, Action.WHOAMI})
 """Actions that no job has to be looked up for. Whose jobs LIST shows is up to its handler."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from jobworker.admission import Bounds
 from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
-from jobworker.model import Executable, Grant, Role, Spec
+from jobworker.model import Executable, Grant, Limits, Role, Spec
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.rules import Rules, Total
@@ -43,6 +43,16 @@ class Authority:
     def total(self) -> Total:
         """What all jobs together may use."""
         return self._rules.total
+
+    @property
+    def ceiling(self) -> Limits:
+        """The same, as limits."""
+        return Limits(memory=self.total.memory, cpus=self.total.cpus, pids=self.total.pids)
+
+    @property
+    def may_take_long(self) -> bool:
+        """Whether a decision may have to read a file whole, and so wants a thread."""
+        return any(rule.digests for rule in self._rules.policy.rules)
 
     def replace(self, rules: Rules) -> None:
         """Decide by these rules from the next request on; the total stays as it is.
