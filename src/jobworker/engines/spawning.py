@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobworker.model import JobId, Level
-from jobworker.supervisor import records
+from jobworker.supervisor import network, records
 from jobworker.supervisor.records import Fields
 
 _PACKAGE = Path(__file__).parents[1]
@@ -66,9 +66,15 @@ class SpawnerProcess:
         # Its end of the socket does not tell its death: its supervisors share it.
         self.pidfd = os.pidfd_open(self._pid)
 
-    def order(self, job_id: JobId, uid: int) -> None:
-        """Have a supervisor made for the job, whose spec is in the spool."""
-        self.channel.send(records.pack([("job", job_id.encode()), ("uid", b"%d" % uid)]))
+    def order(self, job_id: JobId, uid: int, *, offline: bool = False) -> None:
+        """Have a supervisor made for the job, whose spec is in the spool.
+
+        ``offline`` for a job without a network, which takes namespaces.
+        """
+        fields = [("job", job_id.encode()), ("uid", b"%d" % uid)]
+        if offline:
+            fields.append(("network", network.NONE))
+        self.channel.send(records.pack(fields))
 
     def receive(self) -> Fields | None:
         """The next event; None if the spawner is gone."""

@@ -10,7 +10,7 @@ import os
 
 from . import kernel, records
 from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
-from .site import Site
+from .site import OWN_NAMESPACES, Site
 
 CLONE_FLAGS = {
     "full": kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC,
@@ -22,8 +22,18 @@ CLONE_FLAGS = {
     "basic": 0,
 }
 
+_EPERM = 1
 _PRIVATE = kernel.MS_REC | kernel.MS_PRIVATE
 _HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
+
+
+def clone_flags(level: str, *, offline: bool) -> int:
+    """The flags to clone a supervisor with, whose job is to have no network if ``offline``."""
+    if not offline:
+        return CLONE_FLAGS[level]
+    if level not in OWN_NAMESPACES:
+        raise OSError(_EPERM, f"no network namespaces at level {level}")
+    return CLONE_FLAGS[level] | kernel.CLONE_NEWNET
 
 
 def map_own_user(site: Site) -> None:

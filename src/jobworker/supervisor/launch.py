@@ -14,6 +14,7 @@ import os
 from . import kernel, records, signals
 from .executable import Changed, image_of
 from .failure import ESTALE, NotExecuted, kind_of_failure
+from .seal import seal
 from .site import OWN_NAMESPACES, OWN_UID, Site
 
 TYPE_CHECKING = False
@@ -78,14 +79,17 @@ def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int, proc: in
 
 
 def _give_up_privileges(site: Site) -> None:
-    """Give up, for the supervisor too, what its program must never gain."""
+    """Give up, for the supervisor too, what its program must never have."""
     if site.level == "namespaces":
         kernel.drop_bounding_set()  # a new user namespace comes with a full one
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.close_from_on_exec(3)
 
 
 def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) -> int:
+    try:
+        seal(site)  # for the supervisor too, as posix_spawn has no step for it
+    except OSError as error:
+        raise NotExecuted(f"seal ({error})", error.errno or 5) from error
     own_uid = site.level in OWN_UID
     try:
         if own_uid:
@@ -103,6 +107,8 @@ def _spawn_limited(
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
 
     def be_the_job(step: Step) -> None:
+        step("seal")
+        seal(site)  # not the supervisor, which makes this process by clone3
         if site.level in OWN_UID:
             step("credentials")
             _become_user_for_good(order)

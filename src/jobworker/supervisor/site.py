@@ -35,6 +35,12 @@ class Site:
         self.spool = records.open_directory(records.SPOOL)
         self.signals = kernel.signal_fd(*signals.WAKING)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
+        # Loaded late: among what every supervisor touches it would spread that over more
+        # pages, each of which is copied.
+        from . import landlock, seccomp  # noqa: PLC0415
+
+        self.filter = None if self.level == "basic" else seccomp.program(kernel.MACHINE)
+        self.domain = landlock.ruleset(self.level, landlock.version())
 
 
 def _ceiling(words: list[str]) -> dict[str, bytes]:

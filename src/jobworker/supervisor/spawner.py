@@ -16,8 +16,8 @@ import resource
 import select
 import sys
 
-from . import kernel, records, signals, tree
-from .contain import CLONE_FLAGS
+from . import kernel, network, records, signals, tree
+from .contain import clone_flags
 from .site import OWN_NAMESPACES, Site
 from .supervise import supervise, tell_refused
 
@@ -107,25 +107,26 @@ class Spawner:
             return False
         if order:
             fields = dict(records.unpack(order))
-            self._make_supervisor(fields["job"].decode(), int(fields["uid"]))
+            offline = fields.get("network") == network.NONE
+            self._make_supervisor(fields["job"].decode(), int(fields["uid"]), offline=offline)
         return bool(order)
 
-    def _make_supervisor(self, job_id: str, uid: int) -> None:
+    def _make_supervisor(self, job_id: str, uid: int, *, offline: bool) -> None:
         try:
-            pid = kernel.clone(CLONE_FLAGS[self._site.level])
+            pid = kernel.clone(clone_flags(self._site.level, offline=offline))
         except OSError as error:
             tell_refused(self._channel, job_id, f"clone ({error})", error.errno or 5)
             self._tell_gone(job_id, 0)
             return
         if pid == 0:
-            self._be_supervisor(job_id, uid)
+            self._be_supervisor(job_id, uid, offline=offline)
         self._supervisors[pid] = job_id
 
-    def _be_supervisor(self, job_id: str, uid: int) -> None:
+    def _be_supervisor(self, job_id: str, uid: int, *, offline: bool) -> None:
         """In the clone: never returns."""
         status = _BROKEN
         try:
-            supervise(self._site, job_id, uid, self._channel)
+            supervise(self._site, job_id, uid, self._channel, offline=offline)
             status = 0
         except BaseException:  # noqa: BLE001 - a clone may never return into the spawner's loop
             sys.excepthook(*sys.exc_info())

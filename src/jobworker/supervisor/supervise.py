@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from . import contain, kernel, records, scratch, tree
+from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
 from .failure import NotExecuted
 from .launch import Order, launch
@@ -28,11 +28,16 @@ _PAUSE = 1.0
 """Seconds between attempts to record an end on a full disk. Nothing tells when it has room."""
 
 
-def supervise(site: Site, job_id: str, uid: int, channel: int) -> None:
-    """See one job through, from its spec to its exit record. Runs in a fresh clone."""
+def supervise(site: Site, job_id: str, uid: int, channel: int, *, offline: bool) -> None:
+    """See one job through, from its spec to its exit record. Runs in a fresh clone.
+
+    ``offline`` if that clone has a network namespace of its own.
+    """
     groups: list[JobCgroup] = []
     try:
         spool = _take_charge(site, job_id)
+        if offline:
+            network.bring_up_loopback()
         attendance = _start(site, job_id, uid, spool, groups)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
