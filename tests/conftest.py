@@ -1,7 +1,8 @@
 """What all tests share; each part says what it gives.
 
-``jobd``, ``make_jobd``, ``shared_dir`` and ``trusted_dir`` are fixtures; every test is checked for
-leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs("gcc")`` say what a test takes.
+``jobd``, ``make_jobd``, ``shared_dir``, ``trusted_dir`` and ``reach_program`` are fixtures;
+every test is checked for leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs("gcc")`` say
+what a test takes.
 """
 
 pytest_plugins = (
@@ -11,4 +12,5 @@ pytest_plugins = (
     "support.jobd",
     "support.trusted",
     "support.cgroups",
+    "support.reach",
 )

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -49,19 +46,11 @@ async def manager(tmp_path: Path, level: Level) -> AsyncIterator[Manager]:
 
 
 @pytest.fixture
-def reach_program(shared_dir: Path) -> Path:
-    program = shared_dir / "reach"
-    source = Path(__file__).parents[1] / "support" / "reach.c"
-    subprocess.run(["gcc", "-Wall", "-Werror", "-o", program, source], check=True)
-    return program
-
-
-@pytest.fixture
-def reach(manager: Manager, reach_program: Path) -> Reach:
+def reach(manager: Manager, reach_program: str) -> Reach:
     """What a job gets for each thing that it tries: an errno, or 0."""
 
     async def run(*what: str) -> list[int]:
-        text = await shell(manager, " ".join([str(reach_program), *what]))
+        text = await shell(manager, " ".join([reach_program, *what]))
         return [int(line) for line in text.split()]
 
     return run
@@ -83,15 +72,6 @@ async def sleeper(manager: Manager) -> tuple[str, int]:
     pid = manager.status(job_id).pid
     assert pid is not None
     return job_id, pid
-
-
-@pytest.fixture
-def abstract_listener() -> Iterator[str]:
-    name = f"jobworker-test-{os.getpid()}"
-    with closing(socket.socket(socket.AF_UNIX)) as listener:
-        listener.bind(f"\0{name}")
-        listener.listen()
-        yield name
 
 
 def numbers(column: int) -> list[int]:

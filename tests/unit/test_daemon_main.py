@@ -106,7 +106,11 @@ def test_an_error_without_hint_ends_with_its_reason() -> None:
     assert describe("serve", JobWorkerError("cannot do it: why")) == "cannot do it: why"
 
 
-PROBES = [Probe("full", works=False, missing="it needs root"), Probe("basic", True, None)]
+PROBES = [
+    Probe("full", works=False, missing="it needs root"),
+    Probe("uid", works=True, missing=None, weaker="jobs can do this"),
+    Probe("basic", works=True, missing=None),
+]
 
 
 def test_doctor_prints_a_table(
@@ -115,8 +119,9 @@ def test_doctor_prints_a_table(
     monkeypatch.setattr(doctor, "probe", lambda: PROBES)
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "LEVEL       WORKS  MISSING",
+        "LEVEL       WORKS  MISSING OR WEAKER",
         "full        no     it needs root",
+        "uid         yes    jobs can do this",
         "basic       yes    -",
     ]
 
@@ -130,4 +135,5 @@ def test_doctor_prints_json(
         "level": "full",
         "works": False,
         "missing": "it needs root",
+        "weaker": None,
     }

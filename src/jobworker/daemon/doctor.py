@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def table(probes: Iterable[Probe]) -> Iterator[str]:
     """The lines of the table, the strongest level first."""
-    yield "LEVEL       WORKS  MISSING"
+    yield "LEVEL       WORKS  MISSING OR WEAKER"
     for one in probes:
         works = "yes" if one.works else "no"
-        yield f"{one.level:<11} {works:<6} {one.missing or '-'}"
+        yield f"{one.level:<11} {works:<6} {one.missing or one.weaker or '-'}"

@@ -16,6 +16,7 @@ from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.errors import ContainmentUnavailable, JobWorkerError
 from jobworker.model import JobId, Level
 from jobworker.spool import Spool
+from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.site import OWN_NAMESPACES
 
@@ -35,16 +36,25 @@ _NEEDS_MOUNT_POINT = (
     "the root directory is no mount point, as in a plain chroot; bind-mount it onto itself "
     "before the chroot (mount --bind DIR DIR)"
 )
+_NEEDS_SECCOMP = (
+    "it needs seccomp filters, which this kernel (CONFIG_SECCOMP_FILTER), or what confines "
+    "this process already, does not allow"
+)
 _NEEDS_PROC = "/proc is not mounted here (mount -t proc proc /proc)"
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of trying a level; ``missing`` is a plain sentence where it does not work."""
+    """What came of trying a level.
+
+    ``missing`` is a plain sentence where it does not work, ``weaker`` one where it does,
+    but without a second wall that newer kernels have.
+    """
 
     level: Level
     works: bool
     missing: str | None
+    weaker: str | None = None
 
 
 def probe() -> list[Probe]:
@@ -81,7 +91,23 @@ def choose(containment: Containment) -> Level:
 
 def _probe(level: Level) -> Probe:
     missing = _missing(level)
-    return Probe(level, works=missing is None, missing=missing)
+    weaker = None if missing else weakness(level, landlock.version())
+    return Probe(level, works=missing is None, missing=missing, weaker=weaker)
+
+
+def weakness(level: Level, version: int) -> str | None:
+    """What this version of Landlock leaves open at a level, in a plain sentence."""
+    if level == "basic" or version >= landlock.SCOPES:
+        return None
+    reach = "abstract UNIX sockets of the machine"
+    if level == "uid":
+        what = "signal" if version >= landlock.DOMAINS else "signal and trace"
+        reach = f"{reach}, and {what} other jobs of their owner"
+    found = f"this kernel has version {version}" if version else "this kernel has none"
+    return (
+        f"jobs can connect to {reach}, which Landlock of version {landlock.SCOPES} "
+        f"(Linux 6.12) would keep them from; {found}"
+    )
 
 
 def _missing(level: Level) -> str | None:
@@ -93,8 +119,12 @@ def _missing(level: Level) -> str | None:
         failure = _run_at(level, [("arg", b"/bin/true")])
     except (OSError, JobWorkerError) as error:
         failure = str(error)
-    if failure is None:
-        return None
+    return failure and _explained(level, failure)
+
+
+def _explained(level: Level, failure: str) -> str:
+    if failure.startswith("seal"):
+        return f"{_NEEDS_SECCOMP} ({failure})"
     if level in OWN_NAMESPACES and not os.path.ismount("/"):
         return f"{_NEEDS_MOUNT_POINT} ({failure})"
     if level == "namespaces":

@@ -1,0 +1,73 @@
+"""What a machine without seccomp, or without Landlock, is said to do for jobs (T28)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from jobworker.engines.probe import probe, weakness
+from jobworker.model import Level
+from jobworker.supervisor import kernel
+
+WITHOUT = """
+import os, struct, sys
+from jobworker.supervisor import kernel
+number, *command = sys.argv[1:]
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+kernel.filter_calls(b"".join(struct.pack("<HBBI", *line) for line in (
+    (0x20, 0, 0, 0), (0x15, 0, 1, int(number)), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7FFF0000),
+)))
+os.execv(command[0], command)
+"""
+"""Go on as told, in a kernel without the system call of this number."""
+
+WORKING: list[Level] = [result.level for result in probe() if result.works]
+
+
+def doctor_without(call: str) -> dict[str, dict[str, str | bool | None]]:
+    number = str(kernel._NUMBER[call])
+    doctor = [sys.executable, "-m", "jobworker.daemon", "doctor", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, number, *doctor],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return {one["level"]: one for one in json.loads(done.stdout)}
+
+
+def test_t28_without_seccomp_only_basic_is_left() -> None:
+    found = doctor_without("seccomp")
+    assert [level for level, one in found.items() if one["works"]] == ["basic"]
+    for level in WORKING:
+        if level != "basic":
+            assert str(found[level]["missing"]).startswith("it needs seccomp filters")
+
+
+def test_without_landlock_all_work_and_are_said_to_be_weaker() -> None:
+    found = doctor_without("landlock_create_ruleset")
+    for level in WORKING:
+        assert found[level]["works"]
+        assert bool(found[level]["weaker"]) == (level != "basic")
+
+
+@pytest.mark.parametrize(
+    ("level", "version", "words"),
+    [
+        ("full", 0, "this kernel has none"),
+        ("full", 4, "this kernel has version 4"),
+        ("uid", 4, "and signal other jobs of their owner"),
+        ("uid", 1, "and signal and trace other jobs of their owner"),
+    ],
+)
+def test_what_is_weaker(level: Level, version: int, words: str) -> None:
+    assert words in str(weakness(level, version))
+
+
+@pytest.mark.parametrize(("level", "version"), [("full", 6), ("uid", 7), ("basic", 0)])
+def test_nothing_is_weaker(level: Level, version: int) -> None:
+    assert weakness(level, version) is None
