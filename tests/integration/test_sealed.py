@@ -93,10 +93,12 @@ async def test_denied_calls_are_not_permitted(reach: Reach) -> None:
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="calls of 32 bits kill on other machines")
 async def test_denied_calls_of_32_bits_are_not_permitted(reach: Reach) -> None:
+    if await reach("32:20:0") != [0]:  # getpid
+        pytest.skip("this kernel does not know them, as User Mode Linux")
     calls = [f"32:{number}:-1" for number in numbers(1)]
     calls += [f"32:{column[1]}:{NEWUSER}" for column in seccomp.WITHOUT_NEWUSER.values()]
     assert await reach(*calls) == [errno.EPERM] * len(calls)
-    assert await reach("32:20:0", "32:435:0") == [0, errno.ENOSYS]  # getpid, clone3
+    assert await reach(f"32:{seccomp.CLONE3[1]}:0") == [errno.ENOSYS]
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="there is no such convention on others")
