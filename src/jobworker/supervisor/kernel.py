@@ -185,26 +185,37 @@ def socket(family: int, kind: int) -> int:
     return _call("socket", family, kind)
 
 
-def filter_calls(program: bytes) -> None:
-    """Have a BPF program judge every system call from now on (seccomp(2)).
+class CallFilter:
+    """A BPF program that judges system calls (seccomp(2)), laid out once for many uses.
 
-    ``program`` is an array of ``struct sock_filter``. It is inherited, and never to be
-    taken off. Takes no-new-privileges.
+    ``program`` is an array of ``struct sock_filter``. To lay it out in each supervisor
+    would touch memory there that costs more than the system call.
     """
-    code = ctypes.create_string_buffer(program, len(program))
-    length = len(program) // _FILTER_INSTRUCTION
-    # struct sock_fprog: a u16, padding and a pointer, which on a little-endian machine
-    # of 64 bits is two words.
-    whole = (ctypes.c_uint64 * 2)(length, ctypes.addressof(code))
-    address = ctypes.addressof(whole)
-    try:
-        # Before Linux 5.16 a filter slows its process down against Spectre, as if it ran
-        # the code of strangers within itself. A job is a process of its own.
-        _call("seccomp", _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW, address)
-    except OSError as error:
-        if error.errno != _EINVAL:
-            raise
-        _call("seccomp", _SECCOMP_SET_MODE_FILTER, 0, address)  # gVisor has no such flag
+
+    def __init__(self, program: bytes) -> None:
+        self._code = ctypes.create_string_buffer(program, len(program))
+        # struct sock_fprog: a u16, padding and a pointer, which on a little-endian machine
+        # of 64 bits is two words.
+        length = len(program) // _FILTER_INSTRUCTION
+        self._whole = (ctypes.c_uint64 * 2)(length, ctypes.addressof(self._code))
+        self._address = ctypes.addressof(self._whole)
+
+    def install(self) -> None:
+        """Judge all calls of this process from now on, and of what it executes.
+
+        Never to be taken off. Takes no-new-privileges.
+        """
+        try:
+            # Before Linux 5.16 a filter slows its process down against Spectre, as if it
+            # ran the code of strangers within itself. A job is a process of its own.
+            self._install(_SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+        except OSError as error:
+            if error.errno != _EINVAL:
+                raise
+            self._install(0)  # gVisor has no such flag
+
+    def _install(self, flags: int) -> None:
+        _call("seccomp", _SECCOMP_SET_MODE_FILTER, flags, self._address)
 
 
 def landlock_version() -> int:

@@ -18,4 +18,4 @@ def seal(site: Site) -> None:
     if site.domain is not None:
         kernel.landlock_enter(site.domain)
     if site.filter is not None:
-        kernel.filter_calls(site.filter)
+        site.filter.install()

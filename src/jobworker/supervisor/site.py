@@ -35,12 +35,19 @@ class Site:
         self.spool = records.open_directory(records.SPOOL)
         self.signals = kernel.signal_fd(*signals.WAKING)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
-        # Loaded late: among what every supervisor touches it would spread that over more
-        # pages, each of which is copied.
-        from . import landlock, seccomp  # noqa: PLC0415
+        self.filter, self.domain = _seal(self.level)
 
-        self.filter = None if self.level == "basic" else seccomp.program(kernel.MACHINE)
-        self.domain = landlock.ruleset(self.level, landlock.version())
+
+def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:
+    """The filter and the Landlock rules of every job; level ``basic`` promises nothing."""
+    if level == "basic":
+        return None, None
+    # Loaded late: among what every supervisor touches it would spread that over more
+    # pages, each of which is copied.
+    from . import landlock, seccomp  # noqa: PLC0415
+
+    code = seccomp.program(kernel.MACHINE)
+    return kernel.CallFilter(code), landlock.ruleset(level, landlock.version())
 
 
 def _ceiling(words: list[str]) -> dict[str, bytes]:
