@@ -11,7 +11,7 @@ import pytest
 
 from jobworker.engines.probe import probe
 from jobworker.manager import Manager
-from jobworker.model import Level, Stream
+from jobworker.model import Level, Limits, Spec, Stream
 from jobworker.supervisor import landlock, seccomp
 
 SEALED: tuple[Level, ...] = ("full", "namespaces", "uid")
@@ -81,6 +81,16 @@ def numbers(column: int) -> list[int]:
 
 async def test_the_filter_is_in_force(manager: Manager) -> None:
     text = await shell(manager, "grep -E '^(Seccomp|NoNewPrivs)' /proc/self/status")
+    assert "Seccomp:\t2" in text
+    assert "NoNewPrivs:\t1" in text
+
+
+async def test_it_is_in_force_for_a_job_under_limits(manager: Manager) -> None:
+    """Its program is executed another way, by a process that seals itself."""
+    spec = Spec("/bin/cat", ("/proc/self/status",), limits=Limits(open_files=64))
+    job = await manager.submit(spec, "alice")
+    await manager.wait(job.id, 20)
+    text = (await manager.output(job.id)).stdout.decode()
     assert "Seccomp:\t2" in text
     assert "NoNewPrivs:\t1" in text
 
