@@ -7,6 +7,7 @@ import pytest
 from jobworker.daemon import doctor, log
 from jobworker.daemon import main as program
 from jobworker.daemon.main import COMMANDS, describe, main
+from jobworker.engines.limits import Keeping
 from jobworker.engines.probe import Probe
 from jobworker.errors import JobWorkerError, StateInUse, StateUnusable
 from jobworker.identity.tokens import mint
@@ -113,27 +114,49 @@ PROBES = [
 ]
 
 
-def test_doctor_prints_a_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+LIMITS = [
+    Keeping("memory", None, "there is no cgroup", "make one"),
+    Keeping("openFiles", "rlimit"),
+]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of which the above is found out."""
     monkeypatch.setattr(doctor, "probe", lambda: PROBES)
+    monkeypatch.setattr(doctor, "choose", lambda _: "uid")
+    monkeypatch.setattr(doctor, "survey", lambda _: LIMITS)
+
+
+@pytest.mark.usefixtures("patient")
+def test_doctor_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "LEVEL       WORKS  MISSING OR WEAKER",
         "full        no     it needs root",
         "uid         yes    jobs can do this",
         "basic       yes    -",
+        "",
+        "Limits at uid, the level that auto takes here:",
+        "LIMIT       KEPT BY        MISSING",
+        "memory      nothing        there is no cgroup; make one",
+        "openFiles   rlimit         -",
     ]
 
 
-def test_doctor_prints_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(doctor, "probe", lambda: PROBES)
+@pytest.mark.usefixtures("patient")
+def test_doctor_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0] == {
+    found = json.loads(capsys.readouterr().out)
+    assert found["containment"][0] == {
         "level": "full",
         "works": False,
         "missing": "it needs root",
         "weaker": None,
+    }
+    assert found["limits"][0] == {
+        "limit": "memory",
+        "mechanism": None,
+        "missing": "there is no cgroup",
+        "hint": "make one",
     }

@@ -1,4 +1,4 @@
-"""``jobd doctor``: how far this machine can wall jobs off, and what more would take."""
+"""``jobd doctor``: how this machine can wall jobs off and limit them, and what more would take."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from jobworker.engines.probe import Probe, probe
+from jobworker.engines.limits import Keeping
+from jobworker.engines.probe import Probe, choose, probe
+from jobworker.engines.survey import survey
 
-ABOUT = "Show which levels of containment work here, and what is missing for the others."
+ABOUT = (
+    "Show which levels of containment work here, which limits can be kept, and what is missing "
+    "for the others."
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,18 +23,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Try each level and print what came of it."""
+    """Try each level and each limit, and print what came of it."""
     probes = probe()
+    level = choose("auto")
+    limits = survey(level)
     if arguments.json:
-        print(json.dumps([asdict(one) for one in probes]))  # noqa: T201 - what a command prints
+        found = {
+            "containment": [asdict(one) for one in probes],
+            "limits": [asdict(one) for one in limits],
+        }
+        print(json.dumps(found))  # noqa: T201 - what a command prints
         return
-    for line in table(probes):
+    for line in (*levels(probes), "", f"Limits at {level}, the level that auto takes here:"):
+        print(line)  # noqa: T201 - what a command prints
+    for line in table(limits):
         print(line)  # noqa: T201 - what a command prints
 
 
-def table(probes: Iterable[Probe]) -> Iterator[str]:
-    """The lines of the table, the strongest level first."""
+def levels(probes: Iterable[Probe]) -> Iterator[str]:
+    """The lines about levels, the strongest first."""
     yield "LEVEL       WORKS  MISSING OR WEAKER"
     for one in probes:
         works = "yes" if one.works else "no"
         yield f"{one.level:<11} {works:<6} {one.missing or one.weaker or '-'}"
+
+
+def table(limits: Iterable[Keeping]) -> Iterator[str]:
+    """The lines about limits: what keeps each, or what is missing and what to do."""
+    yield "LIMIT       KEPT BY        MISSING"
+    for one in limits:
+        missing = "; ".join(filter(None, (one.missing, one.hint))) or "-"
+        yield f"{one.limit:<11} {one.mechanism or 'nothing':<14} {missing}"

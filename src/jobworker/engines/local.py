@@ -176,19 +176,19 @@ class LocalEngine:
             raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
         self._seats[job.id] = _Seat(job.spec, uid)
         try:
-            await self._order(job.id, uid)
+            await self._order(job.id, uid, offline=not grant.network)
         except OSError as error:
             del self._seats[job.id]
             self._spool.remove(job.id)
             raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
 
-    async def _order(self, job_id: JobId, uid: int) -> None:
+    async def _order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
         try:
-            self._spawner.order(job_id, uid)
+            self._spawner.order(job_id, uid, offline=offline)
         except BlockingIOError:
             # Its queue is full: it makes hundreds a second, so this does not last.
             await self._until_writable()
-            await self._order(job_id, uid)
+            await self._order(job_id, uid, offline=offline)
 
     async def _until_writable(self) -> None:
         loop = asyncio.get_running_loop()
