@@ -139,8 +139,10 @@ def test_doctor_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
         "",
         "Limits at uid, the level that auto takes here:",
         "LIMIT       KEPT BY        MISSING",
-        "memory      nothing        there is no cgroup; make one",
+        "memory      nothing        there is no cgroup",
         "openFiles   rlimit         -",
+        "",
+        "For memory: make one.",
     ]
 
 

@@ -49,8 +49,13 @@ def levels(probes: Iterable[Probe]) -> Iterator[str]:
 
 
 def table(limits: Iterable[Keeping]) -> Iterator[str]:
-    """The lines about limits: what keeps each, or what is missing and what to do."""
+    """The lines about limits: what keeps each, or what is missing; and what to do, once each."""
     yield "LIMIT       KEPT BY        MISSING"
+    hints: dict[str, list[str]] = {}
     for one in limits:
-        missing = "; ".join(filter(None, (one.missing, one.hint))) or "-"
-        yield f"{one.limit:<11} {one.mechanism or 'nothing':<14} {missing}"
+        yield f"{one.limit:<11} {one.mechanism or 'nothing':<14} {one.missing or '-'}"
+        if one.hint:
+            hints.setdefault(one.hint, []).append(one.limit)
+    for hint, names in hints.items():
+        yield ""
+        yield f"For {' and '.join(names)}: {hint}."
