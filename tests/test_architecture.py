@@ -30,20 +30,23 @@ ROOMS: dict[str, set[str]] = {
     "schema": VALUES,
     "lifecycle": VALUES,
     "ports": VALUES | {"lifecycle"},
-    "spool": VALUES | {"ports", "lifecycle", "supervisor"},
+    "spans": VALUES | {"ports"},
+    "spool_output": VALUES | {"ports", "spans"},
+    "spool": VALUES | {"ports", "lifecycle", "spool_output", "supervisor"},
     "output": VALUES | {"ports", "spool"},
-    "engines": VALUES | {"config", "ports", "lifecycle", "spool", "output", "supervisor"},
-    "archive": VALUES | {"ports", "lifecycle"},
-    "testing": VALUES | {"ports", "lifecycle", "archive", "supervisor"},
+    "engines": VALUES
+    | {"config", "ports", "lifecycle", "spool", "spool_output", "output", "supervisor"},
+    "archive": VALUES | {"ports", "lifecycle", "spans"},
+    "testing": VALUES | {"ports", "lifecycle", "archive", "spans", "supervisor"},
     "admission": VALUES,
     "seats": VALUES,
     "filing": VALUES | {"ports", "seats"},
     "manager": VALUES
-    | {"ports", "lifecycle", "output", "spool", "engines", "archive", "config"}
+    | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
     | {"admission", "seats", "filing", "policy"},
     "identity": VALUES | {"archive"},
     "api": VALUES
-    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "version"},
+    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"},
     "client": {"errors", "schema"},
     "cli": {"client", "errors", "schema", "units", "version"},
     # The only room that knows every other: it wires them up.

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 from jobworker.errors import JobWorkerError
-from jobworker.model import Stream
-from jobworker.ports import Archive, Engine, OutputReader
+from jobworker.model import Piece, Stream
+from jobworker.ports import Archive, Engine, OutputReader, Span
 from jobworker.seats import Seat, Seats
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,13 @@ class NoOutput:
         """Nothing."""
         return 0
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:  # noqa: ARG002 - same
+    def spans(self, stream: Stream) -> tuple[Span, ...]:  # noqa: ARG002 - same
         """Nothing."""
-        return b""
+        return ()
+
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:  # noqa: ARG002 - same
+        """Nothing."""
+        return Piece(offset, b"")
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -10,13 +10,14 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from jobworker import spans
 from jobworker.admission import Admission
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
@@ -47,6 +48,7 @@ from jobworker.lifecycle import (
 from jobworker.model import (
     NO_LIMITS,
     Cause,
+    End,
     Grant,
     Job,
     JobId,
@@ -338,9 +340,10 @@ class Manager:
         return seat.shown()
 
     async def output(self, job_id: str) -> Output:
-        """Everything that the job has written so far; raises ``JobNotFound``."""
+        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
+        end = self.status(job_id).end
         with closing(self.reader(job_id)) as reader:
-            return await asyncio.to_thread(_read_all, reader)
+            return await asyncio.to_thread(_read_all, reader, end)
 
     def reader(self, job_id: str) -> OutputReader:
         """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
@@ -350,14 +353,17 @@ class Manager:
         return self._archive.output(job.id)
 
     async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
-        """The bytes of a stream from ``offset``, as they come, until the job has ended."""
+        """The bytes of a stream from ``offset``, as they come, until the job has ended.
+
+        What is not kept any more when its turn comes is left out.
+        """
         while True:
             job = self.status(job_id)
             with closing(self.reader(job.id)) as reader:
-                data = reader.read(stream, offset, _CHUNK)
-            if data:
-                offset += len(data)
-                yield data
+                piece = reader.read(stream, offset, _CHUNK)
+            if piece.data:
+                offset = piece.end
+                yield piece.data
             elif job.ended:
                 return
             else:
@@ -513,18 +519,13 @@ def _with_hint(event: Ended, blind_spot: str | None) -> Ended:
     return Ended(replace(end, detail=blind_spot))
 
 
-def _read_all(reader: OutputReader) -> Output:
-    def whole(stream: Stream) -> bytes:
-        return b"".join(_chunks(reader, stream))
-
-    return Output(whole(Stream.STDOUT), whole(Stream.STDERR))
-
-
-def _chunks(reader: OutputReader, stream: Stream) -> Iterable[bytes]:
-    offset = 0
-    while data := reader.read(stream, offset, _CHUNK):
-        offset += len(data)
-        yield data
+def _read_all(reader: OutputReader, end: End | None) -> Output:
+    kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
+    gaps = [spans.between(stream, places, end) for stream, places in kept.items()]
+    stdout, stderr = (
+        b"".join(spans.chunks(reader, stream, places, _CHUNK)) for stream, places in kept.items()
+    )
+    return Output(stdout, stderr, (*gaps[0], *gaps[1]))
 
 
 def _take_charge(state: Path) -> int:

@@ -402,11 +402,25 @@ _SENTENCES: dict[Cause, Callable[[End], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a stream, and the place of the first: how many the job wrote before it."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The place after the last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
-    """What a job has written so far, byte for byte."""
+    """What is kept of all that a job has written so far, byte for byte, and what is not."""
 
     stdout: bytes
     stderr: bytes
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from jobworker.model import (
     JobQuery,
     Level,
     Page,
+    Piece,
     Role,
     Spec,
     StopRequest,
@@ -26,6 +27,10 @@ from jobworker.model import (
 
 Listener = Callable[[JobId, Event], None]
 """Told of everything that happens to a job; called on the event loop, must not block."""
+
+
+Span = tuple[int, int]
+"""Places ``[start, end)`` in a stream."""
 
 
 class Clock(Protocol):
@@ -37,14 +42,26 @@ class Clock(Protocol):
 
 
 class OutputReader(Protocol):
-    """Reads what a job has written, wherever it is kept now."""
+    """Reads what a job has written, wherever it is kept now.
+
+    Each byte has a place: how many the job wrote to that stream before it, kept or not.
+    The places of bytes that are not kept are gaps. A reader may be for what there was when
+    it was made: another one sees what has come since.
+    """
 
     def size(self, stream: Stream) -> int:
-        """How many bytes there are now."""
+        """The place after the last byte that is kept."""
         ...
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``; fewer only at the end. May block on disk."""
+    def spans(self, stream: Stream) -> tuple[Span, ...]:
+        """The places that are kept, in order; between two spans there is a gap."""
+        ...
+
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:
+        """The first kept bytes at ``offset`` or after it, none at the end; may block on disk.
+
+        They are ``length`` bytes, or fewer where a gap or the end comes first.
+        """
         ...
 
     def close(self) -> None:

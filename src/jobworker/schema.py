@@ -203,12 +203,22 @@ class JobList(_Body, frozen=True, kw_only=True):
     error: None = None
 
 
+class LineGapView(GapView, frozen=True):
+    """A gap among the lines: ``line`` is how many lines of the stream stand before it."""
+
+    line: int
+
+
 class OutputAnswer(_Body, frozen=True):
-    """Both streams by lines, without line ends; what is not UTF-8 as U+FFFD."""
+    """Both streams by lines, without line ends; what is not UTF-8 as U+FFFD.
+
+    No line has bytes from both sides of a gap.
+    """
 
     id: str
     stdout: list[str]
     stderr: list[str]
+    gaps: list[LineGapView]
     error: None = None
 
 
@@ -280,7 +290,7 @@ def job_view(job: model.Job) -> JobView:
         limits=limits_view(job.spec.limits),
         deadline=job.deadline,
         evidence=dict(end.evidence) if end else None,
-        gaps=[_gap_view(gap) for gap in end.gaps] if end else [],
+        gaps=[gap_view(gap) for gap in end.gaps] if end else [],
         run_as=job.spec.run_as,
         network=job.spec.network,
         containment=job.containment,
@@ -293,9 +303,16 @@ def limits_view(limits: model.Limits) -> LimitsView:
     return LimitsView(**{name: getattr(limits, name) for name in LimitsView.__struct_fields__})
 
 
-def _gap_view(gap: model.Gap) -> GapView:
+def gap_view(gap: model.Gap) -> GapView:
+    """``gap`` as the API shows it."""
+    return GapView(stream=_stream_name(gap), start=gap.start, end=gap.end)
+
+
+def line_gap_view(gap: model.Gap, line: int) -> LineGapView:
+    """``gap`` as it stands before the line of that number, counted from 0."""
+    return LineGapView(stream=_stream_name(gap), start=gap.start, end=gap.end, line=line)
+
+
+def _stream_name(gap: model.Gap) -> Literal["stdout", "stderr"]:
     assert gap.stream is not model.Stream.INDEX
-    stream: Literal["stdout", "stderr"] = (
-        "stdout" if gap.stream is model.Stream.STDOUT else "stderr"
-    )
-    return GapView(stream=stream, start=gap.start, end=gap.end)
+    return "stdout" if gap.stream is model.Stream.STDOUT else "stderr"

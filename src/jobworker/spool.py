@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobworker.errors import StorageFull
-from jobworker.model import Cause, End, Fact, JobId, StopRequest, Stream, Usage
+from jobworker.model import Cause, End, Fact, Gap, JobId, StopRequest, Stream, Usage
+from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
@@ -177,7 +178,11 @@ class Spool:
 
     def output(self, job_id: JobId) -> SpoolOutput:
         """What the job has written so far."""
-        return SpoolOutput(self._open(job_id))
+        directory = self._open(job_id)
+        try:
+            return SpoolOutput(directory)
+        finally:
+            os.close(directory)
 
     def path(self, job_id: JobId) -> str:
         """The directory by a name that stays right wherever the state directory moves."""
@@ -185,45 +190,6 @@ class Spool:
 
     def _open(self, job_id: JobId) -> int:
         return records.open_directory(job_id, self._root)
-
-
-class SpoolOutput:
-    """Reads the output files of one job (``ports.OutputReader``).
-
-    All of them are opened at once: the directory may move to the archive before the
-    first byte is read, and what is open stays readable. A file that is not there yet
-    counts as empty.
-    """
-
-    def __init__(self, directory: int) -> None:
-        self._files: dict[Stream, int] = {}
-        try:
-            for stream in Stream:
-                self._open(stream, directory)
-        finally:
-            os.close(directory)
-
-    def _open(self, stream: Stream, directory: int) -> None:
-        try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW
-            self._files[stream] = os.open(stream.file_name, flags, dir_fd=directory)
-        except FileNotFoundError:
-            return
-
-    def size(self, stream: Stream) -> int:
-        """How many bytes there are now."""
-        fd = self._files.get(stream)
-        return 0 if fd is None else os.fstat(fd).st_size
-
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``."""
-        fd = self._files.get(stream)
-        return b"" if fd is None else os.pread(fd, length, offset)
-
-    def close(self) -> None:
-        """Close the files."""
-        for fd in self._files.values():
-            os.close(fd)
 
 
 def start_record(fields: Fields) -> StartRecord:
@@ -257,16 +223,13 @@ def end_of(fields: Fields) -> End:
             stderr_bytes=int(values["stderrBytes"]),
             dropped_bytes=int(values["droppedBytes"]),
         ),
+        gaps=tuple(_gap(value) for key, value in fields if key == "gap"),
     )
 
 
-def _fact(value: bytes) -> Fact:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value.decode("utf-8", "replace")
+def _gap(value: bytes) -> Gap:
+    name, start, end = value.decode().split()
+    return Gap(Stream[name.upper()], int(start), int(end))
 
 
 def stop_request(fields: Fields) -> StopRequest:

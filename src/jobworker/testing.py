@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 
+from jobworker import spans
 from jobworker.archive.cursors import cursor_at, number_at
 from jobworker.archive.records import microseconds
 from jobworker.errors import InvalidRequest, JobNotFound, JobRunning, JobWorkerError
@@ -25,12 +26,14 @@ from jobworker.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.model import (
     Cause,
     End,
+    Gap,
     Grant,
     Job,
     JobId,
     JobQuery,
     Level,
     Page,
+    Piece,
     Queued,
     Role,
     Spec,
@@ -39,8 +42,10 @@ from jobworker.model import (
     Stream,
     Usage,
 )
-from jobworker.ports import Clock, Listener, OutputReader
-from jobworker.supervisor.records import INDEX_ENTRY
+from jobworker.ports import Clock, Listener, OutputReader, Span
+from jobworker.supervisor.records import INDEX_ENTRY, PLACE
+
+_OUTPUTS = (Stream.STDOUT, Stream.STDERR)
 
 _FIRST_PID = 10_000_000
 """Above the largest PID of Linux, so that no test can signal a real process with one."""
@@ -65,19 +70,48 @@ class MemoryOutput:
     """Output in memory (``ports.OutputReader``)."""
 
     def __init__(self, streams: dict[Stream, bytes] | None = None) -> None:
-        self._streams = {stream: bytearray((streams or {}).get(stream, b"")) for stream in Stream}
+        self._streams: dict[Stream, list[Piece]] = {stream: [] for stream in Stream}
+        self._ends = dict.fromkeys(Stream, 0)
+        for stream, data in (streams or {}).items():
+            self.append(stream, data)
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Add ``data`` to the end of ``stream``."""
-        self._streams[stream] += data
+        if data:
+            self._streams[stream].append(Piece(self._ends[stream], data))
+            self._ends[stream] += len(data)
+
+    def skip(self, stream: Stream, length: int) -> None:
+        """Let ``length`` bytes have been written to ``stream`` that are not kept."""
+        self._ends[stream] += length
+
+    def end(self, stream: Stream) -> int:
+        """The place after the last byte that was written, kept or not."""
+        return self._ends[stream]
 
     def size(self, stream: Stream) -> int:
-        """How many bytes there are now."""
-        return len(self._streams[stream])
+        """The place after the last byte that is kept."""
+        pieces = self._streams[stream]
+        return pieces[-1].end if pieces else 0
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``; fewer only at the end."""
-        return bytes(self._streams[stream][offset : offset + length])
+    def spans(self, stream: Stream) -> tuple[Span, ...]:
+        """The places that are kept, in order."""
+        return spans.joined((piece.offset, piece.end) for piece in self._streams[stream])
+
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:
+        """The first kept bytes at ``offset`` or after it; fewer only before a gap or the end."""
+        for start, end in self.spans(stream):
+            if end > offset:
+                begin = max(start, offset)
+                kept = [piece for piece in self._streams[stream] if start <= piece.offset < end]
+                data = b"".join(piece.data for piece in kept)
+                return Piece(begin, data[begin - start :][:length])
+        return Piece(offset, b"")
+
+    def gaps(self, stream: Stream) -> tuple[Gap, ...]:
+        """What was skipped."""
+        places = (*self.spans(stream), (self._ends[stream], self._ends[stream]))
+        return spans.between(stream, places)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -120,8 +154,7 @@ class MemoryArchive:
         assert job.ended
         record = self._record(job.id)
         if not record.job.ended:
-            streams = {stream: output.read(stream, 0, output.size(stream)) for stream in Stream}
-            record.job, record.output = job, MemoryOutput(streams)
+            record.job, record.output = job, _copy(output)
 
     async def remove(self, job_id: JobId) -> None:
         """Delete a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
@@ -176,6 +209,15 @@ class MemoryArchive:
         for record in reversed(self._records.values()):
             if (before is None or record.number < before) and _matches(record.job, query):
                 yield record
+
+
+def _copy(output: OutputReader) -> MemoryOutput:
+    copy = MemoryOutput()
+    for stream in Stream:
+        for start, end in output.spans(stream):
+            copy.skip(stream, start - copy.end(stream))
+            copy.append(stream, output.read(stream, start, end - start).data)
+    return copy
 
 
 def _matches(job: Job, query: JobQuery) -> bool:
@@ -243,6 +285,13 @@ class FakeEngine:
             waiter = job.waiting.pop()
             if not waiter.done():
                 waiter.set_result(None)
+
+    def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
+        """Let the job write ``length`` bytes that are not kept, as past its output limit."""
+        output = self._running(job_id).output
+        output.skip(stream, length)
+        place = INDEX_ENTRY.pack(output.end(stream), PLACE + stream.value, 0)
+        output.append(Stream.INDEX, place)
 
     def exit(self, job_id: JobId, code: int = 0) -> None:
         """Let the program exit with ``code``."""
@@ -345,10 +394,10 @@ class FakeEngine:
         stopped_by: str | None = None,
     ) -> Ended:
         job = self._running(job_id)
-        usage = Usage(
-            stdout_bytes=job.output.size(Stream.STDOUT),
-            stderr_bytes=job.output.size(Stream.STDERR),
-        )
+        out, err = (spans.length(job.output.spans(stream)) for stream in _OUTPUTS)
+        gaps = [gap for stream in _OUTPUTS for gap in job.output.gaps(stream)]
+        dropped = sum(gap.end - gap.start for gap in gaps)
+        usage = Usage(stdout_bytes=out, stderr_bytes=err, dropped_bytes=dropped)
         end = End(
             cause,
             finished_at=self._clock.now(),
@@ -357,6 +406,7 @@ class FakeEngine:
             signal=signal,
             stopped_by=stopped_by,
             usage=usage,
+            gaps=tuple(gaps),
         )
         job.last = Ended(end)
         return job.last

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 
 from starlette.responses import Response
 
+from jobworker import spans
 from jobworker.api.answers import CHUNK, StreamAnswer, bytes_answer, encode, json_answer
 from jobworker.api.decode import header
 from jobworker.api.errors import error_answer
 from jobworker.api.query import StreamQuery
 from jobworker.api.service import Call, StreamBroken
 from jobworker.errors import InvalidRequest, RangeNotSatisfiable
-from jobworker.model import JobId, Output, Stream
-from jobworker.schema import OutputAnswer
+from jobworker.model import Gap, JobId, Output, Stream
+from jobworker.schema import LineGapView, OutputAnswer, line_gap_view
 
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -54,6 +55,20 @@ def raw(stream: Stream) -> Callable[[Call], Awaitable[Response]]:
     return handler
 
 
+def lines_and_gaps(data: bytes, gaps: Iterable[Gap]) -> tuple[list[str], list[LineGapView]]:
+    """The kept bytes of a stream by lines, each side of a gap for itself, and the gaps."""
+    split: list[str] = []
+    views: list[LineGapView] = []
+    begin = missing = 0
+    for gap in gaps:
+        end = gap.start - missing
+        split += split_lines(data[begin:end])
+        views.append(line_gap_view(gap, len(split)))
+        begin, missing = end, missing + gap.end - gap.start
+    split += split_lines(data[begin:])
+    return split, views
+
+
 def split_lines(data: bytes) -> list[str]:
     r"""``data`` by ``\n``, without it; what is not UTF-8 becomes U+FFFD."""
     pieces = data.split(b"\n")
@@ -85,8 +100,12 @@ def chosen_range(value: bytes | None, size: int) -> tuple[int, int] | None:
 
 
 def _render(job_id: JobId, output: Output) -> bytes:
-    stdout, stderr = split_lines(output.stdout), split_lines(output.stderr)
-    return encode(OutputAnswer(id=job_id, stdout=stdout, stderr=stderr))
+    (stdout, out_gaps), (stderr, err_gaps) = (
+        lines_and_gaps(data, [gap for gap in output.gaps if gap.stream is stream])
+        for stream, data in ((Stream.STDOUT, output.stdout), (Stream.STDERR, output.stderr))
+    )
+    gaps = [*out_gaps, *err_gaps]
+    return encode(OutputAnswer(id=job_id, stdout=stdout, stderr=stderr, gaps=gaps))
 
 
 def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
@@ -95,10 +114,12 @@ def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
 
 
 async def _stored(call: Call, stream: Stream) -> Response:
-    """The bytes that there are now, or the range of them that was asked for."""
-    headers = _headers(call.job.id, stream)
-    with closing(call.jobs.reader(call.job.id)) as reader:
-        size = reader.size(stream)
+    """The bytes that are kept now, or the range of them that was asked for."""
+    with ExitStack() as opened:
+        reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
+        kept = reader.spans(stream)
+        size = spans.length(kept)
+        headers = _headers(call.job.id, stream)
         try:
             part = chosen_range(_range_header(call), size)
         except RangeNotSatisfiable as error:
@@ -107,10 +128,12 @@ async def _stored(call: Call, stream: Stream) -> Response:
         if part:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
         status = 206 if part else 200
+        chunks = spans.chunks(reader, stream, spans.part(kept, first, end), CHUNK)
         if end - first <= CHUNK:
-            return bytes_answer(reader.read(stream, first, end - first), status, *headers)
-    length = (b"content-length", b"%d" % (end - first))
-    return StreamAnswer(_pieces(call, stream, first, end), status, length, *headers)
+            return bytes_answer(b"".join(chunks), status, *headers)
+        length = (b"content-length", b"%d" % (end - first))
+        pieces = _Pieces(chunks, end - first, opened.pop_all())
+    return StreamAnswer(pieces, status, length, *headers)
 
 
 def _range_header(call: Call) -> bytes | None:
@@ -120,14 +143,31 @@ def _range_header(call: Call) -> bytes | None:
     return header(call.headers, b"range")
 
 
-async def _pieces(call: Call, stream: Stream, offset: int, end: int) -> AsyncIterator[bytes]:
-    with closing(call.jobs.reader(call.job.id)) as reader:
-        while offset < end:
-            piece = await asyncio.to_thread(reader.read, stream, offset, min(CHUNK, end - offset))
-            if not piece:
-                raise StreamBroken("the output was removed while it was read")
-            offset += len(piece)
-            yield piece
+class _Pieces:
+    """Chunks on their way to a client, from one reader: what is deleted while they go stays.
+
+    Not a generator, as that would not close the reader where the sending never begins.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], length: int, opened: ExitStack) -> None:
+        self._chunks = chunks
+        self._left = length
+        self._opened = opened
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        chunk = await asyncio.to_thread(next, self._chunks, b"")
+        if not chunk:
+            raise StreamBroken("the output was removed while it was read")
+        self._left -= len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        self._opened.close()
 
 
 def _follow(call: Call, stream: Stream, offset: int) -> Response:

@@ -1,6 +1,6 @@
 """The output store: each stream of a finished job in chunks.
 
-A chunk begins where the one before it ends. An output too large to be written in
+A chunk begins where the one before it ends, or after a gap. An output too large to be written in
 one go is written ahead of the job's end, a chunk a transaction, so that other writes
 get their turn; nobody sees it before the end is recorded.
 """
@@ -11,33 +11,38 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
+from jobworker import spans
 from jobworker.archive.database import Database
 from jobworker.archive.tables import output_chunks
-from jobworker.model import Stream
-from jobworker.ports import OutputReader
+from jobworker.model import Piece, Stream
+from jobworker.ports import OutputReader, Span
 
 CHUNK = 512 * 1024
 """Most bytes of a chunk; it may shrink, but not grow: readers rely on it."""
 
 _INSERT = insert(output_chunks)
 _DELETE = delete(output_chunks).where(output_chunks.c.number == bindparam("job"))
-_LAST = (
-    select(output_chunks.c.offset + func.length(output_chunks.c.data))
-    .where(
-        output_chunks.c.number == bindparam("job"), output_chunks.c.stream == bindparam("stream")
-    )
-    .order_by(output_chunks.c.offset.desc())
-    .limit(1)
+_THIS = (
+    output_chunks.c.number == bindparam("job"),
+    output_chunks.c.stream == bindparam("stream"),
 )
+_END = output_chunks.c.offset + func.length(output_chunks.c.data)
+_LAST = select(_END).where(*_THIS).order_by(output_chunks.c.offset.desc()).limit(1)
+_SPANS = select(output_chunks.c.offset, _END).where(*_THIS).order_by(output_chunks.c.offset)
 _OVERLAPPING = (
     select(output_chunks.c.offset, output_chunks.c.data)
     .where(
-        output_chunks.c.number == bindparam("job"),
-        output_chunks.c.stream == bindparam("stream"),
+        *_THIS,
         output_chunks.c.offset > bindparam("after"),
         output_chunks.c.offset < bindparam("end"),
     )
     .order_by(output_chunks.c.offset)
+)
+_NEXT = (
+    select(output_chunks.c.offset)
+    .where(*_THIS, output_chunks.c.offset > bindparam("after"))
+    .order_by(output_chunks.c.offset)
+    .limit(1)
 )
 
 Chunk = tuple[Stream, int, bytes]
@@ -47,11 +52,10 @@ Chunk = tuple[Stream, int, bytes]
 def chunks_of(output: OutputReader) -> Iterator[Chunk]:
     """Cut ``output`` into chunks, one at a time. Blocks on the disk."""
     for stream in Stream:
-        end = output.size(stream)
         offset = 0
-        while offset < end and (data := output.read(stream, offset, CHUNK)):
-            yield stream, offset, data
-            offset += len(data)
+        while (piece := output.read(stream, offset, CHUNK)).data:
+            yield stream, piece.offset, piece.data
+            offset = piece.end
 
 
 def store(connection: Connection, number: int, chunks: list[Chunk]) -> None:
@@ -77,25 +81,43 @@ class StoredOutput:
         self._number = number
 
     def size(self, stream: Stream) -> int:
-        """How many bytes there are."""
-        key = {"job": self._number, "stream": stream.value}
+        """The place after the last byte that is kept."""
+        key = self._key(stream)
         return self._database.read(lambda connection: connection.scalar(_LAST, key)) or 0
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``; fewer only at the end."""
-        wanted = {
-            "job": self._number,
-            "stream": stream.value,
-            "after": offset - CHUNK,
-            "end": offset + length,
-        }
+    def spans(self, stream: Stream) -> tuple[Span, ...]:
+        """The places that are kept, in order."""
+        key = self._key(stream)
+        rows = self._database.read(lambda connection: connection.execute(_SPANS, key).all())
+        return spans.joined((start, end) for start, end in rows)
+
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:
+        """The first kept bytes at ``offset`` or after it; fewer only before a gap or the end."""
+        piece = self._read_at(stream, offset, length)
+        if piece.data or not length:
+            return piece
+        key = self._key(stream) | {"after": offset}
+        place = self._database.read(lambda connection: connection.scalar(_NEXT, key))
+        return piece if place is None else self._read_at(stream, place, length)
+
+    def _read_at(self, stream: Stream, offset: int, length: int) -> Piece:
+        """The bytes at ``offset``; none where it lies in a gap."""
+        wanted = self._key(stream) | {"after": offset - CHUNK, "end": offset + length}
         rows = self._database.read(
             lambda connection: connection.execute(_OVERLAPPING, wanted).all()
         )
-        if not rows:
-            return b""
-        begin = offset - rows[0].offset
-        return b"".join(row.data for row in rows)[begin : begin + length]
+        parts, at = [], offset
+        for row in rows:
+            if row.offset + len(row.data) <= offset:
+                continue  # ends before a gap that the offset lies in, or before the offset
+            if row.offset > at:
+                break
+            parts.append(row.data[at - row.offset :])
+            at = row.offset + len(row.data)
+        return Piece(offset, b"".join(parts)[:length])
+
+    def _key(self, stream: Stream) -> dict[str, int]:
+        return {"job": self._number, "stream": stream.value}
 
     def close(self) -> None:
         """Nothing is held open between two reads."""

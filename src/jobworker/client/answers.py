@@ -110,12 +110,22 @@ class JobList(TypedDict):
     error: None
 
 
+class LineGapView(TypedDict):
+    """Bytes that were not kept, and how many lines of the stream stand before them."""
+
+    stream: Literal["stdout", "stderr"]
+    start: int
+    end: int
+    line: int
+
+
 class OutputAnswer(TypedDict):
-    """Both streams by lines, without line ends."""
+    """Both streams by lines, without line ends; no line has bytes from both sides of a gap."""
 
     id: str
     stdout: list[str]
     stderr: list[str]
+    gaps: list[LineGapView]
     error: None
 
 

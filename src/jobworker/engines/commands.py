@@ -36,6 +36,8 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
     if grant.run_as:
         fields.append(("gid", b"%d" % grant.run_as.gid))
         fields += [("group", b"%d" % gid) for gid in grant.run_as.groups]
+    if spec.limits.output is not None:
+        fields.append(("output", b"%d" % spec.limits.output))
     return fields + limit_fields(spec.limits)
 
 

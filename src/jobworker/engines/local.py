@@ -31,7 +31,8 @@ from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsk
 from jobworker.model import NO_LIMITS, Grant, Job, JobId, Level, Limits, Spec, StopRequest, Stream
 from jobworker.output import Watcher
 from jobworker.ports import Listener
-from jobworker.spool import Deadline, Spool, SpoolOutput, StartRecord, end_of, start_record
+from jobworker.spool import Deadline, Spool, StartRecord, end_of, start_record
+from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)

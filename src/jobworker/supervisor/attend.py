@@ -30,12 +30,12 @@ _LONGEST_WAIT = 86_400.0
 class Attendance:
     """The supervisor's part from the program's exec to the end of the last process."""
 
-    def __init__(self, site: Site, spool: int, group: JobCgroup | None) -> None:
+    def __init__(self, site: Site, spool: int, pump: Pump, group: JobCgroup | None) -> None:
         self._site = site
         self._spool = spool
         self._group = group
         self._alarm = group.alarm if group is not None else None
-        self._pump = Pump(spool)
+        self._pump = pump
         self._end = Ending()
         self._wait_status: int | None = None
 
@@ -65,6 +65,7 @@ class Attendance:
                     alarm.ring()
                 elif not self._pump.carry(fd, self._program.sources.index(fd)):
                     poll.unregister(fd)
+            self._limit_output()
             self._act(self._end.due(time.monotonic()))
             if alarm is not None and alarm.confirmed():
                 self._kill()
@@ -75,8 +76,13 @@ class Attendance:
         finished_at = time.time()
         tree.end(self._site.level)
         self._drain()
-        self._pump.make_durable()
+        self._limit_output()
+        self._pump.finish()
         return self._exit_record(finished_at)
+
+    def _limit_output(self) -> None:
+        if self._pump.over_limit:
+            self._act(self._end.end_now(b"output-limit", self._pump.evidence()))
 
     def _patience(self) -> int | None:
         """Milliseconds until there is something to do, rounded up; None where there is not.
@@ -162,9 +168,7 @@ class Attendance:
             *[(key, value) for key, value in self.started if key == "startedAt"],
             ("finishedAt", b"%.6f" % finished_at),
             *_usage(self._group),
-            ("stdoutBytes", b"%d" % self._pump.written[0]),
-            ("stderrBytes", b"%d" % self._pump.written[1]),
-            ("droppedBytes", b"%d" % self._pump.dropped),
+            *self._pump.account(),
             *([] if self._group is None else self._group.evidence(oom_kills)),
         ]
 

@@ -44,6 +44,8 @@ class Order:
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.executable = single.get("executable")
         self.limits = {key: value for key, value in spec if key in LIMITS}
+        self.output = int(single["output"]) if "output" in single else None
+        self.kill_over_output = single.get("outputAction") == b"kill"
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:

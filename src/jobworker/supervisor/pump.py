@@ -1,32 +1,48 @@
-"""Carry output from the pipes to the spool, with the index of what came when."""
+"""Carry output from the pipes to the spool, and keep it within its cap.
+
+Of what a program writes, the first eighth of the cap stays (the head), and of the rest
+the last seven eighths (the tail). The tail is cut into segments, so that the oldest of
+it can be deleted. Nothing is deleted before the program has written more than the cap.
+"""
 
 from __future__ import annotations
 
 import os
-import time
 
 from . import records
+from .segment import INDEX, Segment
 
 _CHUNK = 65536
 """The size of a pipe (pipe(7)): one read empties it."""
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
-_NAMES = (records.STDOUT, records.STDERR, records.INDEX)
-_INDEX = 2
+_WITHOUT_END = 1 << 62
+_TAIL_PARTS = 8
+_MOST_SEGMENTS = 64
+"""Segments of the tail. A disk that is full on and off begins a new one each time, and the
+exit record has a line for each gap between them."""
 
 
 class Pump:
-    """The output files of one job, each made when its first byte comes.
+    """The output of one job: ``cap`` is how many bytes of both streams are kept.
 
-    What cannot be written, because the disk is full or broken, is counted as dropped:
-    the program is never blocked by it.
+    With ``kill_over`` the first ``cap`` bytes are kept, and ``over_limit`` tells when there
+    are more. What cannot be written, because the disk is full or broken, is a gap
+    like any other: the program is never blocked by it.
     """
 
-    def __init__(self, spool: int) -> None:
+    def __init__(self, spool: int, cap: int | None = None, *, kill_over: bool = False) -> None:
         self._spool = spool
-        self._files: list[int | None] = [None, None, None]
-        self.written = [0, 0]
-        self.dropped = 0
+        self._cap = cap
+        self._kill_over = kill_over
+        self._places = [0, 0]
+        if cap is None:
+            self._room = self._tail_most = self._segment_most = _WITHOUT_END
+        else:
+            self._room = cap if kill_over else cap // _TAIL_PARTS
+            self._tail_most = cap - self._room
+            self._segment_most = -(-self._tail_most // _TAIL_PARTS)
+        self._segment = self._head = Segment(spool, None, cap is not None)
+        self._tail: list[Segment] = []
 
     def carry(self, source: int, stream: int) -> int:
         """Move what the pipe ``source`` holds, up to one chunk, and return how much it was.
@@ -39,42 +55,100 @@ class Pump:
         except BlockingIOError:
             return 0
         if data:
-            self._keep(data, stream)
+            self._keep(stream, memoryview(data))
         return len(data)
 
-    def _keep(self, data: bytes, stream: int) -> None:
-        try:
-            kept = self._append(stream, data)
-        except OSError:
-            kept = self._size(stream) - self.written[stream]
-        self.written[stream] += kept
-        self.dropped += len(data) - kept
-        if kept:
-            self._note(kept, stream)
+    def _keep(self, stream: int, data: memoryview) -> None:
+        while data:
+            if not self._room:
+                data = self._turn_over(stream, data)
+            part = data[: self._room]
+            kept = self._segment.append(stream, part)
+            self._places[stream] += len(part)
+            # What follows lost bytes is not where the file's next byte would be.
+            self._room = self._room - kept if kept == len(part) else 0
+            data = data[len(part) :]
 
-    def _note(self, length: int, stream: int) -> None:
-        try:
-            self._append(_INDEX, records.INDEX_ENTRY.pack(time.time_ns(), stream + 1, length))
-        except OSError:
-            # Order and time of these bytes are lost, not the bytes; a torn entry is
-            # cut off, so that the entries after it stay readable.
-            size = self._size(_INDEX)
-            if index := self._files[_INDEX]:
-                os.ftruncate(index, size - size % records.INDEX_ENTRY.size)
+    def _turn_over(self, stream: int, data: memoryview) -> memoryview:
+        """Begin another segment; returns what of ``data`` is to go there and after it."""
+        self._segment.close()
+        if self._tail and not self._tail[-1].size:
+            del self._tail[-1]
+        surplus = max(0, len(data) - self._tail_most)
+        self._places[stream] += surplus
+        data = data[surplus:]
+        if data:
+            free = self._make_room(min(len(data), self._segment_most))
+            self._begin_segment(min(self._segment_most, free))
+        return data
 
-    def _append(self, which: int, data: bytes) -> int:
-        fd = self._files[which]
-        if fd is None:
-            fd = self._files[which] = os.open(_NAMES[which], _CREATE, 0o600, dir_fd=self._spool)
-        records.write_all(fd, data)
-        return len(data)
+    def _make_room(self, wanted: int) -> int:
+        """Delete the oldest of the tail until ``wanted`` bytes fit; returns how many do."""
+        free = self._tail_most - sum([segment.size for segment in self._tail])
+        while free < wanted or len(self._tail) >= _MOST_SEGMENTS:
+            oldest = self._tail.pop(0)
+            oldest.remove()
+            free += oldest.size
+        return free
 
-    def _size(self, which: int) -> int:
-        fd = self._files[which]
-        return 0 if fd is None else os.fstat(fd).st_size
+    def _begin_segment(self, room: int) -> None:
+        before = self._segment
+        noted = before.starts[INDEX] + before.sizes[INDEX]
+        starts = (self._places[0], self._places[1], noted)
+        self._segment = Segment(self._spool, starts, self._cap is not None)
+        self._tail.append(self._segment)
+        self._room = room
 
-    def make_durable(self) -> None:
-        """See that the output outlives a power cut (fdatasync(2))."""
-        for fd in self._files:
-            if fd is not None:
-                os.fdatasync(fd)
+    @property
+    def over_limit(self) -> bool:
+        """Whether the job is to be killed for what it has written."""
+        return self._kill_over and self._cap is not None and sum(self._places) > self._cap
+
+    @property
+    def offered(self) -> int:
+        """Bytes that the program has written, kept or not."""
+        return sum(self._places)
+
+    def kept(self, stream: int) -> int:
+        """Bytes of ``stream`` that are kept."""
+        return sum([segment.sizes[stream] for segment in self._segments()])
+
+    def gaps(self, stream: int) -> list[tuple[int, int]]:
+        """The places ``[start, end)`` of the bytes that are not."""
+        found = []
+        at = 0
+        for segment in self._segments():
+            start, size = segment.starts[stream], segment.sizes[stream]
+            if size:
+                if start > at:
+                    found.append((at, start))
+                at = start + size
+        if self._places[stream] > at:
+            found.append((at, self._places[stream]))
+        return found
+
+    def _segments(self) -> list[Segment]:
+        return [self._head, *self._tail]
+
+    def finish(self) -> None:
+        """Close the files and see that the output outlives a power cut."""
+        self._segment.close()
+        for segment in self._segments():
+            segment.make_durable()
+
+    def account(self) -> records.Fields:
+        """What the exit record says of the output."""
+        kept = [self.kept(0), self.kept(1)]
+        account = [
+            ("stdoutBytes", b"%d" % kept[0]),
+            ("stderrBytes", b"%d" % kept[1]),
+            ("droppedBytes", b"%d" % (self.offered - sum(kept))),
+        ]
+        for stream, name in enumerate((records.STDOUT, records.STDERR)):
+            account += [("gap", b"%s %d %d" % (name.encode(), *gap)) for gap in self.gaps(stream)]
+        return account
+
+    def evidence(self) -> records.Fields:
+        """What tells that the output is over its limit."""
+        assert self._cap is not None
+        return [("outputLimit", b"%d" % self._cap), ("outputBytes", b"%d" % self.offered)]

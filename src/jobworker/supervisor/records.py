@@ -30,7 +30,14 @@ DEADLINE = "deadline"
 EXIT = "exit"
 
 INDEX_ENTRY = struct.Struct("<QII")
-"""One entry of the index: nanoseconds since 1970, stream number (1 or 2), length."""
+"""One entry of the index: nanoseconds since 1970, stream number (1 or 2), length.
+
+With ``PLACE`` added to the stream number it says that the stream goes on at the byte
+which the first field counts: what is in between was not kept, or came unnoted.
+"""
+INDEX_LENGTH = struct.Struct("<I")
+"""The last field of an entry: that of the last entry may grow."""
+PLACE = 0x80
 
 Fields = list[tuple[str, bytes]]
 

@@ -15,6 +15,7 @@ from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
 from .failure import NotExecuted
 from .launch import Order, launch
+from .pump import Pump
 from .site import OWN_NAMESPACES, Site
 
 TYPE_CHECKING = False
@@ -116,7 +117,8 @@ def _start(site: Site, job_id: str, uid: int, spool: int, groups: list[JobCgroup
         contain.enter_file_system(site, job_id)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    attendance = Attendance(site, spool, group)
+    pump = Pump(spool, order.output, kill_over=order.kill_over_output)
+    attendance = Attendance(site, spool, pump, group)
     program = launch(site, order, group, tmp, machine_proc)
     started_at = b"%.6f" % time.time()
     for fd in (tmp, machine_proc):
