@@ -22,6 +22,7 @@ from jobworker.model import (
     JobId,
     JobQuery,
     Page,
+    Piece,
     Running,
     Spec,
     Starting,
@@ -134,7 +135,7 @@ async def test_finish_twice_leaves_the_first(archive: Archive) -> None:
     final = await finished(archive, job, written(b"first"))
     await archive.finish(ended(job, exit_code=9), written(b"second"))
     assert archive.get(job.id) == final
-    assert archive.output(job.id).read(Stream.STDOUT, 0, 100) == b"first"
+    assert archive.output(job.id).read(Stream.STDOUT, 0, 100).data == b"first"
 
 
 @pytest.mark.parametrize("size", [0, LARGE])
@@ -150,9 +151,9 @@ async def test_output_comes_back_byte_for_byte(archive: Archive, size: int) -> N
     await finished(archive, job, written(stdout, b"\xff\0\n", b"index"))
     output = archive.output(job.id)
     assert [output.size(stream) for stream in Stream] == [5, size, 3]
-    assert output.read(Stream.STDOUT, 0, size + 10) == stdout
-    assert output.read(Stream.STDERR, 0, 100) == b"\xff\0\n"
-    assert output.read(Stream.INDEX, 0, 100) == b"index"
+    assert output.read(Stream.STDOUT, 0, size + 10) == Piece(0, stdout)
+    assert output.read(Stream.STDERR, 0, 100).data == b"\xff\0\n"
+    assert output.read(Stream.INDEX, 0, 100).data == b"index"
     output.close()
 
 
@@ -177,7 +178,7 @@ async def test_any_part_of_an_output_can_be_read(
     job = make_job()
     await finished(archive, job, written(stdout))
     part = archive.output(job.id).read(Stream.STDOUT, offset, length)
-    assert part == stdout[offset : offset + length]
+    assert part == Piece(offset, stdout[offset : offset + length])
 
 
 async def test_there_is_no_output_before_the_end_is_recorded(archive: Archive) -> None:

@@ -20,7 +20,18 @@ from pathlib import Path
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.errors import StorageFull
-from jobworker.model import Cause, Completed, End, Job, JobId, JobQuery, Spec, Starting, Stream
+from jobworker.model import (
+    Cause,
+    Completed,
+    End,
+    Job,
+    JobId,
+    JobQuery,
+    Piece,
+    Spec,
+    Starting,
+    Stream,
+)
 from jobworker.testing import MemoryOutput
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -52,7 +63,7 @@ async def added(archive: SqlArchive) -> None:
 class DeadlyOutput(MemoryOutput):
     """Kills the process that reads it past the middle."""
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:
         if offset > len(OUTPUT) // 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().read(stream, offset, length)

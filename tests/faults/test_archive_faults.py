@@ -61,7 +61,7 @@ async def test_a_finish_cut_off_half_way_is_done_again(path: Path, archive: SqlA
     await archive.finish(final, MemoryOutput({Stream.STDOUT: output}))
     stored = archive.output(job.id)
     assert stored.size(Stream.STDOUT) == len(output)
-    assert stored.read(Stream.STDOUT, 0, 1 << 30) == output
+    assert stored.read(Stream.STDOUT, 0, 1 << 30).data == output
     assert archive.get(job.id) == final
 
 

@@ -242,8 +242,17 @@ def view(**changes: Any) -> dict[str, Any]:
         "finishedAt": None,
         "deadline": None,
         "evidence": None,
+        "usage": None,
+        "gaps": [],
     }
     return job | changes
+
+
+def lines(
+    stdout: list[str], stderr: list[str], gaps: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The output of the job by lines."""
+    return {"id": ID, "stdout": stdout, "stderr": stderr, "gaps": gaps or [], "error": None}
 
 
 FAILED = view(

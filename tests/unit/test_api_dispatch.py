@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobworker import schema
+from jobworker import schema, spans
 from jobworker.api import answers, decode
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.errors import STATUS
@@ -40,11 +40,13 @@ from jobworker.model import (
     JobQuery,
     Output,
     Page,
+    Piece,
     Role,
     Running,
     Spec,
     Stream,
 )
+from jobworker.ports import Span
 from jobworker.testing import MemoryOutput
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -113,7 +115,8 @@ class Jobs:
 
     async def output(self, job_id: JobId) -> Output:
         assert job_id in self.jobs
-        return Output(self._all(Stream.STDOUT), self._all(Stream.STDERR))
+        gaps = [*self.written.gaps(Stream.STDOUT), *self.written.gaps(Stream.STDERR)]
+        return Output(self._all(Stream.STDOUT), self._all(Stream.STDERR), tuple(gaps))
 
     def reader(self, job_id: JobId) -> Jobs:
         assert job_id in self.jobs
@@ -122,7 +125,10 @@ class Jobs:
     def size(self, stream: Stream) -> int:
         return self.written.size(stream)
 
-    def read(self, stream: Stream, offset: int, length: int) -> bytes:
+    def spans(self, stream: Stream) -> tuple[Span, ...]:
+        return self.written.spans(stream)
+
+    def read(self, stream: Stream, offset: int, length: int) -> Piece:
         return self.written.read(stream, offset, length)
 
     def close(self) -> None:
@@ -154,7 +160,7 @@ class Jobs:
         self.ended.set()
 
     def _all(self, stream: Stream) -> bytes:
-        return self.written.read(stream, 0, self.written.size(stream))
+        return b"".join(spans.chunks(self, stream, self.spans(stream), 1 << 20))
 
 
 @dataclass
@@ -358,8 +364,26 @@ async def test_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
         "id": job.id,
         "stdout": ["one\r", "", "th\ufffdree"],
         "stderr": [],
+        "gaps": [],
         "error": None,
     }
+
+
+async def test_no_line_joins_both_sides_of_a_gap(client: Client, jobs: Jobs, job: Job) -> None:
+    jobs.written.append(Stream.STDOUT, b"one\ntw\xc3")
+    jobs.written.skip(Stream.STDOUT, 100)
+    jobs.written.append(Stream.STDOUT, b"\xa4o\nlast\n")
+    jobs.written.skip(Stream.STDOUT, 3)
+    jobs.written.skip(Stream.STDERR, 5)
+    jobs.written.append(Stream.STDERR, b"e")
+    answer = await client("GET", f"/jobs/{job.id}/output")
+    assert answer.json["stdout"] == ["one", "tw\ufffd", "\ufffdo", "last"]
+    assert answer.json["stderr"] == ["e"]
+    assert answer.json["gaps"] == [
+        {"stream": "stdout", "start": 7, "end": 107, "line": 2},
+        {"stream": "stdout", "start": 115, "end": 118, "line": 4},
+        {"stream": "stderr", "start": 0, "end": 5, "line": 0},
+    ]
 
 
 async def test_much_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
@@ -394,6 +418,34 @@ async def test_a_range_of_the_output(client: Client, jobs: Jobs, job: Job) -> No
     assert answer.headers["content-range"] == "bytes */10"
     headers = [(b"range", b"bytes=2-4"), (b"if-range", b'"etag"')]
     assert (await client("GET", path, headers=headers)).body == b"0123456789"
+
+
+@pytest.mark.parametrize("size", [3, answers.CHUNK])
+async def test_the_kept_bytes_are_what_a_range_counts(
+    client: Client, jobs: Jobs, job: Job, size: int
+) -> None:
+    for letter in b"abc":
+        jobs.written.skip(Stream.STDOUT, 1000)
+        jobs.written.append(Stream.STDOUT, bytes([letter]) * size)
+    kept = b"a" * size + b"b" * size + b"c" * size
+    path = f"/jobs/{job.id}/output/stdout"
+    answer = await client("GET", path)
+    assert (answer.headers["content-length"], answer.body) == (str(3 * size), kept)
+    for first, last in ((0, 0), (size - 1, size), (1, 3 * size - 2), (2 * size, 3 * size - 1)):
+        answer = await client("GET", path, headers=[(b"range", b"bytes=%d-%d" % (first, last))])
+        assert (answer.status, answer.body) == (206, kept[first : last + 1])
+        assert answer.headers["content-range"] == f"bytes {first}-{last}/{3 * size}"
+    assert jobs.readers_closed == 5
+
+
+async def test_a_stream_that_is_removed_while_it_is_read_is_cut(
+    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.written.append(Stream.STDOUT, bytes(answers.CHUNK * 3))
+    monkeypatch.setattr(jobs, "read", lambda _stream, offset, _length: Piece(offset, b""))
+    with pytest.raises(StreamBroken):
+        await client("GET", f"/jobs/{job.id}/output/stdout")
+    assert jobs.readers_closed == 1
 
 
 async def test_follow_streams_until_the_job_ends(client: Client, jobs: Jobs, job: Job) -> None:

@@ -124,8 +124,8 @@ async def test_output_and_its_index_can_be_read(engine: FakeEngine) -> None:
     engine.write(job_id, b"one")
     engine.write(job_id, b"three", Stream.STDERR)
     output = engine.output(job_id)
-    assert output.read(Stream.STDOUT, 1, 10) == b"ne"
-    entries = list(INDEX_ENTRY.iter_unpack(output.read(Stream.INDEX, 0, 1000)))
+    assert output.read(Stream.STDOUT, 1, 10).data == b"ne"
+    entries = list(INDEX_ENTRY.iter_unpack(output.read(Stream.INDEX, 0, 1000).data))
     nanoseconds = int(MOMENT.timestamp()) * 1_000_000_000
     assert entries == [(nanoseconds, 1, 3), (nanoseconds, 2, 5)]
 

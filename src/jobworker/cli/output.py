@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jobworker.cli import jobs, report
+from jobworker.cli import jobs, missing, report
 from jobworker.cli.invocation import UsageError
+from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def show(call: Invocation, *, raw: bool) -> int:
     with call.client() as client:
         job_id = jobs.find(client, word)
         if exact:
-            _copy(call, client, job_id, streams, raw=raw)
+            arrived = _copy(call, client, job_id, streams, raw=raw)
+            _tell_missing(client, job_id, arrived)
         elif call.has("json"):
             report.answer(client.output(job_id))
         else:
@@ -46,21 +48,27 @@ def show(call: Invocation, *, raw: bool) -> int:
 
 def _copy(
     call: Invocation, client: Client, job_id: str, streams: tuple[StreamName, ...], *, raw: bool
-) -> None:
+) -> dict[StreamName, int]:
+    """Copy the streams; returns how many bytes of each have come."""
     from jobworker.cli.streams import copy, follow
 
     if call.has("follow"):
-        follow(client.profile, job_id, streams, raw=raw)
-        return
-    for stream in streams:
-        copy(client.raw(job_id, stream), stream, raw=raw)
+        return follow(client.profile, job_id, streams, raw=raw)
+    return {stream: copy(client.raw(job_id, stream), stream, raw=raw) for stream in streams}
+
+
+def _tell_missing(client: Client, job_id: str, arrived: dict[StreamName, int]) -> None:
+    try:
+        missing.tell(client.status(job_id), arrived)
+    except JobWorkerError:
+        pass  # what there is of the output has come, which is what was asked for
 
 
 def _print(answer: OutputAnswer, streams: tuple[StreamName, ...]) -> None:
     if "stdout" in streams:
         report.line("Output:")
-        for text in answer["stdout"]:
+        for text in missing.marked(answer, "stdout"):
             report.line(text)
     if "stderr" in streams:
-        for text in answer["stderr"]:
+        for text in missing.marked(answer, "stderr"):
             report.message(text)

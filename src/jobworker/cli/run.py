@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from jobworker.cli import endings, program, report, start
+from jobworker.cli import endings, missing, program, report, start
 from jobworker.client.client import Client
 from jobworker.errors import JobNotRunning, JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobworker.cli.invocation import Invocation, Option
+    from jobworker.client.client import StreamName
     from jobworker.client.profiles import Profile
 
 USAGE = "run [OPTIONS] [--] PROGRAM [ARGUMENT...]"
@@ -67,20 +70,24 @@ def _attend(call: Invocation, client: Client, job_id: str) -> int:
         client.stop(job_id)
     except JobNotRunning:
         pass  # it ended while the question stood
-    return _follow_to_end(call, profile, job_id)
+    return _follow_to_end(call, profile, job_id, {})
 
 
 def _follow(call: Invocation, profile: Profile, job_id: str) -> int:
+    arrived: dict[StreamName, int] = {}
     if not call.has("json"):
         from jobworker.cli.streams import follow
 
-        follow(profile, job_id, ("stdout", "stderr"))
-    return _follow_to_end(call, profile, job_id)
+        arrived = follow(profile, job_id, ("stdout", "stderr"))
+    return _follow_to_end(call, profile, job_id, arrived)
 
 
-def _follow_to_end(call: Invocation, profile: Profile, job_id: str) -> int:
+def _follow_to_end(
+    call: Invocation, profile: Profile, job_id: str, arrived: Mapping[StreamName, int]
+) -> int:
     with Client(profile) as client:
         job = client.wait(job_id)
+    missing.tell(job, arrived)
     if call.has("json"):
         report.answer(job)
     elif job["reason"] and job["exitCode"] is None:

@@ -18,18 +18,32 @@ if TYPE_CHECKING:
 DESCRIPTORS: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
 
 
-def copy(pieces: Iterable[bytes], stream: StreamName, *, raw: bool) -> None:
-    """Write ``pieces`` to the descriptor of ``stream`` as they come.
+def copy(pieces: Iterable[bytes], stream: StreamName, *, raw: bool) -> int:
+    """Write ``pieces`` to the descriptor of ``stream`` as they come; returns how many bytes came.
 
     On a terminal control characters are written so that none acts, unless ``raw``.
     """
     descriptor = DESCRIPTORS[stream]
-    if not raw and os.isatty(descriptor):
-        pieces = _made_safe(pieces)
-    for piece in pieces:
+    counted = _Counted(pieces)
+    shown = counted if raw or not os.isatty(descriptor) else _made_safe(counted)
+    for piece in shown:
         left = memoryview(piece)
         while left:
             left = left[os.write(descriptor, left) :]
+    return counted.bytes
+
+
+class _Counted:
+    """Pieces, and how many bytes of them have come."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.bytes += len(piece)
+            yield piece
 
 
 def _made_safe(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -47,24 +61,25 @@ def _keep_lines(text: str) -> bytes:
 
 def follow(
     profile: Profile, job_id: str, streams: tuple[StreamName, ...], *, raw: bool = True
-) -> None:
+) -> dict[StreamName, int]:
     """Copy ``streams`` from their first byte until the job has ended.
 
-    Each has a connection of its own, and all but the first a thread, so that none waits
-    for another.
+    Returns how many bytes of each have come. Each has a connection of its own, and all but
+    the first a thread, so that none waits for another.
     """
     first, *others = streams
     followers = [_Follower(profile, job_id, stream, raw=raw) for stream in others]
     for follower in followers:
         follower.start()
-    _follow_one(profile, job_id, first, raw=raw)
-    for follower in followers:
-        follower.finish()
+    arrived = {first: _follow_one(profile, job_id, first, raw=raw)}
+    for stream, follower in zip(others, followers, strict=True):
+        arrived[stream] = follower.finish()
+    return arrived
 
 
-def _follow_one(profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> None:
+def _follow_one(profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> int:
     with Client(profile) as client:
-        copy(client.follow(job_id, stream), stream, raw=raw)
+        return copy(client.follow(job_id, stream), stream, raw=raw)
 
 
 class _Follower(threading.Thread):
@@ -76,15 +91,17 @@ class _Follower(threading.Thread):
         self._what = (profile, job_id, stream)
         self._raw = raw
         self._error: Exception | None = None
+        self._arrived = 0
 
     def run(self) -> None:
         try:
-            _follow_one(*self._what, raw=self._raw)
+            self._arrived = _follow_one(*self._what, raw=self._raw)
         except Exception as error:  # noqa: BLE001  raised again by finish
             self._error = error
 
-    def finish(self) -> None:
-        """Wait for the end of the stream; raises what the thread met."""
+    def finish(self) -> int:
+        """Wait for the end of the stream; returns its bytes, raises what the thread met."""
         self.join()
         if self._error:
             raise self._error
+        return self._arrived

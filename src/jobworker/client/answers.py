@@ -110,12 +110,9 @@ class JobList(TypedDict):
     error: None
 
 
-class LineGapView(TypedDict):
-    """Bytes that were not kept, and how many lines of the stream stand before them."""
+class LineGapView(GapView):
+    """A gap among the lines: ``line`` is how many lines of the stream stand before it."""
 
-    stream: Literal["stdout", "stderr"]
-    start: int
-    end: int
     line: int
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobworker.client import profiles
-from support.small_server import FAILED, ID, Handler, Jobctl, Server, on_terminal, view
+from support.small_server import FAILED, ID, Handler, Jobctl, Server, lines, on_terminal, view
 
 OTHER = "j-9f8bffff-0d3e-4c7a-8a53-1f2e3d4c5b6a"
 JOB_NOT_FOUND = (404, {"error": "Error: job not found", "code": "job_not_found"})
@@ -22,10 +22,7 @@ def test_the_core_lines(jobctl: Jobctl, server: Server) -> None:
         "POST /jobs/start": (201, {"id": ID, "error": None}),
         f"GET /jobs/{ID}": (200, view()),
         f"POST /jobs/{ID}/stop": (200, {"id": ID, "error": None}),
-        f"GET /jobs/{ID}/output": (
-            200,
-            {"id": ID, "stdout": ["hello world", "ä"], "stderr": ["oh"], "error": None},
-        ),
+        f"GET /jobs/{ID}/output": (200, lines(["hello world", "ä"], ["oh"])),
     }
     start = jobctl("start", "--", "/bin/sleep", "5")
     assert (start.stdout, start.stderr) == (f"Job started with ID {ID}.\n".encode(), b"")
@@ -189,14 +186,52 @@ def test_following_shows_what_comes_while_the_job_runs(jobctl: Jobctl, server: S
 def test_on_a_terminal_control_characters_do_not_act(
     jobctl: Jobctl, server: Server, words: list[str]
 ) -> None:
-    lines = {"id": ID, "stdout": ["\x1b[31mred"], "stderr": ["\x07"], "error": None}
-    server.answers[f"GET /jobs/{ID}/output"] = (200, lines)
+    server.answers[f"GET /jobs/{ID}/output"] = (200, lines(["\x1b[31mred"], ["\x07"]))
     body = b"\x1b[31mred\n"
     server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = lambda h: h.reply(200, body)
     _, seen = on_terminal(jobctl, *words, ID)
     assert r"\x1b[31mred" in seen
     assert "\x1b" not in seen
     assert "\x07" not in seen
+
+
+def test_a_gap_is_shown_in_its_place(jobctl: Jobctl, server: Server) -> None:
+    gaps = [
+        {"stream": "stdout", "start": 4, "end": 117440516, "line": 1},
+        {"stream": "stdout", "start": 117440520, "end": 117440521, "line": 2},
+        {"stream": "stderr", "start": 0, "end": 7, "line": 0},
+    ]
+    server.answers[f"GET /jobs/{ID}/output"] = (200, lines(["one", "two"], ["oh"], gaps))
+    done = jobctl("output", ID)
+    first, second = "[… 117440512 bytes not kept …]", "[… 1 bytes not kept …]"
+    assert done.stdout.decode() == f"Output:\none\n{first}\ntwo\n{second}\n"
+    assert done.stderr.decode() == "[… 7 bytes not kept …]\noh\n"
+    assert json.loads(jobctl("output", "--json", ID).stdout)["gaps"] == gaps
+
+
+@pytest.mark.parametrize("words", [["output", "--raw"], ["logs"], ["output", "-f"]])
+def test_exact_output_says_at_its_end_what_is_missing(
+    jobctl: Jobctl, server: Server, words: list[str]
+) -> None:
+    follow = "?follow=true" if "-f" in words else ""
+    server.answers[f"GET /jobs/{ID}/output/stdout{follow}"] = lambda h: h.reply(200, b"ab")
+    server.answers[f"GET /jobs/{ID}/output/stderr{follow}"] = lambda h: h.reply(200, b"err\n")
+    gaps = [{"stream": "stdout", "start": 1, "end": 101}]
+    usage = {"stdoutBytes": 2, "stderrBytes": 4, "droppedBytes": 100}
+    server.answers[f"GET /jobs/{ID}"] = (200, FAILED | {"usage": usage, "gaps": gaps})
+    done = jobctl(*words, ID)
+    assert (done.returncode, done.stdout) == (0, b"ab")
+    assert done.stderr == b"err\njobctl: 100 bytes of stdout were not kept\n"
+
+
+def test_who_has_seen_it_all_is_told_nothing(jobctl: Jobctl, server: Server) -> None:
+    """A follower may have read what was deleted later."""
+    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = lambda h: h.reply(200, b"abcd")
+    gaps = [{"stream": "stdout", "start": 1, "end": 3}]
+    usage = {"stdoutBytes": 2, "stderrBytes": 0, "droppedBytes": 2}
+    server.answers[f"GET /jobs/{ID}"] = (200, FAILED | {"usage": usage, "gaps": gaps})
+    done = jobctl("output", "-f", "--stdout", ID)
+    assert (done.stdout, done.stderr) == (b"abcd", b"")
 
 
 def test_waiting_exits_as_the_first_job_that_failed(jobctl: Jobctl, server: Server) -> None:

@@ -96,6 +96,15 @@ def test_a_script_is_not(jobctl: Jobctl, server: Server) -> None:
     assert f"GET /jobs/{ID}" not in server.requests()
 
 
+def test_run_says_what_was_not_kept(jobctl: Jobctl, server: Server) -> None:
+    gaps = [{"stream": "stderr", "start": 1, "end": 3}]
+    usage = {"stdoutBytes": 3, "stderrBytes": 2, "droppedBytes": 2}
+    runs(server, FAILED | {"usage": usage, "gaps": gaps}, b"out", b"e\n")
+    done = jobctl("run", "--", "/bin/x")
+    assert (done.returncode, done.stdout) == (3, b"out")
+    assert done.stderr == b"e\njobctl: 2 bytes of stderr were not kept\n"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "exits"),
     [
