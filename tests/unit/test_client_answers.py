@@ -18,6 +18,8 @@ PAIRS = [
     (schema.UsageView, answers.UsageView),
     (schema.JobView, answers.JobView),
     (schema.JobList, answers.JobList),
+    (schema.GapView, answers.GapView),
+    (schema.LineGapView, answers.LineGapView),
     (schema.OutputAnswer, answers.OutputAnswer),
     (schema.ErrorAnswer, answers.ErrorAnswer),
     (schema.MeAnswer, answers.MeAnswer),
