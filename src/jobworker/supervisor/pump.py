@@ -132,9 +132,10 @@ class Pump:
 
     def finish(self) -> None:
         """Close the files and see that the output outlives a power cut."""
-        self._segment.close()
+        self._segment.close(durable=True)
         for segment in self._segments():
-            segment.make_durable()
+            if segment is not self._segment:
+                segment.make_durable()
 
     def account(self) -> records.Fields:
         """What the exit record says of the output."""

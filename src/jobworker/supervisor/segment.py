@@ -97,22 +97,26 @@ class Segment:
         now = time.time_ns()
         entries = b""
         last = self._last
-        for stream, length in enumerate(self._unnoted):
-            if length:
+        for stream in (0, 1):
+            if length := self._unnoted[stream]:
                 last = (stream, min(length, _LONGEST))
                 entries += records.INDEX_ENTRY.pack(now, stream + 1, last[1])
-        if not self._is_head and not self.sizes[INDEX]:
-            entries = (
-                b"".join(
-                    records.INDEX_ENTRY.pack(self.starts[stream], records.PLACE + stream + 1, 0)
-                    for stream in (0, 1)
-                )
-                + entries
-            )
+        if not self.sizes[INDEX] and not self._is_head:
+            entries = self._places() + entries
         if self._write_index(entries):
             self.sizes[INDEX] += len(entries)
             self._last = last
-            self._unnoted = [max(0, length - _LONGEST) for length in self._unnoted]
+            for stream in (0, 1):
+                self._unnoted[stream] = max(0, self._unnoted[stream] - _LONGEST)
+
+    def _places(self) -> bytes:
+        """Where the segment begins, for an index that can be read by itself."""
+        return b"".join(
+            [
+                records.INDEX_ENTRY.pack(self.starts[stream], records.PLACE + stream + 1, 0)
+                for stream in (0, 1)
+            ]
+        )
 
     def _write_index(self, data: bytes, before_end: int = 0) -> bool:
         """Write at the index's end, or so many bytes before; False where that fails.
@@ -132,12 +136,17 @@ class Segment:
             pass
         return False
 
-    def close(self) -> None:
-        """Write what the index still lacks, and close the files; remove those left empty."""
+    def close(self, *, durable: bool = False) -> None:
+        """Write what the index still lacks, and close the files; remove those left empty.
+
+        Where they are to be ``durable`` they outlive a power cut (fdatasync(2)).
+        """
         if any(self._unnoted):
             self._add_entries()
         for which, fd in enumerate(self._files):
             if fd is not None:
+                if durable:
+                    os.fdatasync(fd)
                 os.close(fd)
                 if not self.sizes[which]:
                     self._unlink(which)
@@ -157,7 +166,7 @@ class Segment:
             pass  # a broken disk, which the program's end must not depend on
 
     def make_durable(self) -> None:
-        """See that a closed segment outlives a power cut (fdatasync(2))."""
+        """The same for a segment that was closed before."""
         for which, size in enumerate(self.sizes):
             if size:
                 fd = os.open(self._name(which), os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._spool)
