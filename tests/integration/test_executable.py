@@ -63,7 +63,9 @@ def run(
                 event = dict(spawner.receive() or ())
                 events[event.pop("event")] = event
             with closing(spool.output(job.id)) as output:
-                streams = [output.read(one, 0, 65536) for one in (Stream.STDOUT, Stream.STDERR)]
+                streams = [
+                    output.read(one, 0, 65536).data for one in (Stream.STDOUT, Stream.STDERR)
+                ]
         finally:
             spawner.close()
             spawner.wait()

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ from jobworker.engines import local
 from jobworker.engines.commands import spec_fields
 from jobworker.engines.probe import probe
 from jobworker.manager import Manager
-from jobworker.model import Cause, Gap, Job, Level, Limits, Spec, Stream
+from jobworker.model import Cause, Gap, Grant, Job, Level, Limits, Spec, Stream
 from jobworker.ports import OutputReader
 from jobworker.spans import length
 from jobworker.supervisor.records import Fields
 from support.replay import replay
 
 MIB = 1 << 20
+NOTHING_GRANTED = Grant()
 LEVELS: list[Level] = [result.level for result in probe() if result.works]
 LINE = 8
 
@@ -263,8 +265,8 @@ async def test_a_capped_job_outlives_the_manager(tmp_path: Path, shared_dir: Pat
 async def test_a_job_is_killed_for_its_output_where_that_was_asked(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fields(job: Job, level: Level) -> Fields:
-        return [*spec_fields(job, level), ("outputAction", b"kill")]
+    def fields(job: Job, level: Level, grant: Grant = NOTHING_GRANTED) -> Fields:
+        return spec_fields(job, level, replace(grant, on_output_limit="kill"))
 
     monkeypatch.setattr(local, "spec_fields", fields)
     job = await start(manager, "yes", 100_000)

@@ -38,6 +38,8 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
         fields += [("group", b"%d" % gid) for gid in grant.run_as.groups]
     if spec.limits.output is not None:
         fields.append(("output", b"%d" % spec.limits.output))
+        if grant.on_output_limit == "kill":
+            fields.append(("outputAction", b"kill"))
     return fields + limit_fields(spec.limits)
 
 
