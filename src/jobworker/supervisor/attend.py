@@ -158,12 +158,9 @@ class Attendance:
         code = os.waitstatus_to_exitcode(self._wait_status)
         oom_kills = 0 if self._group is None else self._group.oom_kills()
         cause = verdict.cause(self._wait_status, self._end.cause, oom_kills)
-        how = ("exitCode", b"%d" % code)
-        if code < 0:
-            how = ("signal", signals.name_of(-code).encode())
         return [
             ("cause", cause),
-            how,
+            *_how(code, cause),
             *self._end.evidence(),
             *[(key, value) for key, value in self.started if key == "startedAt"],
             ("finishedAt", b"%.6f" % finished_at),
@@ -171,6 +168,16 @@ class Attendance:
             *self._pump.account(),
             *([] if self._group is None else self._group.evidence(oom_kills)),
         ]
+
+
+def _how(code: int, cause: bytes) -> records.Fields:
+    """The program's own exit code, or the signal that ended it and whether that was ours."""
+    if code >= 0:
+        return [("exitCode", b"%d" % code)]
+    name = signals.name_of(-code).encode()
+    if cause != b"signaled":
+        return [("signal", name)]
+    return [("signal", name), ("evidence.signal", name), ("evidence.sender", b"not jobd")]
 
 
 def _usage(group: JobCgroup | None) -> records.Fields:
