@@ -212,14 +212,15 @@ class LineGapView(GapView, frozen=True):
 class OutputAnswer(_Body, frozen=True):
     """Both streams by lines, without line ends; what is not UTF-8 as U+FFFD.
 
-    No line has bytes from both sides of a gap.
+    No line has bytes from both sides of a gap. Where all is kept there are no ``gaps``, and
+    the body is that of the core contract.
     """
 
     id: str
     stdout: list[str]
     stderr: list[str]
-    gaps: list[LineGapView]
     error: None = None
+    gaps: list[LineGapView] | UnsetType = UNSET
 
 
 class ErrorAnswer(_Body, frozen=True):

@@ -252,7 +252,8 @@ def lines(
     stdout: list[str], stderr: list[str], gaps: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """The output of the job by lines."""
-    return {"id": ID, "stdout": stdout, "stderr": stderr, "gaps": gaps or [], "error": None}
+    answer = {"id": ID, "stdout": stdout, "stderr": stderr, "error": None}
+    return answer | ({"gaps": gaps} if gaps else {})
 
 
 FAILED = view(

@@ -364,7 +364,6 @@ async def test_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
         "id": job.id,
         "stdout": ["one\r", "", "th\ufffdree"],
         "stderr": [],
-        "gaps": [],
         "error": None,
     }
 

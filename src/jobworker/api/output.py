@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from jobworker import spans
@@ -104,7 +105,7 @@ def _render(job_id: JobId, output: Output) -> bytes:
         lines_and_gaps(data, [gap for gap in output.gaps if gap.stream is stream])
         for stream, data in ((Stream.STDOUT, output.stdout), (Stream.STDERR, output.stderr))
     )
-    gaps = [*out_gaps, *err_gaps]
+    gaps = [*out_gaps, *err_gaps] or UNSET
     return encode(OutputAnswer(id=job_id, stdout=stdout, stderr=stderr, gaps=gaps))
 
 

@@ -16,7 +16,7 @@ def marked(answer: OutputAnswer, stream: StreamName) -> Iterator[str]:
     """The lines of a stream, with a line in the place of each gap."""
     lines = answer["stdout"] if stream == "stdout" else answer["stderr"]
     at = 0
-    for gap in answer["gaps"]:
+    for gap in answer.get("gaps", ()):
         if gap["stream"] == stream:
             yield from lines[at : gap["line"]]
             yield f"[\u2026 {gap['end'] - gap['start']} bytes not kept \u2026]"

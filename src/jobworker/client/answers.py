@@ -122,7 +122,7 @@ class OutputAnswer(TypedDict):
     id: str
     stdout: list[str]
     stderr: list[str]
-    gaps: list[LineGapView]
+    gaps: NotRequired[list[LineGapView]]
     error: None
 
 
