@@ -27,7 +27,7 @@ T = TypeVar("T")
 _EVIDENCE = "evidence."
 """Begins the key of each field of an exit record that is evidence for its cause."""
 
-_TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender"})
+_TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "outputError"})
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 

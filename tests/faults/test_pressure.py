@@ -47,6 +47,14 @@ def injected(pid: int, calls: str, fault: str) -> Iterator[None]:
             strace.communicate()
 
 
+def supervisor_of(jobd: Jobd, job_id: str) -> int:
+    record = records.open_directory(str(jobd.state / "spool" / job_id))
+    try:
+        return int(dict(records.read(record)[records.STARTED])["supervisor"])
+    finally:
+        os.close(record)
+
+
 def spool(jobd: Jobd) -> list[str]:
     return os.listdir(jobd.state / "spool")  # noqa: PTH208 - names are wanted
 
@@ -200,17 +208,27 @@ def test_t52_a_record_that_cannot_be_written_is_tried_again(
         jobd = make_jobd()
         script = 'exec 3>"$2"; read line <"$1"; exit 5'
         job_id = jobd.start_job("/bin/sh", "-c", script, "sh", str(gate), str(life))
-        record = records.open_directory(str(jobd.state / "spool" / job_id))
-        try:
-            supervisor = int(dict(records.read(record)[records.STARTED])["supervisor"])
-        finally:
-            os.close(record)
+        supervisor = supervisor_of(jobd, job_id)
         jobd.kill()
         with injected(supervisor, "fdatasync", "error=ENOSPC:when=1"):
             gate.open()
             life.wait_for_end()
             jobd.start()
             assert jobd.jobctl("wait", job_id).returncode == 5
+
+
+def test_t25_a_broken_disk_under_the_output_does_not_lose_the_end(
+    jobd: Jobd, shared_dir: Path
+) -> None:
+    gate = Gate(shared_dir / "gate")
+    with opened(gate):
+        script = 'echo said; read line <"$1"; exit 5'
+        job_id = jobd.start_job("/bin/sh", "-c", script, "sh", str(gate))
+        with injected(supervisor_of(jobd, job_id), "fdatasync", "error=EIO:when=1"):
+            gate.open()
+            assert jobd.jobctl("wait", job_id).returncode == 5
+    job = json.loads(jobd.succeed("status", "--json", job_id))
+    assert job["evidence"] == {"outputError": "Input/output error"}
 
 
 def test_t35_a_server_without_descriptors_refuses_and_recovers(jobd: Jobd) -> None:

@@ -38,6 +38,7 @@ class Attendance:
         self._pump = pump
         self._end = Ending()
         self._wait_status: int | None = None
+        self._output_error: str | None = None
 
     def take_up(self, program: Program, started: records.Fields) -> None:
         """From now on attend ``program``."""
@@ -77,7 +78,11 @@ class Attendance:
         tree.end(self._site.level)
         self._drain()
         self._limit_output()
-        self._pump.finish()
+        try:
+            self._pump.finish()
+        except OSError as error:
+            # How the job ended is known all the same, and is not to be lost for this.
+            self._output_error = error.strerror or str(error)
         return self._exit_record(finished_at)
 
     def _limit_output(self) -> None:
@@ -166,6 +171,7 @@ class Attendance:
             ("finishedAt", b"%.6f" % finished_at),
             *_usage(self._group),
             *self._pump.account(),
+            *_output_fault(self._output_error),
             *([] if self._group is None else self._group.evidence(oom_kills)),
         ]
 
@@ -178,6 +184,11 @@ def _how(code: int, cause: bytes) -> records.Fields:
     if cause != b"signaled":
         return [("signal", name)]
     return [("signal", name), ("evidence.signal", name), ("evidence.sender", b"not jobd")]
+
+
+def _output_fault(error: str | None) -> records.Fields:
+    """That the disk may not have all of the output, if it said so in the end."""
+    return [] if error is None else [("evidence.outputError", error.encode())]
 
 
 def _usage(group: JobCgroup | None) -> records.Fields:
