@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ class Connection:
         self._socket = context.wrap_socket(raw, server_hostname=address[0])
         self._head = f"Host: {address[0]}\r\nAuthorization: Bearer {token}\r\n"
 
-    def start(self, program: str, *args: str) -> str:
+    def start(self, program: str, *args: str, limits: Mapping[str, float] | None = None) -> str:
         """``POST /jobs/start``; returns the ID."""
-        body = json.dumps({"program": program, "args": args})
+        body = json.dumps({"program": program, "args": args, "limits": limits or {}})
         answer = self._call("POST", "/jobs/start", body)
         assert answer["error"] is None, answer
         return str(answer["id"])

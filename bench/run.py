@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench import command_line, crowd, machine, peer, rounds
+from bench import command_line, crowd, limits, machine, peer, rounds
 from bench.figures import Figure, table
 from bench.server import Server
 
@@ -41,11 +41,16 @@ class Sizes:
     repeats: int
     turns: rounds.Sizes
     crowd: crowd.Sizes
+    limits: limits.Sizes
     commands: int
 
 
-_FULL = Sizes(3, rounds.Sizes(2000, 1200, 400), crowd.Sizes(1000, 10_000), commands=20)
-_QUICK = Sizes(3, rounds.Sizes(400, 96, 40), crowd.Sizes(100, 500), commands=4)
+_FULL = Sizes(
+    3, rounds.Sizes(2000, 1200, 400), crowd.Sizes(1000, 10_000), limits.Sizes(400, 200), commands=20
+)
+_QUICK = Sizes(
+    3, rounds.Sizes(400, 96, 40), crowd.Sizes(100, 500), limits.Sizes(40, 20), commands=4
+)
 
 
 def main() -> None:
@@ -81,10 +86,12 @@ def _measure(sizes: Sizes) -> tuple[list[Figure], list[str]]:
                 theirs.append(rounds.measure_peer(ssh, sizes.turns))
         found = rounds.figures(ours, strongest.level())
         found += rounds.peer_figures(theirs) if theirs else []
+        _say("limits")
+        found += limits.figures(strongest, sizes.limits, sizes.repeats)
         _say("the command line")
         found += command_line.figures(strongest, sizes.commands)
         _say(f"{sizes.crowd.running:,} running jobs, {sizes.crowd.finished:,} finished ones")
-        before = sizes.repeats * (sizes.turns.jobs + sizes.turns.calls)
+        before = sizes.repeats * (sizes.turns.jobs + sizes.turns.calls + 2 * sizes.limits.starts)
         found += crowd.figures(strongest, sizes.crowd, before)
         return found, left_out
 
