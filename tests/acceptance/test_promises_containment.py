@@ -211,3 +211,28 @@ def test_a_container_of_its_own_gets_full_containment(make_jobd: MakeJobd) -> No
     job_id = jobd.start_job("/bin/true")
     assert level_of(jobd, job_id) == "full"
     assert logged(jobd, "warning") == []
+
+
+def test_t10_variables_are_the_jobs_own(make_jobd: MakeJobd, shared_dir: Path) -> None:
+    """The server's do not reach a job, and a job's do not reach the server or the supervisor."""
+    wrapper = (
+        "env",
+        "AWS_SECRET_ACCESS_KEY=canary",
+        "PYTHONSTARTUP=/nowhere",
+        "PATH=/usr/bin:/bin",
+    )
+    jobd = make_jobd(wrapper=wrapper)
+    marker = shared_dir / "loaded"
+    shared_dir.chmod(0o777)
+    (shared_dir / "sitecustomize.py").write_text(f"open({str(marker)!r}, 'a').write('x')")
+    options = ("--env", f"PYTHONPATH={shared_dir}", "--env", "PATH=/nowhere")
+    for limits in ((), ("--nice", "1")):
+        shown = jobd.succeed("run", *options, *limits, "--", "/usr/bin/env")
+        variables = dict(line.split("=", 1) for line in shown.splitlines())
+        assert variables["PATH"] == "/nowhere"
+        assert variables["PYTHONPATH"] == str(shared_dir)
+        assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP"} & set(variables)
+        assert "canary" not in shown
+    assert not marker.exists(), "no Python of ours has looked there"
+    assert jobd.jobctl("run", *options, "--", "/usr/bin/python3", "-c", "").returncode == 0
+    assert marker.exists(), "the job's own has"

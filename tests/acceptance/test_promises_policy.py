@@ -152,6 +152,18 @@ def test_ceilings_are_per_role_and_per_rule(make_jobd: MakeJobd, config: Path) -
     jobd.jobctl("stop", job_id.strip())
 
 
+def test_what_all_jobs_together_may_use_is_bounded(make_jobd: MakeJobd, config: Path) -> None:
+    """None of them asks for anything, and one of them is over the limit of all."""
+    jobd = serve(make_jobd, config, '[total]\nmemory = "96M"\npids = 50\n')
+    quiet = jobd.start_job("/bin/sleep", "300", user="alice")
+    hog = ("/usr/bin/python3", "-c", "x = bytearray(10**9)")
+    assert jobd.jobctl("run", "--", *hog, user="alice").returncode == 137
+    job_id = jobd.succeed("list", "-q", "--limit", "1", user="alice").strip()
+    assert "Cause: oom" in jobd.succeed("why", job_id)
+    assert json.loads(jobd.succeed("status", "--json", quiet))["status"] == "Running"
+    jobd.jobctl("stop", quiet)
+
+
 def test_a_reload_changes_who_may_start_what_and_a_broken_file_does_not(
     make_jobd: MakeJobd, config: Path
 ) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.supervisor import records
 from support.adoption import everything_below
 from support.gate import Gate, Life, opened
 from support.jobd import Jobd, MakeJobd
+from support.supervisors import supervisor_of
 from support.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("strace")]
@@ -45,14 +45,6 @@ def injected(pid: int, calls: str, fault: str) -> Iterator[None]:
         finally:
             strace.terminate()
             strace.communicate()
-
-
-def supervisor_of(jobd: Jobd, job_id: str) -> int:
-    record = records.open_directory(str(jobd.state / "spool" / job_id))
-    try:
-        return int(dict(records.read(record)[records.STARTED])["supervisor"])
-    finally:
-        os.close(record)
 
 
 def spool(jobd: Jobd) -> list[str]:
@@ -208,7 +200,7 @@ def test_t52_a_record_that_cannot_be_written_is_tried_again(
         jobd = make_jobd()
         script = 'exec 3>"$2"; read line <"$1"; exit 5'
         job_id = jobd.start_job("/bin/sh", "-c", script, "sh", str(gate), str(life))
-        supervisor = supervisor_of(jobd, job_id)
+        supervisor = supervisor_of(jobd.state, job_id)
         jobd.kill()
         with injected(supervisor, "fdatasync", "error=ENOSPC:when=1"):
             gate.open()
@@ -224,7 +216,7 @@ def test_t25_a_broken_disk_under_the_output_does_not_lose_the_end(
     with opened(gate):
         script = 'echo said; read line <"$1"; exit 5'
         job_id = jobd.start_job("/bin/sh", "-c", script, "sh", str(gate))
-        with injected(supervisor_of(jobd, job_id), "fdatasync", "error=EIO:when=1"):
+        with injected(supervisor_of(jobd.state, job_id), "fdatasync", "error=EIO:when=1"):
             gate.open()
             assert jobd.jobctl("wait", job_id).returncode == 5
     job = json.loads(jobd.succeed("status", "--json", job_id))

@@ -18,11 +18,11 @@ import pytest
 from jobworker.client.client import Client
 from jobworker.client.profiles import Profile
 from jobworker.errors import ServerUnreachable
-from jobworker.supervisor import records
 from support.adoption import everything_below
 from support.calls import Calls
 from support.gate import Gate, Life, opened
 from support.jobd import Jobd
+from support.supervisors import supervisor_of
 from support.waiting import until
 
 SLEEPER = ("/bin/sleep", "4711")
@@ -136,7 +136,7 @@ def test_t22_each_way_to_end_while_no_server_runs(jobd: Jobd, gate: Gate, life: 
     jobd.kill()
     for _ in endings:
         gate.open()
-    os.kill(supervisor_of(jobd, orphaned), signal.SIGKILL)
+    os.kill(supervisor_of(jobd.state, orphaned), signal.SIGKILL)
     life.wait_for_end()
     jobd.start()
     for end, expected in endings.items():
@@ -152,14 +152,6 @@ def test_t22_each_way_to_end_while_no_server_runs(jobd: Jobd, gate: Gate, life: 
 
 def wait_for_output(jobd: Jobd, job_id: str, line: str) -> None:
     until(lambda: line in jobd.succeed("output", job_id).splitlines())
-
-
-def supervisor_of(jobd: Jobd, job_id: str) -> int:
-    directory = records.open_directory(str(jobd.state / "spool" / job_id))
-    try:
-        return int(dict(records.read(directory)[records.STARTED])["supervisor"])
-    finally:
-        os.close(directory)
 
 
 def test_t22_output_has_no_gap_and_no_repetition(jobd: Jobd, gate: Gate) -> None:
@@ -241,7 +233,7 @@ def test_a_stop_that_was_cut_off_can_be_made_sooner(jobd: Jobd, gate: Gate) -> N
 def test_server_and_spawner_killed_together(jobd: Jobd) -> None:
     """As by an out-of-memory killer: the supervisors need neither."""
     job_id = jobd.start_job(*SLEEPER)
-    spawner = parent_of(supervisor_of(jobd, job_id))
+    spawner = parent_of(supervisor_of(jobd.state, job_id))
     jobd.kill()
     os.kill(spawner, signal.SIGKILL)
     jobd.start()

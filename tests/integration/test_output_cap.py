@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,7 @@ from jobworker.ports import OutputReader
 from jobworker.spans import length
 from jobworker.supervisor.records import Fields
 from support.replay import replay
+from support.supervisors import supervisor_of
 
 MIB = 1 << 20
 NOTHING_GRANTED = Grant()
@@ -124,19 +126,31 @@ async def test_t32_a_flood_keeps_its_beginning_and_its_end(tmp_path: Path, level
             assert missing == [(gap.start, usage.dropped_bytes)]
 
 
+def resident_at_most(status: Path) -> int:
+    """Most bytes that a process has held (proc_pid_status(5)); 0 once it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
 async def test_t32_yes_is_bounded_and_not_blocked(manager: Manager, tmp_path: Path) -> None:
     cap = 64 * MIB
-    job = await start(manager, "timeout 4 yes", cap)
+    job = await start(manager, "timeout 10 yes", cap)
     spool = tmp_path / "state" / "spool" / job.id
-    most = 0
+    supervisor = Path(f"/proc/{supervisor_of(tmp_path / 'state', job.id)}/status")
+    most, memory = 0, 0
     while not manager.status(job.id).ended:
         most = max(most, size_of(spool))
+        memory = max(memory, resident_at_most(supervisor))
         await asyncio.sleep(0.05)
     ended = manager.status(job.id)
     assert ended.exit_code == 124
     assert ended.end
     usage = ended.end.usage
     assert most < cap * 1.1
+    assert 0 < memory < 32 * MIB
     assert usage.dropped_bytes > 2 * cap
     assert usage.stdout_bytes <= cap
     (gap,) = ended.end.gaps

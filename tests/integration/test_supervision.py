@@ -27,6 +27,7 @@ from jobworker.manager import Manager
 from jobworker.model import Job, JobQuery, Level, StatusName, Stream
 from jobworker.supervisor import records
 from support.adoption import everything_below
+from support.supervisors import supervisor_of
 
 STUBBORN = (
     "trap '' TERM HUP INT; (setsid sh -c \"trap '' TERM; (setsid sleep 300 &) ; sleep 300\" &) ;"
@@ -65,14 +66,6 @@ async def start_and_hear(manager: Manager, script: str) -> str:
     async for _ in manager.follow(job_id, Stream.STDOUT):
         return job_id
     raise AssertionError("the job ended without a word")
-
-
-def supervisor_of(tmp_path: Path, job_id: str) -> int:
-    directory = records.open_directory(str(tmp_path / "state" / "spool" / job_id))
-    try:
-        return int(dict(records.read(directory)[records.STARTED])["supervisor"])
-    finally:
-        os.close(directory)
 
 
 def spool_of(tmp_path: Path) -> list[str]:
@@ -200,7 +193,7 @@ async def test_t19_a_killed_supervisor_takes_the_job_with_it(
 ) -> None:
     before = everything_below()
     job_id = await start_and_hear(manager, STUBBORN)
-    os.kill(supervisor_of(tmp_path, job_id), signal.SIGKILL)
+    os.kill(supervisor_of(tmp_path / "state", job_id), signal.SIGKILL)
     job = await manager.wait(job_id, 20)
     assert (job.status.name, job.reason) == ("Failed", "lost: its supervisor was killed")
     assert job.exit_code is None
@@ -212,7 +205,7 @@ async def test_a_killed_spawner_is_replaced_and_its_jobs_are_kept(
     manager: Manager, tmp_path: Path
 ) -> None:
     job_id = await start_and_hear(manager, "echo one; sleep 0.5; echo two; exit 4")
-    stat = Path(f"/proc/{supervisor_of(tmp_path, job_id)}/stat").read_text()  # noqa: ASYNC240
+    stat = Path(f"/proc/{supervisor_of(tmp_path / 'state', job_id)}/stat").read_text()  # noqa: ASYNC240
     os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
     try:
         other = await start(manager, "exit 5")
@@ -274,7 +267,7 @@ async def test_t23_after_a_reboot_a_job_is_lost_and_no_stranger_is_touched(
     """The record names a process of ours as the supervisor, of a boot long gone."""
     async with opened(tmp_path, level) as manager:
         job_id = await start_and_hear(manager, "echo x; sleep 300")
-    supervisor = supervisor_of(tmp_path, job_id)
+    supervisor = supervisor_of(tmp_path / "state", job_id)
     pidfd = os.pidfd_open(supervisor)
     os.kill(supervisor, signal.SIGKILL)
     await asyncio.to_thread(_wait_for_exit, pidfd)
