@@ -129,6 +129,7 @@ def _environ(user: int) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
         _MARK: "root" if user == ROOT else "user",
     }
 
