@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from support.kernel import ALICE, ROOT, all_passed, is_inside, run_in_kernel, run_tests_in_kernel
+from support.kernel import (
+    ALICE,
+    ROOT,
+    all_passed,
+    is_inside,
+    run_in_kernel,
+    run_tests_in_kernel,
+    scratch_prefix,
+)
 
 pytestmark = [
     pytest.mark.needs("linux.uml"),
@@ -23,9 +31,8 @@ BOOT = 60
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """Its files are gone as well; the processes are looked after for every test."""
-    before = set(Path("/var/tmp").glob("kernel-*"))
     yield
-    assert set(Path("/var/tmp").glob("kernel-*")) <= before
+    assert list(Path("/var/tmp").glob(f"{scratch_prefix()}*")) == []
 
 
 def test_it_tells_the_exit_code_and_every_byte() -> None:

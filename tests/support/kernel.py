@@ -69,6 +69,11 @@ def is_inside() -> bool:
     return _MARK in os.environ
 
 
+def scratch_prefix() -> str:
+    """How the names of this process's own directories in /var/tmp begin."""
+    return f"kernel-{os.getpid()}-"
+
+
 def run_in_kernel(
     command: Sequence[str],
     *,
@@ -84,7 +89,7 @@ def run_in_kernel(
     """
     if is_inside():
         raise RuntimeError("this is such a kernel already")
-    with tempfile.TemporaryDirectory(prefix="kernel-", dir="/var/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(), dir="/var/tmp") as name:
         scratch = Path(name)
         request = {
             "command": list(command),
