@@ -80,15 +80,21 @@ class ProcessLimits:
 
 def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
     """Execute the program; its PID once exec has succeeded, else raises ``NotExecuted``."""
-    report, report_in = os.pipe()
+    report, report_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         pid, unified = _fork(group)
         if pid == 0:
             _be_program(command, limits, group, report_in, unified=unified)
     finally:
         os.close(report_in)
-    failure = os.read(report, 256)
-    os.close(report)
+    try:
+        failure = os.read(report, 256)
+    except BlockingIOError:
+        # We go on once the child's memory is no longer ours (CLONE_VFORK), and exec closes
+        # the pipe only after that: an exec that cannot fail any more is on its way.
+        return pid
+    finally:
+        os.close(report)
     if failure:
         os.waitpid(pid, 0)
         stage, errno, kind = failure.decode().split("\n")
