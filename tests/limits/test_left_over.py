@@ -24,13 +24,18 @@ from support.waiting import until
 ALL = Limits(memory=64 << 20, cpus=0.9, pids=20)
 
 
-@pytest.mark.parametrize("limit", ["memory", "cpus", "pids"])
+@pytest.mark.parametrize("limit", ["memory", "cpus", "pids", "tmp"])
 async def test_t28_a_controller_that_is_missing_is_named(jobs: Jobs, limit: str) -> None:
     jobs.engine.limits = [
         row if row.limit != limit else Keeping(limit, None, "no controller", "get one")
         for row in jobs.engine.limits
     ]
-    asked = {"memory": Limits(memory=1 << 30), "cpus": Limits(cpus=1), "pids": Limits(pids=9)}
+    asked = {
+        "memory": Limits(memory=1 << 30),
+        "cpus": Limits(cpus=1),
+        "pids": Limits(pids=9),
+        "tmp": Limits(tmp=1 << 30),
+    }
     with pytest.raises(LimitUnavailable, match=f"{limit} cannot be kept here: no contr") as refused:
         await jobs.manager.submit(Spec("/bin/true", limits=asked[limit]), "alice")
     assert (refused.value.field, refused.value.hint) == (f"limits.{limit}", "get one")

@@ -16,6 +16,7 @@ _FIELDS = {
     "pids": "pids",
     "open_files": "openFiles",
     "nice": "nice",
+    "tmp": "tmp",
 }
 """The limits that an engine keeps, and what requests and records call them."""
 
@@ -28,6 +29,9 @@ class Keeping:
     mechanism: str | None
     missing: str | None = None
     hint: str | None = None
+
+
+_TMP = Keeping("tmp", None, "nothing here bounds what is stored in a directory")
 
 
 def table(
@@ -46,7 +50,7 @@ def table(
     ]
     if rows[-1].mechanism is None:
         rows[-1] = _without_controller(rows[-1], level, pids_by_rlimit)
-    return [*rows, Keeping("openFiles", "rlimit"), Keeping("nice", "priority")]
+    return [*rows, Keeping("openFiles", "rlimit"), Keeping("nice", "priority"), _TMP]
 
 
 def _without_controller(
