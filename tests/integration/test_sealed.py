@@ -125,6 +125,28 @@ async def test_a_job_makes_no_user_namespace(manager: Manager, reach: Reach) -> 
     assert "not permitted" in await shell(manager, "unshare -Ur true || exit 0")
 
 
+SET_ATTRIBUTES = """
+import fcntl, os, sys
+directory = os.open(".", os.O_RDONLY)
+for request in map(int, sys.argv[1:]):
+    try:
+        fcntl.ioctl(directory, request, bytes(28))
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+async def test_a_file_cannot_be_taken_out_of_its_project(manager: Manager) -> None:
+    """Its owner may, by the kernel's rules, and so could leave the limit of ``tmp``."""
+    requests = [str(request) for request in seccomp.ATTRIBUTES]
+    job_id = await manager.start(
+        "/usr/bin/python3", ["-c", SET_ATTRIBUTES, *requests], owner="alice"
+    )
+    await manager.wait(job_id, 20)
+    printed = (await manager.output(job_id)).stdout.decode()
+    assert printed.split() == [str(errno.EPERM)] * len(requests)
+
+
 async def test_programs_fork_thread_and_move_files_as_ever(manager: Manager) -> None:
     text = await shell(
         manager,

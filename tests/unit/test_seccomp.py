@@ -20,12 +20,12 @@ CONVENTIONS = [("x86_64", X86_64, 0), ("x86_64", I386, 1), ("aarch64", AARCH64, 
 every_convention = pytest.mark.parametrize(("machine", "architecture", "column"), CONVENTIONS)
 
 
-def judge(code: bytes, architecture: int, number: int, argument: int = 0) -> int:
+def judge(code: bytes, architecture: int, number: int, argument: int = 0, second: int = 0) -> int:
     """What the filter says to a call: a BPF machine with what our programs use.
 
     Whatever else is in the program, or a jump out of it, breaks the test.
     """
-    data = struct.pack("<IIQ6Q", number, architecture, 0, argument, *[0] * 5)
+    data = struct.pack("<IIQ6Q", number, architecture, 0, argument, second, *[0] * 4)
     program = list(struct.iter_unpack("<HBBI", code))
     accumulator = at = 0
     while True:
@@ -73,6 +73,19 @@ def test_no_user_namespace(machine: str, architecture: int, column: int) -> None
         for flags in (NEWUSER, NEWUSER | 17, 0x7E02_0000, 0xFFFF_FFFF_FFFF_FFFF):
             assert judge(code, architecture, number, flags) == EPERM
         assert judge(code, architecture, number, NEWUSER << 32) == ALLOW
+
+
+@every_convention
+def test_no_change_of_projects(machine: str, architecture: int, column: int) -> None:
+    """However the upper half is filled, which the kernel does not look at."""
+    code = seccomp.program(machine)
+    number = seccomp.IOCTL[column]
+    assert number is not None
+    for request in seccomp.ATTRIBUTES:
+        assert judge(code, architecture, number, second=request) == EPERM
+        assert judge(code, architecture, number, second=request | 0x7 << 32) == EPERM
+        assert judge(code, architecture, number, second=request + 1) == ALLOW
+        assert judge(code, architecture, number, request) == ALLOW
 
 
 def test_x32_calls_do_not_exist() -> None:
@@ -123,7 +136,9 @@ def test_the_numbers_are_those_of_the_kernel(header: str, column: int) -> None:
     define = re.compile(r"^#define __NR(?:3264)?_(\w+)\s+(\d+)$", re.MULTILINE)
     known = {name: int(number) for name, number in define.findall(path.read_text())}
     tables = seccomp.DENIED | seccomp.WITHOUT_NEWUSER | {"clone3": seccomp.CLONE3}
-    tables.pop("open_tree_attr")  # Linux 6.15, younger than most headers
+    tables["ioctl"] = seccomp.IOCTL
+    for younger_than_most_headers in ("open_tree_attr", "file_setattr"):  # Linux 6.15, 6.17
+        tables.pop(younger_than_most_headers)
     assert {name: numbers[column] for name, numbers in tables.items()} == {
         name: known.get(name) for name in tables
     }

@@ -3,8 +3,8 @@
 A list of what is denied, not of what is allowed: a job may be any program, and what
 keeps it in is its user, its namespaces and its lack of capabilities. The filter closes
 what would give capabilities back (a user namespace of its own), what leads into another
-namespace, and what ordinary programs have no use for and the kernel's past flaws were
-in. A call that came with a later kernel than this list is not on it.
+namespace or out of a limit, and what ordinary programs have no use for and the kernel's
+past flaws were in. A call that came with a later kernel than this list is not on it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ DENIED: dict[str, Numbers] = {
     "keyctl": (250, 288, 219),
     # Programs in the kernel; useless without a capability.
     "bpf": (321, 357, 280),
+    # As ioctl with one of ATTRIBUTES.
+    "file_setattr": (469, 469, 469),
 }
 """What gets EPERM; numbers on x86_64, i386 and aarch64, from the ``unistd.h`` of each."""
 
@@ -71,6 +73,14 @@ WITHOUT_NEWUSER: dict[str, Numbers] = {
 
 Other namespaces need a capability, which only a user namespace would give.
 """
+
+IOCTL: Numbers = (16, 54, 29)
+"""Gets EPERM where its second argument is one of ATTRIBUTES."""
+
+ATTRIBUTES = (0x401C_5820, 0x4008_6602, 0x4004_6602)
+"""``FS_IOC_FSSETXATTR``, ``FS_IOC_SETFLAGS`` and ``FS_IOC32_SETFLAGS`` of fs.h: an owner
+could take a file out of its project, and so out of the limit of ``tmp`` (``quota``). The
+kernel looks at the lower 32 bits, as we do."""
 
 CLONE3: Numbers = (435, 435, 435)
 """Gets ENOSYS: its flags lie in memory, where a filter cannot look (seccomp(2)).
@@ -87,8 +97,8 @@ _SKIPPED = 0xFFFF_FFFF
 """The number of a call that a tracer has cancelled (ptrace(2)): it is never made."""
 
 _LOAD, _JUMP_EQUAL, _JUMP_FROM, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-"""Offsets in ``struct seccomp_data``; of the argument, the half with the flags."""
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+"""Offsets in ``struct seccomp_data``; of the arguments, the lower half."""
 
 
 class _Program:
@@ -147,9 +157,14 @@ def _put_search(out: _Program, column: int, more: dict[int, int]) -> int:
     allow, refuse, unknown = (out.put(_RETURN, value) for value in (_ALLOW, _REFUSE, _UNKNOWN))
     out.jump(_JUMP_SET, _CLONE_NEWUSER, refuse, allow)
     flags = out.put(_LOAD, _FIRST_ARGUMENT)
+    other = allow
+    for request in ATTRIBUTES:
+        other = out.jump(_JUMP_EQUAL, request, refuse, other)
+    request = out.put(_LOAD, _SECOND_ARGUMENT)
     targets = {
         **{numbers[column]: refuse for numbers in DENIED.values()},
         **{numbers[column]: flags for numbers in WITHOUT_NEWUSER.values()},
+        IOCTL[column]: request,
         CLONE3[column]: unknown,
     }
     starts = {0: allow, **{n + 1: allow for n in targets if n is not None}}
