@@ -18,7 +18,7 @@ from typing import TypeVar
 from jobworker.errors import StorageFull
 from jobworker.model import Cause, End, Fact, Gap, JobId, StopRequest, Stream, Usage
 from jobworker.spool_output import SpoolOutput
-from jobworker.supervisor import records
+from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
 
@@ -113,6 +113,7 @@ class Spool:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         except FileNotFoundError:
             return
+        quota.lift_left_over(f".{job_id}/{records.TMP}", self._root)
         self._remove_known_files(f".{job_id}")
         remove_tree(f".{job_id}", self._root)
 

@@ -120,7 +120,7 @@ async def test_a_job_cannot_loosen_or_leave_its_limits(open_jobs: Open, level: L
 
 
 async def test_a_survey_tells_the_same_and_leaves_nothing(jobs: Jobs) -> None:
-    surveyed = await asyncio.to_thread(survey, jobs.engine.containment)
+    surveyed = await asyncio.to_thread(survey, jobs.engine.containment, jobs.state)
     assert [(row.limit, row.mechanism) for row in surveyed] == [
         (row.limit, row.mechanism) for row in jobs.engine.limits
     ]

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from jobworker.engines.cgroups import Cgroups
-from jobworker.engines.limits import check_limits, limit_fields, table, words
+from jobworker.engines.limits import Keeping, check_limits, limit_fields, table, words
 from jobworker.engines.refusals import refusal
 from jobworker.errors import InvalidRequest, LimitUnavailable
 from jobworker.model import Limits, Spec
@@ -21,12 +21,15 @@ BOTH = Cgroups(
 )
 
 
+NO_TMP = Keeping("tmp", None, "no quota", "get one")
+
+
 def never() -> str | None:
     raise AssertionError("tried a resource limit where it cannot mean the same")
 
 
 def test_a_limit_without_a_mechanism_says_what_is_missing() -> None:
-    rows = {row.limit: row for row in table(BOTH, "full", never)}
+    rows = {row.limit: row for row in table(BOTH, "full", never, NO_TMP)}
     assert rows["memory"].mechanism == "cgroup v2"
     assert rows["cpus"].mechanism == "cgroup v1"
     assert (rows["pids"].mechanism, rows["pids"].missing) == (None, "no controller")
@@ -37,19 +40,22 @@ def test_a_limit_without_a_mechanism_says_what_is_missing() -> None:
 
 def test_a_user_namespace_counts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert table(BOTH, "namespaces", lambda: None)[2].mechanism == "rlimit"
-    row = table(BOTH, "namespaces", lambda: "it does not bind")[2]
+    assert table(BOTH, "namespaces", lambda: None, NO_TMP)[2].mechanism == "rlimit"
+    row = table(BOTH, "namespaces", lambda: "it does not bind", NO_TMP)[2]
     assert row.mechanism is None
     assert "it does not bind" in (row.missing or "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert "does not bind root" in (table(BOTH, "namespaces", never)[2].missing or "")
+    assert "does not bind root" in (table(BOTH, "namespaces", never, NO_TMP)[2].missing or "")
 
 
 def test_only_what_is_asked_for_is_checked() -> None:
-    kept = table(BOTH, "basic", never)
+    kept = table(BOTH, "basic", never, NO_TMP)
     check_limits(Limits(memory=1, cpus=1, open_files=9, nice=1, timeout=3, output=1), kept)
     with pytest.raises(LimitUnavailable, match="pids cannot be kept here: no controller"):
         check_limits(Limits(pids=1), kept)
+    with pytest.raises(LimitUnavailable, match="tmp cannot be kept here: no quota") as refused:
+        check_limits(Limits(tmp=1), kept)
+    assert (refused.value.field, refused.value.hint) == ("limits.tmp", "get one")
 
 
 def test_fields_of_the_record() -> None:

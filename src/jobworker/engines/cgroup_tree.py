@@ -36,12 +36,12 @@ def mounts(mountinfo: bytes) -> list[Mount]:
         kind, _, options = fields[hyphen + 1 : hyphen + 4]
         if kind in (b"cgroup", b"cgroup2"):
             version = 2 if kind == b"cgroup2" else 1
-            root, point = (_plain(field) for field in fields[3:5])
+            root, point = (plain_path(field) for field in fields[3:5])
             found.append(Mount(version, root, point, frozenset(options.decode().split(","))))
     return found
 
 
-def _plain(field: bytes) -> str:
+def plain_path(field: bytes) -> str:
     """A path as it is: space, tab, newline and backslash stand there in octal."""
     plain = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
     return plain.decode("utf-8", "surrogateescape")

@@ -8,7 +8,7 @@ from jobworker.engines import cgroup_upkeep
 from jobworker.engines.cgroups import Cgroups
 from jobworker.model import JobId
 from jobworker.spool import Spool
-from jobworker.supervisor import scratch
+from jobworker.supervisor import quota, scratch
 
 
 class Janitor:
@@ -56,6 +56,7 @@ class Janitor:
         for job_id in job_ids:
             try:
                 if job_id in self._abandoned:
+                    quota.lift_left_over(f"{scratch.MACHINE_TMP}/{scratch.shared_name(job_id)}")
                     scratch.remove_left_over(job_id)
                     cgroup_upkeep.remove_left_over(self._cgroups, job_id)
                     self._abandoned.discard(job_id)

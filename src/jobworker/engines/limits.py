@@ -31,16 +31,13 @@ class Keeping:
     hint: str | None = None
 
 
-_TMP = Keeping("tmp", None, "nothing here bounds what is stored in a directory")
-
-
 def table(
-    cgroups: Cgroups, level: Level, pids_by_rlimit: Callable[[], str | None]
+    cgroups: Cgroups, level: Level, pids_by_rlimit: Callable[[], str | None], tmp: Keeping
 ) -> list[Keeping]:
     """What keeps each limit at a level of containment.
 
     ``pids_by_rlimit`` tries whether a resource limit counts the processes of a job alone,
-    and says what is missing where it does not.
+    and says what is missing where it does not; ``tmp`` is the row of that limit.
     """
     rows = [
         Keeping(limit, f"cgroup v{cgroups.found[limit][0]}")
@@ -50,7 +47,7 @@ def table(
     ]
     if rows[-1].mechanism is None:
         rows[-1] = _without_controller(rows[-1], level, pids_by_rlimit)
-    return [*rows, Keeping("openFiles", "rlimit"), Keeping("nice", "priority"), _TMP]
+    return [*rows, Keeping("openFiles", "rlimit"), Keeping("nice", "priority"), tmp]
 
 
 def _without_controller(

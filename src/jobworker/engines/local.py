@@ -25,6 +25,7 @@ from jobworker.engines.probe import choose, hidden_paths, pids_by_rlimit
 from jobworker.engines.recovery import find_supervisor, why_lost
 from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
+from jobworker.engines.tmp_quota import tmp_row
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
@@ -109,7 +110,9 @@ class LocalEngine:
         cgroup_upkeep.sweep(self.cgroups, self._is_supervised)
         cgroup_upkeep.set_ceiling(self.cgroups, self._ceiling)
         self.containment = choose(self._wanted)
-        self.limits = table(self.cgroups, self.containment, pids_by_rlimit)
+        self.limits = table(
+            self.cgroups, self.containment, pids_by_rlimit, tmp_row(self.containment, self._state)
+        )
 
     def _is_supervised(self, job_id: JobId) -> bool:
         return self._spool.exists(job_id) and self._spool.supervised(job_id)

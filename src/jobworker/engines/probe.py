@@ -20,6 +20,9 @@ from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.site import OWN_NAMESPACES
 
+PREFIX = ".jobd-probe-"
+"""Begins the name of what is made for a try. A spool removes what is left with a dot."""
+
 _PATIENCE = 10.0
 """Seconds for a job that does nothing: a thousand times what it takes."""
 
@@ -147,10 +150,29 @@ def pids_by_rlimit() -> str | None:
         return str(error)
 
 
-def _run_at(level: Level, spec: Fields) -> str | None:
+_STORE_TOO_MUCH = """
+head -c 65536 /dev/zero >fits || exit
+if head -c 1000000 /dev/zero >too-large; then exit 1; fi
+"""
+
+
+def run_over_limit_of_tmp(level: Level, parent: Path) -> str | None:
+    """Try whether a job with a state in ``parent`` stores what it may, and no more.
+
+    None if so, else what failed.
+    """
+    script = [("arg", b"/bin/sh"), ("arg", b"-c"), ("arg", _STORE_TOO_MUCH.encode())]
+    limited = [*script, ("env", b"PATH=/usr/bin:/bin"), ("tmp", b"262144")]
+    try:
+        return _run_at(level, limited, parent)
+    except (OSError, JobWorkerError) as error:
+        return str(error)
+
+
+def _run_at(level: Level, spec: Fields, parent: Path | None = None) -> str | None:
     """Run a job that does next to nothing; None if it went well, else what failed."""
     uid = uid_of(0) if level in ("full", "uid") else os.geteuid()
-    with _scratch_state() as state, closing(Spool(state)) as spool:
+    with _scratch_state(parent) as state, closing(Spool(state)) as spool:
         job_id = JobId.new()
         spool.create(job_id, spec)
         log = open_log(state)
@@ -191,8 +213,9 @@ def _events(spawner: SpawnerProcess) -> Iterator[dict[str, bytes]]:
 
 
 @contextmanager
-def _scratch_state() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="jobd-probe-", dir=_scratch_parent()) as directory:
+def _scratch_state(parent: Path | None) -> Iterator[Path]:
+    where = parent or _scratch_parent()
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=where) as directory:
         yield Path(directory)
 
 

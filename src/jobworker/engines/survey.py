@@ -9,17 +9,18 @@ from jobworker.engines import cgroup_upkeep
 from jobworker.engines.cgroups import find
 from jobworker.engines.limits import Keeping, table
 from jobworker.engines.probe import pids_by_rlimit
+from jobworker.engines.tmp_quota import tmp_row
 from jobworker.model import Level
 
 
-def survey(level: Level) -> list[Keeping]:
-    """Try every limit, and leave nothing behind.
+def survey(level: Level, state: Path) -> list[Keeping]:
+    """Try every limit, for a server with this state directory, and leave nothing behind.
 
     Not under the name of a server's own cgroups: one may be using them. Where the cgroup
     that this process is in is ours alone, it may be moved into one below.
     """
     cgroups = find(Path(f"survey-{os.getpid()}"))
     try:
-        return table(cgroups, level, pids_by_rlimit)
+        return table(cgroups, level, pids_by_rlimit, tmp_row(level, state))
     finally:
         cgroup_upkeep.leave(cgroups)

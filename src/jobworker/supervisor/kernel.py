@@ -1,8 +1,8 @@
 """System calls that Python's ``os`` lacks, each a thin function that raises ``OSError``.
 
 Numbers are from the kernel's ``unistd.h`` for the two machines that we know; the
-constants from ``sched.h``, ``mount.h``, ``prctl.h``, ``close_range.h``, ``seccomp.h``
-and ``landlock.h``.
+constants from ``sched.h``, ``mount.h``, ``prctl.h``, ``close_range.h``, ``seccomp.h``,
+``landlock.h`` and ``quota.h``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _FILTER_INSTRUCTION = 8
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 
+_PRJQUOTA = 2
+
 _NUMBERS = {
     "x86_64": {"clone": 56, "signalfd4": 289, "socket": 41, "seccomp": 317},
     "aarch64": {"clone": 220, "signalfd4": 74, "socket": 198, "seccomp": 277},
@@ -58,6 +60,7 @@ _SAME_EVERYWHERE = {
     "clone3": 435,
     "close_range": 436,
     "mount_setattr": 442,
+    "quotactl_fd": 443,
     "landlock_create_ruleset": 444,
     "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
@@ -216,6 +219,17 @@ class CallFilter:
 
     def _install(self, flags: int) -> None:
         _call("seccomp", _SECCOMP_SET_MODE_FILTER, flags, self._address)
+
+
+def project_quota(command: int, place: int, project: int, data: bytes) -> bytes:
+    """Ask or set a quota of projects on the file system of ``place`` (quotactl_fd(2), Linux 5.14).
+
+    Returns what the kernel has made of ``data``.
+    """
+    buffer = ctypes.create_string_buffer(data, len(data))
+    which = command << 8 | _PRJQUOTA
+    _call("quotactl_fd", place, which, project, ctypes.addressof(buffer))
+    return buffer.raw
 
 
 def landlock_version() -> int:

@@ -43,6 +43,7 @@ class Order:
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.executable = single.get("executable")
+        self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}
         self.output = int(single["output"]) if "output" in single else None
         self.kill_over_output = single.get("outputAction") == b"kill"

@@ -21,6 +21,10 @@ from .site import OWN_NAMESPACES, Site
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import JobCgroup
+    from .quota import TmpQuota
+
+    Kept = list[JobCgroup | TmpQuota]
+    """What keeps limits, to be removed in the end in any case."""
 
 _OUT_OF_SPACE = (28, 122)
 """ENOSPC and EDQUOT: by number, as a module less is memory less in every supervisor."""
@@ -34,12 +38,12 @@ def supervise(site: Site, job_id: str, uid: int, channel: int, *, offline: bool)
 
     ``offline`` if that clone has a network namespace of its own.
     """
-    groups: list[JobCgroup] = []
+    kept: Kept = []
     try:
         spool = _take_charge(site, job_id)
         if offline:
             network.bring_up_loopback()
-        attendance = _start(site, job_id, uid, spool, groups)
+        attendance = _start(site, job_id, uid, spool, kept)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
@@ -53,8 +57,8 @@ def supervise(site: Site, job_id: str, uid: int, channel: int, *, offline: bool)
         while not recorded:
             time.sleep(_PAUSE)
             recorded = _record(spool, end)
-    for group in groups:
-        group.remove()
+    for keeper in kept:
+        keeper.remove()
     scratch.remove(site, job_id)
 
 
@@ -94,11 +98,8 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
         pass
 
 
-def _start(site: Site, job_id: str, uid: int, spool: int, groups: list[JobCgroup]) -> Attendance:
-    """Contain and execute the program; raises where either cannot be done.
-
-    What is put into ``groups`` is to be removed in the end, in any case.
-    """
+def _start(site: Site, job_id: str, uid: int, spool: int, kept: Kept) -> Attendance:
+    """Contain and execute the program; raises where either cannot be done."""
     if site.level == "namespaces":
         contain.map_own_user(site)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -108,11 +109,13 @@ def _start(site: Site, job_id: str, uid: int, spool: int, groups: list[JobCgroup
         from .cgroups import JobCgroup  # noqa: PLC0415 - loaded by the spawner, see there
 
         group = JobCgroup(site.places, site.ceiling, job_id)
-        groups.append(group)
+        kept.append(group)
         group.make(order.limits)
     machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, job_id, uid, order.gid)
+    if order.tmp is not None:
+        _limit_tmp(tmp, order.tmp, supervisor[0], kept)
     if site.level in OWN_NAMESPACES:
         contain.enter_file_system(site, job_id)
     else:
@@ -136,3 +139,14 @@ def _start(site: Site, job_id: str, uid: int, spool: int, groups: list[JobCgroup
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)
     return attendance
+
+
+def _limit_tmp(tmp: int, size: int, seed: int, kept: Kept) -> None:
+    from .quota import TmpQuota  # noqa: PLC0415 - loaded by the spawner, see there
+
+    quota = TmpQuota(tmp)
+    kept.append(quota)
+    try:
+        quota.limit(size, seed)
+    except OSError as error:
+        raise NotExecuted(f"limits (tmp: {error})", error.errno or 5) from error
