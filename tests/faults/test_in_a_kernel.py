@@ -1,13 +1,17 @@
 """What takes another kernel than this machine's (``support.kernel``).
 
-The tests of limits once more, where there is one cgroup v2 hierarchy; and what sets the clock.
+The tests of limits once more, where there is one cgroup v2 hierarchy; what sets the clock;
+and disks with project quotas.
 """
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from support.kernel import ALICE, ROOT, is_inside, run_tests_in_kernel
+from support.kernel import ALICE, ROOT, FileSystem, is_inside, run_tests_in_kernel
 
 pytestmark = [
     pytest.mark.needs("linux.uml"),
@@ -23,3 +27,30 @@ def test_limits_on_cgroup_v2(user: int) -> None:
 
 def test_a_clock_that_is_set() -> None:
     run_tests_in_kernel("tests/faults/clock_in_kernel.py", user=ROOT)
+
+
+_DISK = 320 << 20
+"""mkfs.xfs makes none below 300 MB. All but what is written is a hole."""
+
+EXT4_WITH_QUOTAS = ["mkfs.ext4", "-q", "-O", "project,quota", "-E", "quotatype=prjquota"]
+
+
+@pytest.mark.needs("mkfs.xfs", "mkfs.ext4")
+@pytest.mark.parametrize(
+    ("make", "file_system", "levels"),
+    [
+        (["mkfs.xfs", "-q"], FileSystem("xfs", "pquota"), "full or uid or project"),
+        (EXT4_WITH_QUOTAS, FileSystem("ext4", "prjquota"), "full or project"),
+    ],
+    ids=["xfs", "ext4"],
+)
+def test_tmp_is_limited_on(
+    make: list[str], file_system: FileSystem, levels: str, tmp_path: Path
+) -> None:
+    """The levels differ in where the directory is, which is the same on both: once will do."""
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(_DISK)
+    subprocess.run([*make, disk], check=True)
+    words = ("tests/limits/test_tmp.py", "-k", levels)
+    run_tests_in_kernel(*words, user=ROOT, disk=disk, tmp=file_system)

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -33,6 +34,7 @@ ROOT, ALICE = 0, 1000
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INIT = Path(__file__).with_name("kernel_init.py")
 _MARK = "JOBWORKER_IN_KERNEL"
+_TMP_MARK = "JOBWORKER_IN_KERNEL_TMP"
 _MEMORY = "1G"
 """Its memory: a file on the host, of which only what is used takes space."""
 
@@ -42,6 +44,13 @@ TESTS_BUDGET = 240
 """Seconds for a run of tests. To boot takes 2 s and pytest to start another 3, on a
 machine that is not busy; what runs inside takes some four times as long as outside, and
 it was 70 s there at the last look, 90 where two ran at once."""
+
+
+class FileSystem(NamedTuple):
+    """A kind of file system, and the options it is mounted with."""
+
+    kind: str
+    options: str
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,11 @@ def scratch_prefix() -> str:
     return f"kernel-{os.getpid()}-"
 
 
+def disk_on_tmp() -> bool:
+    """Whether this process runs where a disk with quotas is mounted on /tmp."""
+    return _TMP_MARK in os.environ
+
+
 def run_in_kernel(
     command: Sequence[str],
     *,
@@ -81,11 +95,13 @@ def run_in_kernel(
     budget: int,
     environ: Mapping[str, str] | None = None,
     disk: Path | None = None,
+    tmp: FileSystem | None = None,
 ) -> Ended:
     """Boot, run a command in this checkout as ``user``, and power off.
 
     After ``budget`` seconds all of it is killed. ``environ`` is added to a small
-    environment; ``disk`` is a file that is /dev/ubda inside, and may be written to.
+    environment; ``disk`` is a file that is /dev/ubda inside, and may be written to. With
+    ``tmp`` that is the file system on it, and it is mounted on /tmp.
     """
     if is_inside():
         raise RuntimeError("this is such a kernel already")
@@ -97,6 +113,7 @@ def run_in_kernel(
             "budget": budget,
             "environ": _environ(user) | dict(environ or {}),
             "checkout": str(_CHECKOUT),
+            "tmp": tmp,
         }
         (scratch / "request.json").write_text(json.dumps(request))
         timed_out = _boot(scratch, budget, [] if disk is None else [f"ubd0={disk}"])
@@ -109,14 +126,23 @@ def run_in_kernel(
         )
 
 
-def run_tests_in_kernel(*words: str, user: int, budget: int = TESTS_BUDGET) -> None:
+def run_tests_in_kernel(
+    *words: str,
+    user: int,
+    budget: int = TESTS_BUDGET,
+    disk: Path | None = None,
+    tmp: FileSystem | None = None,
+) -> None:
     """Run pytest with these arguments inside; fails unless there was a test and all passed.
 
     A test that is skipped, or expected to fail, has not passed.
     """
     # The checkout cannot be written to, so there is no cache.
     command = ["pytest", "-q", "-p", "no:cacheprovider", *words]
-    ended = run_in_kernel(command, user=user, budget=budget, environ={"JOBWORKER_REQUIRE_ALL": "1"})
+    environ = {"JOBWORKER_REQUIRE_ALL": "1"}
+    if tmp:
+        environ[_TMP_MARK] = tmp.kind
+    ended = run_in_kernel(command, user=user, budget=budget, environ=environ, disk=disk, tmp=tmp)
     if ended.exit_code != 0 or not all_passed(ended.output):
         pytest.fail(f"in a kernel of its own, as user {user}: {ended}", pytrace=False)
 

@@ -32,6 +32,7 @@ _DELEGATED_FILES = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.thread
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
+_FINIT_MODULE = 313  # on x86_64, the only machine that has such a kernel
 _RB_POWER_OFF = 0x4321_FEDC
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +42,7 @@ def main(directory: str) -> None:
     """Run what is asked for, as the first process; never returns."""
     request = json.loads(Path(directory, "request.json").read_text())
     _end_everything_after(request["budget"])
-    _mount_all(Path(request["checkout"]))
+    _mount_all(Path(request["checkout"]), request["tmp"])
     socket.sethostname("kernel")
     _bring_up_loopback()
     cgroup = _delegate(request["user"])
@@ -53,7 +54,7 @@ def main(directory: str) -> None:
     _power_off()
 
 
-def _mount_all(checkout: Path) -> None:
+def _mount_all(checkout: Path, tmp: list[str] | None) -> None:
     _mount("proc", "/proc")
     _mount("sysfs", "/sys")
     # As systemd mounts it.
@@ -70,6 +71,9 @@ def _mount_all(checkout: Path) -> None:
     _cover(Path("/run"), "0755", checkout, kept)
     for path in map(Path, ("/tmp", "/var/tmp", "/dev/shm")):
         _cover(path, "1777", checkout, kept)
+    if tmp:
+        _put_disk_on(Path("/tmp"), *tmp)
+        _keep(checkout, Path("/tmp"), kept)
     os.close(kept)
 
 
@@ -81,9 +85,29 @@ def _closed_to_others(checkout: Path) -> list[Path]:
 def _cover(path: Path, mode: str, checkout: Path, kept: int) -> None:
     """Put an empty file system over ``path``; where the checkout is below it, it stays there."""
     _mount("tmpfs", str(path), f"mode={mode}")
+    _keep(checkout, path, kept)
+
+
+def _keep(checkout: Path, path: Path, kept: int) -> None:
     if checkout.is_relative_to(path):
         checkout.mkdir(parents=True)
         _mount("bind", str(checkout), source=f"/proc/self/fd/{kept}")
+
+
+def _put_disk_on(path: Path, kind: str, options: str) -> None:
+    if kind == "ext4":
+        for name in ("quota_tree", "quota_v2"):
+            _load(Path("/usr/lib/uml/modules", os.uname().release, f"kernel/fs/quota/{name}.ko"))
+    _mount(kind, str(path), options, source="/dev/ubda")
+    path.chmod(0o1777)
+
+
+def _load(module: Path) -> None:
+    descriptor = os.open(module, os.O_RDONLY)
+    if _libc.syscall(_FINIT_MODULE, descriptor, b"", 0) != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), f"load {module}")
+    os.close(descriptor)
 
 
 def _mount(kind: str, target: str, data: str = "", source: str = "none") -> None:

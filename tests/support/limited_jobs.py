@@ -19,6 +19,7 @@ from jobworker.engines.local import LocalEngine
 from jobworker.errors import LimitUnavailable
 from jobworker.manager import Manager
 from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec
+from support.kernel import disk_on_tmp
 
 BUDGET = 60.0
 """Seconds for a job to end: these machines may be busy, and an emulated one is slow."""
@@ -35,17 +36,18 @@ class Jobs:
     def keeps(self, *limits: str) -> bool:
         """Whether all of these can be kept here, as they must be for root.
 
-        But for ``tmp``, which takes a file system that few machines have.
+        But for ``tmp``, which takes a file system that few machines have: there is one in
+        a kernel of our own.
         """
         lacking = [row for row in self.engine.limits if row.mechanism is None]
-        missing = [row for row in lacking if row.limit != "tmp"]
+        missing = [row for row in lacking if row.limit != "tmp" or disk_on_tmp()]
         assert not missing or (os.geteuid() != 0 and "JOBWORKER_IN_KERNEL" not in os.environ)
         return not {row.limit for row in lacking} & set(limits)
 
     async def start(self, limits: Limits, *argv: str) -> Job | None:
         """Start a job; None where the limits cannot be kept here, and the start is refused."""
         spec = Spec(argv[0], argv[1:], limits=limits)
-        names = {"memory": "memory", "cpus": "cpus", "pids": "pids"}
+        names = {"memory": "memory", "cpus": "cpus", "pids": "pids", "tmp": "tmp"}
         asked = [name for key, name in names.items() if getattr(limits, key) is not None]
         if self.keeps(*asked):
             return await self.manager.submit(spec, "alice")

@@ -125,7 +125,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of which the above is found out."""
     monkeypatch.setattr(doctor, "probe", lambda: PROBES)
     monkeypatch.setattr(doctor, "choose", lambda _: "uid")
-    monkeypatch.setattr(doctor, "survey", lambda _: LIMITS)
+    monkeypatch.setattr(doctor, "survey", lambda *_: LIMITS)
 
 
 @pytest.mark.usefixtures("patient")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
+from jobworker.daemon.options import add_settings, settings_of
 from jobworker.engines.limits import Keeping
 from jobworker.engines.probe import Probe, choose, probe
 from jobworker.engines.survey import survey
@@ -18,7 +19,8 @@ ABOUT = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the form of the answer."""
+    """Declare the form of the answer, and which server's file system to look at."""
+    add_settings(parser, "state")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -26,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Try each level and each limit, and print what came of it."""
     probes = probe()
     level = choose("auto")
-    limits = survey(level)
+    limits = survey(level, settings_of(arguments).state)
     if arguments.json:
         found = {
             "containment": [asdict(one) for one in probes],

@@ -86,7 +86,7 @@ def lift(directory: int) -> None:
     costs no more than a number that is not used again.
     """
     try:
-        project = _attributes(directory)[3]
+        project = project_of(directory)
         if FIRST <= project < FIRST + COUNT:
             _set_limits(directory, project, 0)
     except OSError:
@@ -101,6 +101,11 @@ def lift_left_over(name: str, parent: int | None = None) -> None:
         return  # it is gone, or the next who opens it will tell
     lift(directory)
     os.close(directory)
+
+
+def project_of(directory: int) -> int:
+    """The project that a directory belongs to; 0 is none."""
+    return _attributes(directory)[3]
 
 
 def enforced(place: int) -> bool:

@@ -1,0 +1,74 @@
+"""What is missing for the limit of ``tmp``, and what to do about it, in plain words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from jobworker.engines.file_system import FileSystem, file_system_of, found_in
+from jobworker.engines.tmp_quota import hint, tmp_row, why_not
+from jobworker.model import Level
+
+MOUNTINFO = b"""\
+21 1 0:20 / / rw,relatime shared:1 master:2 - overlay overlay rw,lowerdir=/a
+36 21 98:0 /mnt1 /srv/with\\040space rw,noatime - xfs /dev/mapper/a-b rw,noquota
+361 21 98:1 / /var rw - ext4 /dev/sda2 rw
+"""
+
+XFS = FileSystem("xfs", "/srv/with space", "/dev/mapper/a-b")
+EXT4 = FileSystem("ext4", "/var", "/dev/sda2")
+OVERLAY = FileSystem("overlay", "/", "overlay")
+
+
+def test_a_file_system_is_found_by_its_mount() -> None:
+    found = [found_in(MOUNTINFO, mount_id) for mount_id in (b"21", b"36", b"361")]
+    assert found == [OVERLAY, XFS, EXT4]
+    with pytest.raises(LookupError):
+        found_in(MOUNTINFO, b"3")
+
+
+def test_that_of_a_directory_is_found(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        found = file_system_of(directory)
+    finally:
+        os.close(directory)
+    assert tmp_path.is_relative_to(found.point)
+
+
+@pytest.mark.parametrize(
+    ("file_system", "number", "words"),
+    [
+        (XFS, errno.ENOSYS, "the xfs file system at /srv/with space is not mounted with pquota"),
+        (EXT4, errno.ESRCH, "the ext4 file system at /var is not mounted with prjquota"),
+        (OVERLAY, errno.ENOTTY, "the overlay file system at / has no project quotas"),
+        (EXT4, errno.EIO, "could not limit a directory (Input/output error)"),
+        (EXT4, errno.EPERM, "only root of the machine can limit what is stored"),
+    ],
+)
+def test_what_is_missing(file_system: FileSystem, number: int, words: str) -> None:
+    assert words in why_not(file_system, OSError(number, os.strerror(number)))
+
+
+def test_what_to_do() -> None:
+    assert "tune2fs -O project,quota -Q prjquota /dev/sda2" in hint(EXT4, Path("/var/lib/jobd"))
+    assert "-o pquota" in hint(XFS, Path("/srv"))
+    assert hint(OVERLAY, Path("/var/lib/jobd")).startswith("see that /var/lib/jobd is on ext4")
+
+
+@pytest.mark.parametrize("level", ["namespaces", "basic"])
+def test_levels_without_root_have_none(level: Level, tmp_path: Path) -> None:
+    row = tmp_row(level, tmp_path)
+    assert row.mechanism is None
+    assert f"this is level {level}" in (row.missing or "")
+    assert "as root" in (row.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.root
+def test_a_directory_that_is_not_there_yet_is_told_by_its_parent(tmp_path: Path) -> None:
+    assert tmp_row("full", tmp_path / "state") == tmp_row("full", tmp_path)
+    assert list(tmp_path.iterdir()) == []
