@@ -40,10 +40,11 @@ ROOMS: dict[str, set[str]] = {
     "testing": VALUES | {"ports", "lifecycle", "archive", "spans", "supervisor"},
     "admission": VALUES,
     "seats": VALUES,
+    "lookup": VALUES | {"ports", "seats", "filing", "spans"},
     "filing": VALUES | {"ports", "seats"},
     "manager": VALUES
     | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
-    | {"admission", "seats", "filing", "policy"},
+    | {"admission", "seats", "filing", "lookup", "policy"},
     "identity": VALUES | {"archive"},
     "api": VALUES
     | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"},

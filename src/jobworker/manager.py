@@ -11,27 +11,24 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from jobworker import spans
 from jobworker.admission import Admission
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.config import Containment
 from jobworker.engines.local import LocalEngine
 from jobworker.errors import (
-    JobNotFound,
     JobNotRunning,
     JobRunning,
     JobWorkerError,
     ProgramForbidden,
     StateInUse,
 )
-from jobworker.filing import Filing
 from jobworker.lifecycle import (
     Admitted,
     DeliverStop,
@@ -45,17 +42,14 @@ from jobworker.lifecycle import (
     Withdraw,
     step,
 )
+from jobworker.lookup import Lookup
 from jobworker.model import (
     NO_LIMITS,
     Cause,
-    End,
     Grant,
     Job,
     JobId,
-    JobQuery,
     Limits,
-    Output,
-    Page,
     Queued,
     Role,
     Running,
@@ -63,11 +57,10 @@ from jobworker.model import (
     Starting,
     Stopped,
     StopRequest,
-    Stream,
 )
 from jobworker.policy.authority import Authority
-from jobworker.ports import Archive, Clock, Engine, OutputReader
-from jobworker.seats import Seat, Seats
+from jobworker.ports import Archive, Clock, Engine
+from jobworker.seats import Seat
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +70,6 @@ T = TypeVar("T")
 
 Asked = tuple[str, Role, Spec]
 """Of whom and of what the authority is asked: owner, role, spec."""
-
-_CHUNK = 256 * 1024
-"""Bytes that a follower gets at once, and that it may hold in memory."""
-
-_LISTING_PATIENCE = 1.0
-"""Seconds that a list by status waits for ended jobs to move to the archive."""
 
 _CLOSING_PATIENCE = 1.0
 """Seconds to finish what is being archived; what is not is found again at the next start."""
@@ -96,7 +83,7 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-class Manager:
+class Manager(Lookup):
     """Jobs of all owners on one engine and one archive.
 
     Made by ``Manager.open``. All methods belong to the event loop that opened it, and
@@ -106,13 +93,10 @@ class Manager:
     def __init__(
         self, engine: Engine, archive: Archive, clock: Clock, authority: Authority
     ) -> None:
-        self._engine = engine
-        self._archive = archive
+        super().__init__(engine, archive)
         self._clock = clock
         self._authority = authority
         self._admission = Admission(authority.queue)
-        self._seats = Seats()
-        self._filing = Filing(engine, archive, self._seats)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -313,111 +297,6 @@ class Manager:
         self._admission.bounds = self._authority.queue
         self._admit_waiting()
 
-    def status(self, job_id: str) -> Job:
-        """The job as it stands; raises ``JobNotFound``."""
-        try:
-            parsed = JobId.parse(job_id)
-        except ValueError:
-            raise JobNotFound from None
-        if seat := self._seats.get(parsed):
-            return seat.shown()
-        job = self._archive.get(parsed)
-        if job is None:
-            raise JobNotFound
-        return job
-
-    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
-        """The job once it has ended, or as it stands after ``timeout`` seconds."""
-        job = self.status(job_id)
-        seat = self._seats.get(job.id)
-        if seat is None:
-            return job
-        try:
-            async with asyncio.timeout(timeout):
-                await seat.ended.wait()
-        except TimeoutError:
-            pass
-        return seat.shown()
-
-    async def output(self, job_id: str) -> Output:
-        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
-        end = self.status(job_id).end
-        with closing(self.reader(job_id)) as reader:
-            return await asyncio.to_thread(_read_all, reader, end)
-
-    def reader(self, job_id: str) -> OutputReader:
-        """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
-        job = self.status(job_id)
-        if seat := self._seats.get(job.id):
-            return self._filing.output(seat)
-        return self._archive.output(job.id)
-
-    async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
-        """The bytes of a stream from ``offset``, as they come, until the job has ended.
-
-        What is not kept any more when its turn comes is left out.
-        """
-        while True:
-            job = self.status(job_id)
-            with closing(self.reader(job.id)) as reader:
-                piece = reader.read(stream, offset, _CHUNK)
-            if piece.data:
-                offset = piece.end
-                yield piece.data
-            elif job.ended:
-                return
-            else:
-                await self._more_or_end(job.id, stream, offset)
-
-    async def _more_or_end(self, job_id: JobId, stream: Stream, offset: int) -> None:
-        seat = self._seats.get(job_id)
-        if seat is None:
-            return  # it moved to the archive this moment
-        if isinstance(seat.job.status, Queued):
-            await seat.begun.wait()
-            return
-        waits = [
-            asyncio.ensure_future(self._engine.changed(job_id, stream, offset)),
-            asyncio.ensure_future(seat.ended.wait()),
-        ]
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        seat.shown()
-        for wait in done:
-            wait.result()
-
-    async def list(self, query: JobQuery | None = None) -> Page:
-        """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
-        query = query or JobQuery()
-        if query.status:
-            await self._settle_ended()
-        page = await self._archive.find(query)
-        seats = [(self._seats.get(job.id), job) for job in page.jobs]
-        jobs = (seat.job if seat else job for seat, job in seats if not (seat and seat.refusal))
-        return replace(page, jobs=tuple(jobs))
-
-    async def _settle_ended(self) -> None:
-        """The archive knows a job's final status once it has moved there: give it the time."""
-        moving = [seat.archived.wait() for seat in self._seats.ended()]
-        if moving:
-            try:
-                async with asyncio.timeout(_LISTING_PATIENCE):
-                    await asyncio.gather(*moving)
-            except TimeoutError:
-                log.warning("the archive is behind: a list by status may miss ended jobs")
-
-    def advice(self, job: Job) -> str | None:
-        """What the job was asked to use but cannot see, in words; or None."""
-        seat = self._seats.get(job.id)
-        return seat.blind_spot if seat else None
-
-    def owned(self, owner: str) -> frozenset[JobId]:
-        """The live jobs of an owner."""
-        return self._seats.owned(owner)
-
     async def remove(self, job_id: str) -> None:
         """Forget an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
         job = self.status(job_id)
@@ -517,15 +396,6 @@ def _with_hint(event: Ended, blind_spot: str | None) -> Ended:
     if blind_spot is None or end.cause is not Cause.EXITED or end.exit_code == 0:
         return event
     return Ended(replace(end, detail=blind_spot))
-
-
-def _read_all(reader: OutputReader, end: End | None) -> Output:
-    kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
-    gaps = [spans.between(stream, places, end) for stream, places in kept.items()]
-    stdout, stderr = (
-        b"".join(spans.chunks(reader, stream, places, _CHUNK)) for stream, places in kept.items()
-    )
-    return Output(stdout, stderr, (*gaps[0], *gaps[1]))
 
 
 def _take_charge(state: Path) -> int:
