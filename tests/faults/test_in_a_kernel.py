@@ -37,20 +37,16 @@ EXT4_WITH_QUOTAS = ["mkfs.ext4", "-q", "-O", "project,quota", "-E", "quotatype=p
 
 @pytest.mark.needs("mkfs.xfs", "mkfs.ext4")
 @pytest.mark.parametrize(
-    ("make", "file_system", "levels"),
+    ("make", "file_system"),
     [
-        (["mkfs.xfs", "-q"], FileSystem("xfs", "pquota"), "full or uid or project"),
-        (EXT4_WITH_QUOTAS, FileSystem("ext4", "prjquota"), "full or project"),
+        (["mkfs.xfs", "-q"], FileSystem("xfs", "pquota")),
+        (EXT4_WITH_QUOTAS, FileSystem("ext4", "prjquota")),
     ],
     ids=["xfs", "ext4"],
 )
-def test_tmp_is_limited_on(
-    make: list[str], file_system: FileSystem, levels: str, tmp_path: Path
-) -> None:
-    """The levels differ in where the directory is, which is the same on both: once will do."""
+def test_tmp_is_limited_on(make: list[str], file_system: FileSystem, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
         file.truncate(_DISK)
     subprocess.run([*make, disk], check=True)
-    words = ("tests/limits/test_tmp.py", "-k", levels)
-    run_tests_in_kernel(*words, user=ROOT, disk=disk, tmp=file_system)
+    run_tests_in_kernel("tests/limits/test_tmp.py", user=ROOT, disk=disk, tmp=file_system)

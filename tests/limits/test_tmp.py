@@ -29,7 +29,8 @@ PYTHON = "/usr/bin/python3"
 FULL = ("No space left on device", "Disk quota exceeded")
 """What XFS says, and what ext4 says."""
 
-LEVELS = ("full", "uid") if os.geteuid() == 0 else (None,)
+LEVELS = (None,) if os.geteuid() else ("full",) if disk_on_tmp() == "ext4" else ("full", "uid")
+"""The levels differ in where the directory is, so one kind of file system will do for both."""
 
 GET_NEXT, NEXT = 0x80_0009, struct.Struct("=8QII")
 """``Q_GETNEXTQUOTA`` and ``struct if_nextdqblk`` of quota.h."""

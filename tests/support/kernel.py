@@ -83,9 +83,9 @@ def scratch_prefix() -> str:
     return f"kernel-{os.getpid()}-"
 
 
-def disk_on_tmp() -> bool:
-    """Whether this process runs where a disk with quotas is mounted on /tmp."""
-    return _TMP_MARK in os.environ
+def disk_on_tmp() -> str | None:
+    """The kind of file system on the disk on /tmp, where this process runs in such a kernel."""
+    return os.environ.get(_TMP_MARK)
 
 
 def run_in_kernel(
