@@ -55,6 +55,7 @@ def test_what_is_missing(file_system: FileSystem, number: int, words: str) -> No
 
 def test_what_to_do() -> None:
     assert "tune2fs -O project,quota -Q prjquota /dev/sda2" in hint(EXT4, Path("/var/lib/jobd"))
+    assert "rootflags=prjquota" in hint(FileSystem("ext4", "/", "/dev/sda1"), Path("/var"))
     assert "-o pquota" in hint(XFS, Path("/srv"))
     assert hint(OVERLAY, Path("/var/lib/jobd")).startswith("see that /var/lib/jobd is on ext4")
 

@@ -116,6 +116,8 @@ def hint(file_system: FileSystem, place: Path) -> str:
     match file_system.kind:
         case "ext4":
             enable = f"tune2fs -O project,quota -Q prjquota {file_system.device}"
+            if file_system.point == "/":
+                return f"from a rescue system {enable}, and boot with rootflags=prjquota"
             return f"unmount it, {enable}, and mount it with -o prjquota"
         case "xfs":
             return (
