@@ -27,6 +27,7 @@ from jobworker.model import (
     Stopped,
     Stopping,
     StopRequest,
+    time_text,
 )
 
 
@@ -155,7 +156,7 @@ def _stop_queued(job: Job, event: StopAsked) -> Step:
         Cause.STOPPED,
         finished_at=stop.at,
         stopped_by=stop.by,
-        evidence={"by": stop.by, "at": stop.at.isoformat(), "grace": stop.grace},
+        evidence={"by": stop.by, "at": time_text(stop.at), "grace": stop.grace},
     )
     return replace(job, status=Stopped(end)), (Settle(),)
 

@@ -11,12 +11,12 @@ import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from jobworker.errors import StorageFull
-from jobworker.model import Cause, End, Fact, Gap, JobId, StopRequest, Stream, Usage
+from jobworker.model import Cause, End, Fact, Gap, JobId, StopRequest, Stream, Usage, time_text
 from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
@@ -160,7 +160,7 @@ class Spool:
         """Record a stop; the supervisor looks when it is poked, and once when it begins."""
         fields = [
             ("by", stop.by.encode()),
-            ("at", stop.at.isoformat().encode()),
+            ("at", time_text(stop.at).encode()),
             ("grace", b"%.3f" % stop.grace),
         ]
         self._note(job_id, records.STOP, fields)
@@ -208,10 +208,13 @@ def start_record(fields: Fields) -> StartRecord:
 def end_of(fields: Fields) -> End:
     """Read what the supervisor says of an end."""
     values = dict(fields)
+    started_at = _time(values["startedAt"])
     evidence = evidence_of(fields)
+    if timeout := evidence.get("timeout"):
+        evidence["deadline"] = time_text(started_at + timedelta(seconds=float(timeout)))
     return End(
         cause=Cause(values["cause"].decode()),
-        started_at=_time(values["startedAt"]),
+        started_at=started_at,
         finished_at=_time(values["finishedAt"]),
         exit_code=int(values["exitCode"]) if "exitCode" in values else None,
         signal=values["signal"].decode() if "signal" in values else None,

@@ -23,6 +23,7 @@ from jobworker.model import (
     Running,
     Spec,
     Stream,
+    time_text,
 )
 from jobworker.policy.authority import Authority
 from jobworker.policy.rules import RoleBounds, Rules
@@ -58,8 +59,9 @@ async def test_a_job_that_outstays_its_time_is_killed_as_a_whole(manager: Manage
     assert job.end is not None
     assert (job.end.cause, job.exit_code) == (Cause.TIMEOUT, None)
     assert job.reason == "timed out after 0.5 s"
-    assert job.end.evidence == {"timeout": 0.5, "grace": 0.0}
     assert job.end.started_at is not None
+    deadline = time_text(job.end.started_at + timedelta(seconds=0.5))
+    assert job.end.evidence == {"timeout": 0.5, "grace": 0.0, "deadline": deadline}
     assert job.end.finished_at - job.end.started_at >= timedelta(seconds=0.5)
 
 

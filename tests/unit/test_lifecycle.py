@@ -85,7 +85,7 @@ WITHDRAWN = End(
     Cause.STOPPED,
     NOW,
     stopped_by="alice",
-    evidence={"by": "alice", "at": "2026-01-01T00:00:00+00:00", "grace": 0},
+    evidence={"by": "alice", "at": "2026-01-01T00:00:00Z", "grace": 0},
 )
 LOST = End(Cause.LOST, LATER, started_at=NOW, detail="its supervisor was killed")
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     """Called with the name of what is tried next, for the report of its failure."""
 
 _ENOMEM, _EPERM, _ENODEV, _ENOSYS = 12, 1, 19, 38
-_FORKED_NOT_EXECUTED = 0x40
-"""PF_FORKNOEXEC in ``linux/sched.h``, as in the field ``flags`` of ``/proc/PID/stat``."""
+_ENDED_UNEXECUTED = 0x44
+"""PF_FORKNOEXEC and PF_EXITING of ``linux/sched.h``, as in ``flags`` of ``/proc/PID/stat``."""
 
 
 class Command:
@@ -90,9 +90,10 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
     try:
         failure = os.read(report, 256)
     except BlockingIOError:
-        # We go on once the child's memory is no longer ours (CLONE_VFORK), and exec closes
-        # the pipe only after that: an exec that cannot fail any more is on its way.
-        return pid
+        # We go on once the child has let go of its memory (CLONE_VFORK), and the pipe is
+        # closed only after that. It has said nothing, so its exec cannot fail any more, or
+        # it is being killed.
+        failure = b""
     finally:
         os.close(report)
     if failure:
@@ -166,7 +167,9 @@ def _report(report: int, stage: str, errno: int, kind: str) -> None:
 def _never_executed(pid: int) -> bool:
     """Whether the child is ending without an exec, as where its memory limit is too small.
 
-    The pipe is closed either way, and the child need not be a zombie yet.
+    It need not be a zombie yet. In an exec that goes well the one flag may still stand for
+    a moment, but not the other.
     """
     stat = records.read_text(f"/proc/{pid}/stat")
-    return bool(int(stat.rpartition(")")[2].split()[6]) & _FORKED_NOT_EXECUTED)
+    flags = int(stat.rpartition(")")[2].split()[6])
+    return flags & _ENDED_UNEXECUTED == _ENDED_UNEXECUTED
