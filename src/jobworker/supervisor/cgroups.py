@@ -199,6 +199,13 @@ class JobCgroup:
             fields.append(("evidence.memoryPeak", b"%d" % peak))
         return fields
 
+    def let_go(self) -> None:
+        """Close what leads to it; the clone of this process has it, too."""
+        if self._alarm is not None:
+            self._alarm.close()
+        for fd in (*self._doors, *[directory for _, directory in self._made]):
+            os.close(fd)
+
     def remove(self) -> None:
         """Remove it; fine where there is none, and where it is not empty yet."""
         if self._alarm is not None:

@@ -63,11 +63,11 @@ class Program:
         self.sources = (stdout, stderr)
 
 
-def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int, proc: int) -> Program:
+def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int) -> Program:
     """Execute the program; returns once its exec has succeeded, else raises ``NotExecuted``.
 
-    ``group`` is the job's cgroup, None where it has no limits. ``tmp`` and ``proc`` are
-    descriptors of its temporary directory and of the machine's ``/proc``.
+    ``group`` is the job's cgroup, None where it has no limits. ``tmp`` is a
+    descriptor of its temporary directory.
     """
     stdout, stdout_in = os.pipe()
     stderr, stderr_in = os.pipe()
@@ -78,7 +78,7 @@ def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int, proc: in
         pid = _spawn_as_user(site, order, tmp, (stdout_in, stderr_in))
     os.close(stdout_in)
     os.close(stderr_in)
-    return Program(pid, _machine_pid(pid, proc), stdout, stderr)
+    return Program(pid, _machine_pid(pid, site.proc), stdout, stderr)
 
 
 def _give_up_privileges(site: Site) -> None:

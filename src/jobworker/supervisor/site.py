@@ -34,6 +34,7 @@ class Site:
         self.boot_id = records.boot_id()
         self.spool = records.open_directory(records.SPOOL)
         self.signals = kernel.signal_fd(*signals.WAKING)
+        self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
         self.filter, self.domain = _seal(self.level)
 

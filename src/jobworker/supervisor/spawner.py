@@ -19,7 +19,7 @@ import sys
 from . import kernel, network, records, signals, tree
 from .contain import clone_flags
 from .site import OWN_NAMESPACES, Site
-from .supervise import supervise, tell_refused
+from .supervise import Charge, supervise, tell_refused
 
 _MOST_ORDER = 4096
 _SIGNALS = 1024
@@ -113,20 +113,30 @@ class Spawner:
 
     def _make_supervisor(self, job_id: str, uid: int, *, offline: bool) -> None:
         try:
+            charge = Charge(self._site, job_id, uid)
+        except OSError as error:
+            self._refuse(job_id, "setup", error)
+            return
+        try:
             pid = kernel.clone(clone_flags(self._site.level, offline=offline))
         except OSError as error:
-            tell_refused(self._channel, job_id, f"clone ({error})", error.errno or 5)
-            self._tell_gone(job_id, 0)
+            charge.drop()
+            self._refuse(job_id, "clone", error)
             return
         if pid == 0:
-            self._be_supervisor(job_id, uid, offline=offline)
+            self._be_supervisor(charge, offline=offline)
         self._supervisors[pid] = job_id
+        charge.hand_over()
 
-    def _be_supervisor(self, job_id: str, uid: int, *, offline: bool) -> None:
+    def _refuse(self, job_id: str, stage: str, error: OSError) -> None:
+        tell_refused(self._channel, job_id, f"{stage} ({error})", error.errno or 5)
+        self._tell_gone(job_id, 0)
+
+    def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:
         """In the clone: never returns."""
         status = _BROKEN
         try:
-            supervise(self._site, job_id, uid, self._channel, offline=offline)
+            supervise(self._site, charge, self._channel, offline=offline)
             status = 0
         except BaseException:  # noqa: BLE001 - a clone may never return into the spawner's loop
             sys.excepthook(*sys.exc_info())

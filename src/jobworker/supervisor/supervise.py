@@ -33,17 +33,60 @@ _PAUSE = 1.0
 """Seconds between attempts to record an end on a full disk. Nothing tells when it has room."""
 
 
-def supervise(site: Site, job_id: str, uid: int, channel: int, *, offline: bool) -> None:
+class Charge:
+    """A job that is about to get its supervisor: its directory, locked, its order, its cgroup.
+
+    The spawner takes charge and hands it on with the clone. Its memory is its own, while
+    in the clone the same work would copy a page for most of the objects that it touches,
+    which takes longer than the work. Raises ``OSError``, and leaves nothing then.
+    """
+
+    def __init__(self, site: Site, job_id: str, uid: int) -> None:
+        self.job_id = job_id
+        self.kept: Kept = []
+        self.group: JobCgroup | None = None
+        self.spool = records.open_directory(job_id, site.spool)
+        try:
+            # By who has it open: the supervisor holds it for life, and whether there is one
+            # is asked of the kernel.
+            fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.order = Order.read(self.spool, uid)
+            if self.order.limits or site.ceiling:
+                self._make_cgroup(site)
+        except OSError:
+            self.drop()
+            raise
+
+    def _make_cgroup(self, site: Site) -> None:
+        from .cgroups import JobCgroup  # noqa: PLC0415 - loaded by the spawner, see there
+
+        self.group = JobCgroup(site.places, site.ceiling, self.job_id)
+        self.kept.append(self.group)
+        self.group.make(self.order.limits)
+
+    def hand_over(self) -> None:
+        """In the spawner: let go of what the supervisor has now."""
+        os.close(self.spool)
+        if self.group is not None:
+            self.group.let_go()
+
+    def drop(self) -> None:
+        """There is to be no supervisor: remove what was made."""
+        os.close(self.spool)
+        for keeper in self.kept:
+            keeper.remove()
+
+
+def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> None:
     """See one job through, from its spec to its exit record. Runs in a fresh clone.
 
     ``offline`` if that clone has a network namespace of its own.
     """
-    kept: Kept = []
+    job_id, spool = charge.job_id, charge.spool
     try:
-        spool = _take_charge(site, job_id)
         if offline:
             network.bring_up_loopback()
-        attendance = _start(site, job_id, uid, spool, kept)
+        attendance = _start(site, charge)
     except NotExecuted as failure:
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
@@ -57,16 +100,9 @@ def supervise(site: Site, job_id: str, uid: int, channel: int, *, offline: bool)
         while not recorded:
             time.sleep(_PAUSE)
             recorded = _record(spool, end)
-    for keeper in kept:
+    for keeper in charge.kept:
         keeper.remove()
     scratch.remove(site, job_id)
-
-
-def _take_charge(site: Site, job_id: str) -> int:
-    """Open the job's directory, and lock it for life: whether a supervisor lives is asked of it."""
-    spool = records.open_directory(job_id, site.spool)
-    fcntl.flock(spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return spool
 
 
 def _record(spool: int, end: records.Fields) -> bool:
@@ -98,34 +134,25 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
         pass
 
 
-def _start(site: Site, job_id: str, uid: int, spool: int, kept: Kept) -> Attendance:
+def _start(site: Site, charge: Charge) -> Attendance:
     """Contain and execute the program; raises where either cannot be done."""
+    order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    order = Order.read(spool, uid)
-    group = None
-    if order.limits or site.ceiling:
-        from .cgroups import JobCgroup  # noqa: PLC0415 - loaded by the spawner, see there
-
-        group = JobCgroup(site.places, site.ceiling, job_id)
-        kept.append(group)
-        group.make(order.limits)
-    machine_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
-    tmp = scratch.make(site, spool, job_id, uid, order.gid)
+    tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
     if order.tmp is not None:
-        _limit_tmp(tmp, order.tmp, supervisor[0], kept)
+        _limit_tmp(tmp, order.tmp, supervisor[0], charge.kept)
     if site.level in OWN_NAMESPACES:
-        contain.enter_file_system(site, job_id)
+        contain.enter_file_system(site, charge.job_id)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)
-    attendance = Attendance(site, spool, pump, group)
-    program = launch(site, order, group, tmp, machine_proc)
+    attendance = Attendance(site, spool, pump, charge.group)
+    program = launch(site, order, charge.group, tmp)
     started_at = b"%.6f" % time.time()
-    for fd in (tmp, machine_proc):
-        os.close(fd)
+    os.close(tmp)
     started = [
         ("pid", b"%d" % program.machine_pid),
         ("startedAt", started_at),
