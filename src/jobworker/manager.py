@@ -71,6 +71,9 @@ T = TypeVar("T")
 Asked = tuple[str, Role, Spec]
 """Of whom and of what the authority is asked: owner, role, spec."""
 
+_STOP_PAUSE = 0.5
+"""Seconds between attempts to pass on a stop. Nothing tells when there is a descriptor."""
+
 _CLOSING_PATIENCE = 1.0
 """Seconds to finish what is being archived; what is not is found again at the next start."""
 
@@ -324,7 +327,7 @@ class Manager(Lookup):
     def _carry_out(self, seat: Seat, effect: Effect) -> None:
         match effect:
             case DeliverStop(stop):
-                self._in_background(self._engine.stop(seat.job.id, stop))
+                self._in_background(self._deliver(seat, stop))
             case Settle():
                 self._let_go(seat)
                 self._in_background(self._filing.file(seat))
@@ -332,6 +335,17 @@ class Manager(Lookup):
                 seat.refusal = error
                 self._let_go(seat)
                 self._in_background(self._filing.forget(seat))
+
+    async def _deliver(self, seat: Seat, stop: StopRequest) -> None:
+        """Pass a stop on, also where files cannot be opened just now: somebody waits for it."""
+        while not seat.job.ended:
+            try:
+                await self._engine.stop(seat.job.id, stop)
+            except OSError as error:
+                log.warning("cannot stop job %s, will try again: %s", seat.job.id, error)
+                await asyncio.sleep(_STOP_PAUSE)
+            else:
+                return
 
     def _let_go(self, seat: Seat) -> None:
         """Tell who waits for the job's end, those who wait for its place included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from jobworker.errors import JobNotFound, ProgramNotFound, StorageFull
 from jobworker.manager import Manager
-from jobworker.model import Grant, Job, JobId, Stream
+from jobworker.model import Grant, Job, JobId, Stopped, StopRequest, Stream
 from jobworker.testing import FakeEngine, MemoryArchive
 
 PATIENCE = 2
@@ -101,3 +102,23 @@ async def test_a_refusal_is_answered_where_the_disk_is_full(
         assert (await manager.list()).jobs == ()
         with pytest.raises(JobNotFound):
             manager.status(await engine.asked)
+
+
+class ShortEngine(FakeEngine):
+    """Has no descriptor left for the first stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = [OSError(errno.EMFILE, "Too many open files")]
+
+    async def stop(self, job_id: JobId, stop: StopRequest) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        await super().stop(job_id, stop)
+
+
+async def test_t35_a_stop_that_cannot_be_passed_on_is_tried_again(tmp_path: Path) -> None:
+    async with Manager.open(tmp_path, engine=ShortEngine(), archive=MemoryArchive()) as manager:
+        job_id = await manager.start("/bin/sleep", owner="alice")
+        await asyncio.wait_for(manager.stop(job_id), PATIENCE)
+        assert isinstance(manager.status(job_id).status, Stopped)
