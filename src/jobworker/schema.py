@@ -49,7 +49,7 @@ class RawArgument(_Request, frozen=True):
 Argument = str | int | float | RawArgument
 
 
-Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS, description="seconds")]
+Seconds = Annotated[float, Meta(ge=0.001, le=MAX_SECONDS, description="seconds")]
 Bytes = Annotated[int, Meta(ge=1, le=2**60, description="bytes")]
 
 
