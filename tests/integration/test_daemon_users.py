@@ -45,8 +45,7 @@ def test_a_user_that_is_added_without_the_server_has_the_configured_address(
 
 def test_no_profile_is_made_for_an_address_that_nobody_knows(machine: Machine) -> None:
     machine.serve()
-    machine.started[-1].kill()
-    machine.started[-1].wait()
+    assert machine.stop() == 0
     refused = machine.run(
         "user", "add", "user1", env=machine.environ | {"JOBD_LISTEN": "127.0.0.1:0"}
     )

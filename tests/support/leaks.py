@@ -1,4 +1,4 @@
-"""Fails a test that leaves a process, a descriptor or a mount behind."""
+"""Fails a test that leaves a process, a descriptor, a mount or a cgroup behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.engines.cgroup_tree import memberships, mounts, own_directory
 from support.adoption import everything_below
+
+_OURS = "jobd-jobs-"
 
 _BUDGET = float(os.environ.get("JOBWORKER_LEAK_BUDGET", "5"))
 """Seconds for what is just ending: a job's tree is gone within 1 s of its stop (T16),
@@ -27,10 +30,12 @@ def no_leaks() -> Iterator[None]:
     What a fixture of a wider scope holds was there before.
     """
     processes, descriptors, mounts = everything_below(), _descriptors(), _mounts()
+    cgroups = _cgroups()
     yield
     leaks = [f"process {pid}: {text}" for pid, text in _left_running(processes).items()]
     leaks += [f"descriptor {text}" for text in _left_open(descriptors)]
     leaks += [f"mount {line}" for line in sorted(_mounts() - mounts)]
+    leaks += [f"cgroup {path}" for path in sorted(_cgroups() - cgroups)]
     if leaks:
         pytest.fail("the test left behind:\n  " + "\n  ".join(leaks), pytrace=False)
 
@@ -104,6 +109,18 @@ def _descriptors() -> dict[int, str]:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - no file
         except FileNotFoundError:  # the one that listed the directory
             continue
+    return found
+
+
+def _cgroups() -> set[str]:
+    """The cgroups that servers have made below our own (``engines.cgroups``)."""
+    mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
+    member_of = memberships(Path("/proc/self/cgroup").read_bytes())
+    found = set()
+    for controller in member_of:
+        own = own_directory(controller, mounted, member_of)
+        if own:
+            found |= {entry.path for entry in os.scandir(own) if entry.name.startswith(_OURS)}
     return found
 
 

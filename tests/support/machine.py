@@ -108,8 +108,8 @@ class Machine:
 
     def close(self) -> None:
         for server in self.started:
-            server.kill()
-            server.wait()
+            server.terminate()  # one that is killed leaves its empty cgroups
+            server.wait(BUDGET)
             for stream in (server.stdout, server.stderr):
                 if stream:
                     stream.close()

@@ -92,6 +92,7 @@ class LocalEngine:
         try:
             await asyncio.to_thread(self._look_around)
         except BaseException:
+            cgroup_upkeep.leave(self.cgroups)
             self._spool.close()
             raise
         self._janitor = Janitor(self._spool, self.cgroups)
