@@ -5,6 +5,12 @@ every test is checked for leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs(
 what a test takes.
 """
 
+import signal
+
+# What a shell without job control starts in the background ignores SIGINT, and would hand
+# that down to every jobctl that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = (
     "support.adoption",
     "support.leaks",
