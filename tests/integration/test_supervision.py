@@ -21,6 +21,7 @@ from jobworker.errors import (
     ProgramNotExecutable,
     ProgramNotFound,
     ServiceUnavailable,
+    StartFailed,
     StateInUse,
 )
 from jobworker.manager import Manager
@@ -450,3 +451,18 @@ async def test_a_large_binary_output_is_kept_byte_for_byte(
     assert followed == data.read_bytes()
     await manager.wait(job_id)
     assert (await manager.output(job_id)).stdout == followed
+
+
+async def test_a_record_that_cannot_be_read_harms_no_other_job(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spawner reads it, and goes on."""
+    other = await start_and_hear(manager, "echo ready; sleep 300")
+    with monkeypatch.context() as patched:
+        torn = [("arg", b"/bin/true"), ("timeout", b"soon")]
+        patched.setattr("jobworker.engines.local.spec_fields", lambda *_: torn)
+        with pytest.raises(StartFailed, match="setup"):
+            await start(manager, "exit 0")
+    assert not manager.status(other).ended
+    assert (await manager.wait(await start(manager, "exit 4"), 20)).exit_code == 4
+    await manager.stop(other)

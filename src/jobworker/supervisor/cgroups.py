@@ -29,6 +29,10 @@ _REMOVAL = 0.25
 leaves within a millisecond; what takes longer is left to the server."""
 
 
+_REMOVAL_PAUSE = 0.002
+"""Seconds between two attempts. v1 tells of an empty cgroup by starting a program only."""
+
+
 def settings(version: int, limit: str, value: bytes) -> list[tuple[str, bytes, bool]]:
     """The files that keep a limit: name, what to write, and whether it may be missing.
 
@@ -228,6 +232,6 @@ def _remove_directory(place: Place, name: str, deadline: float) -> None:
         except OSError as error:
             if error.errno != _EBUSY or time.monotonic() >= deadline:
                 return
-            time.sleep(0.002)
+            time.sleep(_REMOVAL_PAUSE)
         else:
             return

@@ -25,6 +25,7 @@ _MOST_ORDER = 4096
 _SIGNALS = 1024
 _OPEN_FILES = 1024
 _BROKEN = 70
+_EIO = 5
 
 _PAUSE = 1000
 """Milliseconds between attempts to do what failed for want of something."""
@@ -116,6 +117,10 @@ class Spawner:
             charge = Charge(self._site, job_id, uid)
         except OSError as error:
             self._refuse(job_id, "setup", error)
+            return
+        except Exception as error:  # noqa: BLE001 - one job's record must not end the others' spawner
+            sys.excepthook(*sys.exc_info())
+            self._refuse(job_id, "setup", OSError(_EIO, repr(error)))
             return
         try:
             pid = kernel.clone(clone_flags(self._site.level, offline=offline))

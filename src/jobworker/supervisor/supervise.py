@@ -38,7 +38,7 @@ class Charge:
 
     The spawner takes charge and hands it on with the clone. Its memory is its own, while
     in the clone the same work would copy a page for most of the objects that it touches,
-    which takes longer than the work. Raises ``OSError``, and leaves nothing then.
+    which takes longer than the work. Raises ``OSError``; whatever it raises, nothing is left.
     """
 
     def __init__(self, site: Site, job_id: str, uid: int) -> None:
@@ -53,7 +53,7 @@ class Charge:
             self.order = Order.read(self.spool, uid)
             if self.order.limits or site.ceiling:
                 self._make_cgroup(site)
-        except OSError:
+        except BaseException:
             self.drop()
             raise
 
