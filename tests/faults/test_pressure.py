@@ -71,15 +71,21 @@ def server(request: pytest.FixtureRequest, make_module_jobd: MakeJobd) -> Jobd:
     return make_module_jobd("--containment", request.param)
 
 
+LIMITS = {"without limits": (), "under limits": ("--memory", "64M", "--pids", "20")}
+
+
+@pytest.mark.parametrize("limits", LIMITS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_t52_a_start_that_fails_half_way_leaves_nothing(server: Jobd, fault: str) -> None:
+def test_t52_a_start_that_fails_half_way_leaves_nothing(
+    server: Jobd, fault: str, limits: str
+) -> None:
     """And the next one works."""
     calls, what, status = FAULTS[fault]
     spawner = spawner_of(server)
     before, left_before = set(everything_below()), scratch()
     descriptors = os.listdir(f"/proc/{spawner}/fd")  # noqa: PTH208 - names are wanted
     with injected(spawner, calls, what):
-        done = server.jobctl("start", "--json", "--", "/bin/sleep", "300")
+        done = server.jobctl("start", "--json", *LIMITS[limits], "--", "/bin/sleep", "300")
     if "fchown" in calls and server.options[1] == "basic":
         assert done.returncode == 0, "it is not called at this level"
         server.succeed("stop", json.loads(done.stdout)["id"])
@@ -94,7 +100,7 @@ def test_t52_a_start_that_fails_half_way_leaves_nothing(server: Jobd, fault: str
     until(lambda: scratch() <= left_before)
     assert os.listdir(f"/proc/{spawner}/fd") == descriptors  # noqa: PTH208 - names are wanted
     assert server.succeed("list", "-q", "--status", "Running") == ""
-    assert server.jobctl("run", "--", "/bin/true").returncode == 0
+    assert server.jobctl("run", *LIMITS[limits], "--", "/bin/true").returncode == 0
     assert "Traceback" not in server.log.read_text()
 
 

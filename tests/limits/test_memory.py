@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -77,6 +78,31 @@ async def test_a_limit_that_no_program_fits_in_is_refused(jobs: Jobs) -> None:
     assert refused.value.field == "limits.memory"
     until(lambda: not jobs.spool())
     until(lambda: not jobs.any_cgroups())
+
+
+TIGHT = [16 << 10, 256 << 10, 768 << 10, MB, MB + (64 << 10), 2 * MB, 4 * MB]
+
+
+@pytest.mark.parametrize("memory", TIGHT)
+@pytest.mark.parametrize("arguments", [0, 15], ids=["no arguments", "large arguments"])
+async def test_however_tight_a_start_is_refused_or_ends(
+    jobs: Jobs, memory: int, arguments: int
+) -> None:
+    """Between what no program fits in and what all do, nothing hangs, and what is told is true."""
+    if not jobs.keeps("memory"):
+        return
+    spec = Spec("/bin/true", ("x" * 100_000,) * arguments, limits=Limits(memory=memory))
+    try:
+        started = await jobs.manager.submit(spec, "alice")
+    except InvalidRequest as refused:
+        assert refused.field == "limits.memory"
+        assert "too small to start" in str(refused)
+    else:
+        job = await jobs.end(started)
+        assert job.end
+        assert job.status.name == "Completed" or job.end.cause.value == "oom", job.reason
+    await asyncio.to_thread(until, lambda: not jobs.spool())
+    await asyncio.to_thread(until, lambda: not jobs.any_cgroups())
 
 
 async def test_all_jobs_together_have_a_ceiling(open_jobs: Open) -> None:

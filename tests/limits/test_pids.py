@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from jobworker.model import Limits, Stream
 from support.adoption import everything_below
@@ -40,6 +41,26 @@ async def test_there_are_as_many_processes_as_allowed_and_no_more(jobs: Jobs) ->
     if ran:
         assert ran[1] == "7\n"
         assert ran[0].status.name == "Completed"
+
+
+async def test_the_limit_is_exact_once_it_runs_and_the_job_is_alone_in_it(jobs: Jobs) -> None:
+    """Whoever spawned it from within has left."""
+    job = await jobs.start(Limits(memory=64 << 20, cpus=0.5, pids=5), "/bin/sleep", "300")
+    if job is None:
+        return
+    places = jobs.cgroups_of(job.id)
+    assert places
+    until(lambda: [members_of(place) for place in places] == [[job.pid]] * len(places))
+    counting = [place / "pids.max" for place in places if (place / "pids.max").exists()]
+    assert [file.read_text() for file in counting] == ["5\n"]
+    await jobs.manager.stop(job.id)
+
+
+def members_of(cgroup: Path) -> list[int]:
+    """All threads on v1, all processes on v2."""
+    threads = cgroup / "tasks"
+    file = threads if threads.exists() else cgroup / "cgroup.procs"
+    return [int(pid) for pid in file.read_text().split()]
 
 
 async def test_one_process_is_enough_for_a_program_that_needs_no_other(jobs: Jobs) -> None:

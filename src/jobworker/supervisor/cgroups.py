@@ -24,6 +24,12 @@ _PERIOD, _LONG_PERIOD = 100_000, 1_000_000
 """Microseconds over which the kernel counts a job's CPU time. It takes no quota below
 1 ms, so a hundredth of a CPU is the least that fits the first."""
 
+_ENOUGH = 1 << 20
+"""Bytes that are enough for a thread to make a process and wait for its exec."""
+
+_AT_ONCE = 64 << 10
+"""Bytes that the kernel takes at once, at most, for a fork or an exec."""
+
 _REMOVAL = 0.25
 """Seconds to wait for the last process to leave. They are dead and reaped by now, so it
 leaves within a millisecond; what takes longer is left to the server."""
@@ -75,6 +81,33 @@ def write(directory: int, name: str, value: bytes, *, optional: bool = False) ->
             raise OSError(error.errno, error.strerror, name) from None
 
 
+class Room:
+    """Room for one thread more than the limit, in a cgroup v1 that counts processes.
+
+    The thread from which a program is spawned counts as a process of the job until it has
+    left. Who fills the limit at once is one too many for that moment; the other way round
+    a program could be refused a process that it is entitled to.
+    """
+
+    def __init__(self, directory: int, limit: bytes, way_out: int) -> None:
+        self._limit = limit
+        self._way_out = way_out
+        self._file = os.open("pids.max", os.O_WRONLY, dir_fd=directory)
+
+    def make(self) -> None:
+        """Raise the limit by one."""
+        os.write(self._file, b"%d" % (int(self._limit) + 1))
+
+    def leave(self) -> None:
+        """Take the calling thread out, and the limit back."""
+        os.write(self._way_out, b"0")
+        os.write(self._file, self._limit)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
 class JobCgroup:
     """The cgroup of one job, or nothing at all where none of its limits takes one.
 
@@ -88,6 +121,7 @@ class JobCgroup:
         self._name = name
         self._made: list[tuple[Place, int]] = []
         self._doors: list[int] = []
+        self._room: Room | None = None
         self._memory: tuple[int, int] | None = None
         self._memory_limit = b""
         self._alarm: oom.Alarm | None = None
@@ -125,6 +159,8 @@ class JobCgroup:
             if limit in limits:
                 for name, value, optional in settings(place.version, limit, limits[limit]):
                     write(directory, name, value, optional=optional)
+        if place.threads is not None and "pids" in here and "pids" in limits:
+            self._room = Room(directory, limits["pids"], place.threads)
         if "memory" in here:
             self._watch_memory(place.version, directory, limits)
 
@@ -146,8 +182,19 @@ class JobCgroup:
         """Whether it keeps the limit of processes."""
         return any("pids" in place.limits for place, _ in self._made)
 
+    @property
+    def takes_threads(self) -> bool:
+        """Whether a thread can enter it alone: on v2 only the whole process may.
+
+        And on v1 not where memory is too tight for the thread itself, whose tables of pages
+        are charged there: with nobody to kill for it the kernel has it try for ever.
+        """
+        if self.unified is not None:
+            return False
+        return self._memory is None or int(self._memory_limit) >= _ENOUGH
+
     def enter(self, *, unified: bool) -> None:
-        """Move the calling process, which has one thread, into it; v2 too where ``unified``.
+        """Move the calling thread into it, all of its process on v2 where ``unified``.
 
         By the file of threads on v1: moving oneself through that one takes no lock that
         waits for every CPU of the machine (``cgroup_procs_write_start`` in the kernel's
@@ -157,6 +204,17 @@ class JobCgroup:
             os.write(door, b"0")
         if unified and self.unified is not None:
             write(self.unified, "cgroup.procs", b"0")
+
+    def visit(self) -> None:
+        """Move the calling thread into it, uncounted, for as long as it takes to spawn."""
+        if self._room is not None:
+            self._room.make()
+        self.enter(unified=False)
+
+    def end_visit(self) -> None:
+        """Take the calling thread out of what counts it; its end takes it out of the rest."""
+        if self._room is not None:
+            self._room.leave()
 
     @property
     def alarm(self) -> oom.Alarm | None:
@@ -172,6 +230,11 @@ class JobCgroup:
             return 0
         version, directory = self._memory
         return oom.kills(directory, "memory.events" if version == 2 else "memory.oom_control")
+
+    def was_full(self) -> bool:
+        """Whether it has ever held as much as it may, but for what one call could not get."""
+        peak = self.memory_peak()
+        return peak is not None and peak + _AT_ONCE >= int(self._memory_limit)
 
     def memory_peak(self) -> int | None:
         """Most bytes that the job held at once; None where nobody counted (v2 before 5.19)."""
@@ -207,6 +270,8 @@ class JobCgroup:
         """Close what leads to it; the clone of this process has it, too."""
         if self._alarm is not None:
             self._alarm.close()
+        if self._room is not None:
+            self._room.close()
         for fd in (*self._doors, *[directory for _, directory in self._made]):
             os.close(fd)
 
@@ -215,6 +280,9 @@ class JobCgroup:
         if self._alarm is not None:
             self._alarm.close()
             self._alarm = None
+        if self._room is not None:
+            self._room.close()
+            self._room = None
         deadline = time.monotonic() + _REMOVAL if self._made else 0.0
         while self._doors:
             os.close(self._doors.pop())

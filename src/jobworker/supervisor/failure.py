@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-ESTALE = 116
+E2BIG, ENOMEM, ESTALE = 7, 12, 116
 
 MEMORY_STAGE = "memory limit"
 """The stage at which a program is not executed for want of memory under its own limit."""

@@ -3,8 +3,9 @@
 posix_spawn(3) shares the supervisor's memory with the child until its exec. A fork would
 copy the supervisor instead, page by page as either side touches it, which measured as
 most of the cost of a start. What posix_spawn cannot do for the child (user, working
-directory) the supervisor does to itself around the call. A program under limits takes
-the fork (``limited``), as only its own process may be put under them.
+directory) the supervisor does to itself around the call. Under limits that are kept by
+cgroups of v1 a thread makes the call from within them (``visit``); any others take the
+fork (``limited``), as only the program's own process may be put under them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import os
 
 from . import kernel, records, signals
 from .executable import Changed, image_of
-from .failure import ESTALE, NotExecuted, kind_of_failure
+from .failure import E2BIG, ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
 from .seal import seal
 from .site import OWN_NAMESPACES, OWN_UID, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .cgroups import JobCgroup
-    from .limited import Step
+    from .limited import ProcessLimits, Step
 
 LIMITS = ("memory", "cpus", "pids", "openFiles", "nice")
 """The limits of a spec that its program has to be started under."""
@@ -72,10 +75,11 @@ def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int) -> Progr
     stdout, stdout_in = os.pipe()
     stderr, stderr_in = os.pipe()
     _give_up_privileges(site)
+    output = (stdout_in, stderr_in)
     if group is not None:
-        pid = _spawn_limited(site, order, group, tmp, (stdout_in, stderr_in))
+        pid = _spawn_limited(site, order, group, tmp, output)
     else:
-        pid = _spawn_as_user(site, order, tmp, (stdout_in, stderr_in))
+        pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, *output))
     os.close(stdout_in)
     os.close(stderr_in)
     return Program(pid, _machine_pid(pid, site.proc), stdout, stderr)
@@ -88,7 +92,7 @@ def _give_up_privileges(site: Site) -> None:
     kernel.close_from_on_exec(3)
 
 
-def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) -> int:
+def _spawn_as_user(site: Site, order: Order, tmp: int, spawn: Callable[[], int]) -> int:
     try:
         seal(site)  # for the supervisor too, as posix_spawn has no step for it
     except OSError as error:
@@ -98,7 +102,7 @@ def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) 
         if own_uid:
             _become_user(order)
         _enter_directory(site, order, tmp)
-        return _spawn(order, *output)
+        return spawn()
     finally:
         if own_uid:
             _become_root_again()
@@ -106,6 +110,47 @@ def _spawn_as_user(site: Site, order: Order, tmp: int, output: tuple[int, int]) 
 
 def _spawn_limited(
     site: Site, order: Order, group: JobCgroup, tmp: int, output: tuple[int, int]
+) -> int:
+    from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
+
+    limits = limited.ProcessLimits(order.limits, site, counted=group.counts_processes)
+    if group.takes_threads and not limits.resources:
+        pid = _spawn_within(site, order, group, tmp, limits, output)
+    else:
+        pid = _fork_limited(site, order, group, tmp, limits, output)
+    limited.reject_unexecuted(pid, group)
+    return pid
+
+
+def _spawn_within(
+    site: Site,
+    order: Order,
+    group: JobCgroup,
+    tmp: int,
+    limits: ProcessLimits,
+    output: tuple[int, int],
+) -> int:
+    from . import visit  # noqa: PLC0415 - loaded by the spawner, see there
+
+    def spawn() -> int:
+        return visit.spawn_within(lambda: _spawn(order, *output), limits, group)
+
+    try:
+        return _spawn_as_user(site, order, tmp, spawn)
+    except NotExecuted as failure:
+        # exec calls it E2BIG where it gets no memory for the arguments.
+        if failure.errno in (ENOMEM, E2BIG) and group.was_full():
+            raise NotExecuted(MEMORY_STAGE, ENOMEM) from failure
+        raise
+
+
+def _fork_limited(
+    site: Site,
+    order: Order,
+    group: JobCgroup,
+    tmp: int,
+    limits: ProcessLimits,
+    output: tuple[int, int],
 ) -> int:
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
 
@@ -118,7 +163,6 @@ def _spawn_limited(
         step("cwd")
         _enter_directory(site, order, tmp)
 
-    limits = limited.ProcessLimits(order.limits, site, counted=group.counts_processes)
     program = limited.Command(order.argv, order.env, order.executable, output, be_the_job)
     pid = limited.spawn(program, limits, group)
     os.chdir("/")  # as is the supervisor of a job without limits, out of the state directory

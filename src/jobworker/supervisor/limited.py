@@ -13,7 +13,7 @@ import resource
 from . import kernel, records, signals
 from .cgroups import JobCgroup
 from .executable import Changed, image_of
-from .failure import ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
+from .failure import ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
 from .site import Site
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Step = Callable[[str], None]
     """Called with the name of what is tried next, for the report of its failure."""
 
-_ENOMEM, _EPERM, _ENODEV, _ENOSYS = 12, 1, 19, 38
+_EPERM, _ENODEV, _ENOSYS = 1, 19, 38
 _ENDED_UNEXECUTED = 0x44
 """PF_FORKNOEXEC and PF_EXITING of ``linux/sched.h``, as in ``flags`` of ``/proc/PID/stat``."""
 
@@ -100,10 +100,17 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
         os.waitpid(pid, 0)
         stage, errno, kind = failure.decode().split("\n")
         raise NotExecuted(stage, int(errno), kind)
+    return pid
+
+
+def reject_unexecuted(pid: int, group: JobCgroup) -> None:
+    """Raise ``NotExecuted`` where the memory limit is too small for the exec itself.
+
+    What is killed for memory in its exec has nobody left to report that.
+    """
     if group.limits_memory and _never_executed(pid):
         os.waitpid(pid, 0)
-        raise NotExecuted(MEMORY_STAGE, _ENOMEM)
-    return pid
+        raise NotExecuted(MEMORY_STAGE, ENOMEM)
 
 
 def _fork(group: JobCgroup) -> tuple[int, bool]:
@@ -165,7 +172,7 @@ def _report(report: int, stage: str, errno: int, kind: str) -> None:
 
 
 def _never_executed(pid: int) -> bool:
-    """Whether the child is ending without an exec, as where its memory limit is too small.
+    """Whether the child is ending without an exec.
 
     It need not be a zombie yet. In an exec that goes well the one flag may still stand for
     a moment, but not the other.

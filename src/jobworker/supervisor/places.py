@@ -17,10 +17,16 @@ class Place:
         self.path = path
         self.limits = limits
         self.directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self.threads: int | None = None
+        """Where a thread enters this one itself: v1 alone knows single threads."""
+        if version == 1:
+            self.threads = os.open("tasks", os.O_WRONLY, dir_fd=self.directory)
 
     def close(self) -> None:
         """Let go of the directory; a spawner never does."""
         os.close(self.directory)
+        if self.threads is not None:
+            os.close(self.threads)
 
 
 def word(limit: str, version: int, path: str) -> str:

@@ -46,7 +46,7 @@ def main() -> None:
         kernel.drop_bounding_set()
     # What only a job under limits needs is loaded, but last: among what every supervisor
     # touches it would spread that over more pages, each of which is copied.
-    from . import limited, quota  # noqa: F401, PLC0415
+    from . import limited, quota, visit  # noqa: F401, PLC0415
 
     # The collector would write into every object's header, and so copy every page.
     gc.disable()

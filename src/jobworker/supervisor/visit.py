@@ -1,0 +1,69 @@
+"""Execute a program from within its cgroups of v1: a thread enters them, and spawns it there.
+
+v1 knows threads, and what a thread spawns begins where the thread is. So the program needs
+no fork that copies the supervisor to put itself under its limits, which is most of what
+limits would cost. The supervisor stays outside: memory is charged to where the first
+thread of a process is (``mm->owner``); only first threads are candidates to be killed for
+it (``mem_cgroup_scan_tasks``, since Linux 5.4), and none that still shares its parent's
+memory (``in_vfork`` in ``oom_badness``).
+"""
+
+from __future__ import annotations
+
+import _thread
+
+from .cgroups import JobCgroup
+from .failure import NotExecuted
+from .limited import ProcessLimits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EAGAIN = 11
+_STACK = 256 * 1024
+
+
+class _Visit:
+    """What the thread does, and what came of it."""
+
+    def __init__(self, spawn: Callable[[], int], limits: ProcessLimits, group: JobCgroup) -> None:
+        self._spawn = spawn
+        self._limits = limits
+        self._group = group
+        self._over = _thread.allocate_lock()
+        self._over.acquire()
+        self._pid = 0
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """In the thread."""
+        try:
+            self._group.visit()
+            self._limits.impose()  # of these nice alone, which is each thread's own
+            self._pid = self._spawn()
+            self._group.end_visit()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it can be dealt with
+            self._error = error
+        finally:
+            self._over.release()
+
+    def result(self) -> int:
+        """The PID, or what was raised."""
+        self._over.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._pid
+
+
+def spawn_within(spawn: Callable[[], int], limits: ProcessLimits, group: JobCgroup) -> int:
+    """Call ``spawn`` from within ``group``; what it returns or raises.
+
+    Raises ``NotExecuted`` where there can be no thread, ``OSError`` where it cannot enter.
+    """
+    visit = _Visit(spawn, limits, group)
+    try:
+        _thread.start_new_thread(visit.run, ())
+    except RuntimeError:  # which does not say more (pthread_create(3): EAGAIN)
+        raise NotExecuted("thread", _EAGAIN) from None
+    return visit.result()
