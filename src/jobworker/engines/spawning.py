@@ -49,8 +49,6 @@ class SpawnerProcess:
             self._pid = os.posix_spawn(
                 sys.executable,
                 command + arguments,
-                # One heap for all threads of a process: a second one is memory in each
-                # supervisor that starts a thread (mallopt(3)).
                 {"LANG": "C.UTF-8"},
                 file_actions=(
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
