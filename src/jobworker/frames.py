@@ -23,7 +23,7 @@ MERGED = 10_000_000
 first: for a program that writes single bytes frames would be a hundred times its output."""
 
 _BLOCK = 4096 * INDEX_ENTRY.size
-_BOTH = (Stream.STDOUT, Stream.STDERR)
+BOTH = (Stream.STDOUT, Stream.STDERR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Selection:
     after: int = 0
     since: int = 0
     until: int | None = None
-    streams: tuple[Stream, ...] = _BOTH
+    streams: tuple[Stream, ...] = BOTH
 
 
 _Entry = tuple[int, int, int]
@@ -69,7 +69,7 @@ class Position:
     index: int = 0
     passed: int = 0
     time: int = 0
-    at: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(_BOTH, 0))
+    at: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(BOTH, 0))
 
     @property
     def seq(self) -> int:
@@ -238,7 +238,7 @@ class Replay:
 
     def _rest(self, reader: OutputReader, end: End) -> Iterator[Frame]:
         """What came last may lack its entry, and what is missing there is told by the end."""
-        for stream in _BOTH:
+        for stream in BOTH:
             gone = [gap.end for gap in end.gaps if gap.stream is stream]
             limit = max([reader.size(stream), *gone])
             self.position.time = self.position.time or int(end.finished_at.timestamp() * 1e9)

@@ -10,27 +10,19 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from jobworker import spans
 from jobworker.errors import JobNotFound
 from jobworker.filing import Filing
-from jobworker.model import (
-    End,
-    Job,
-    JobId,
-    JobQuery,
-    Output,
-    Page,
-    Queued,
-    Stream,
-)
+from jobworker.following import CHUNK, Look
+from jobworker.frames import BOTH, Frame, Replay, Selection
+from jobworker.model import End, Job, JobId, JobQuery, Output, Page, Piece, Stream
 from jobworker.ports import Archive, Engine, OutputReader
 from jobworker.seats import Seats
+from jobworker.tail import start_of
 
 log = logging.getLogger(__name__)
-
-_CHUNK = 256 * 1024
-"""Bytes that a follower gets at once, and that it may hold in memory."""
 
 _LISTING_PATIENCE = 1.0
 """Seconds that a list by status waits for ended jobs to move to the archive."""
@@ -89,37 +81,45 @@ class Lookup:
 
         What is not kept any more when its turn comes is left out.
         """
-        while True:
-            job = self.status(job_id)
-            with closing(self.reader(job.id)) as reader:
-                piece = reader.read(stream, offset, _CHUNK)
-            if piece.data:
-                offset = piece.end
-                yield piece.data
-            elif job.ended:
-                return
-            else:
-                await self._more_or_end(job.id, stream, offset)
+        look = Look(self._engine, self._seats, self.status, self.reader, job_id)
 
-    async def _more_or_end(self, job_id: JobId, stream: Stream, offset: int) -> None:
-        seat = self._seats.get(job_id)
-        if seat is None:
-            return  # it moved to the archive this moment
-        if isinstance(seat.job.status, Queued):
-            await seat.begun.wait()
+        def read(reader: OutputReader, _: End | None) -> Piece | None:
+            piece = reader.read(stream, offset, CHUNK)
+            return piece if piece.data else None
+
+        while piece := await look.until_found(read):
+            offset = piece.end
+            yield piece.data
+
+    async def frames(
+        self,
+        job_id: str,
+        wanted: Selection | None = None,
+        *,
+        tail: int | None = None,
+        follow: bool = True,
+        idle: float | None = None,
+    ) -> AsyncIterator[list[Frame]]:
+        """Both streams in the order in which they came, until the job has ended.
+
+        With ``tail`` only the last lines of what there is now, and what comes then.
+        Without ``follow`` no more than what there is now. An empty list comes whenever
+        nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
+        """
+        look = Look(self._engine, self._seats, self.status, self.reader, job_id)
+        wanted = wanted or Selection()
+        if tail is not None:
+            after = await look.once(partial(start_of, tail, wanted.streams))
+            wanted = replace(wanted, after=after)
+        replay = Replay(wanted)
+        read = partial(replay.read, most=CHUNK)
+        if follow:
+            while (more := await look.until_found(read, wanted.until, idle)) is not None:
+                yield more
             return
-        waits = [
-            asyncio.ensure_future(self._engine.changed(job_id, stream, offset)),
-            asyncio.ensure_future(seat.ended.wait()),
-        ]
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        seat.shown()
-        for wait in done:
-            wait.result()
+        whole = await look.once(lambda reader, _: sum(map(reader.size, BOTH)))
+        while replay.position.seq < whole and (found := await look.once(read)):
+            yield found
 
     async def list(self, query: JobQuery | None = None) -> Page:
         """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
@@ -155,6 +155,6 @@ def _read_all(reader: OutputReader, end: End | None) -> Output:
     kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
     gaps = [spans.between(stream, places, end) for stream, places in kept.items()]
     stdout, stderr = (
-        b"".join(spans.chunks(reader, stream, places, _CHUNK)) for stream, places in kept.items()
+        b"".join(spans.chunks(reader, stream, places, CHUNK)) for stream, places in kept.items()
     )
     return Output(stdout, stderr, (*gaps[0], *gaps[1]))

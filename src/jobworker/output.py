@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import logging
 import os
 import struct
 
@@ -15,42 +16,75 @@ _EVENT = struct.Struct("iIII")
 _READ = 65536
 
 _libc = ctypes.CDLL(None, use_errno=True)
+log = logging.getLogger(__name__)
+
+
+POLL = 0.1
+"""Seconds between looks at a directory that cannot be watched."""
 
 
 class Watcher:
     """Wakes who waits for a directory's files to grow (inotify(7)).
 
     The watch is made when the first reader waits and goes with the last one, so jobs
-    that nobody follows cost nothing.
+    that nobody follows cost nothing. Where the kernel has no watch to give, or the file
+    system none, who waits is woken every ``POLL`` seconds.
     """
 
     def __init__(self) -> None:
-        self._fd = _libc.inotify_init1(_FLAGS)
-        if self._fd < 0:
-            _fail("cannot watch for output")
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        asyncio.get_running_loop().add_reader(self._fd, self._wake)
+        self._timed: set[asyncio.Future[None]] = set()
+        self._told = False
+        self._fd = _libc.inotify_init1(_FLAGS)
+        if self._fd >= 0:
+            asyncio.get_running_loop().add_reader(self._fd, self._wake)
 
     def close(self) -> None:
         """Let go of every watch, and wake who still waits."""
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
         for watch in list(self._waiting):
             self._release(watch)
+        for future in list(self._timed):
+            _finish(future)
 
     def expect(self, path: str) -> asyncio.Future[None]:
-        """A future that is done at the next change after this call.
+        """A future that is done at the next change after this call, or in vain.
 
-        Look at the size after the call and before waiting, or a change may be missed.
-        Cancel the future if it is not waited for.
+        Look at the files after the call and before waiting, or a change may be missed.
+        Cancel the future if it is not waited for. Raises ``FileNotFoundError``.
         """
-        watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY | _IN_CREATE)
-        if watch < 0:
-            _fail(f"cannot watch {path}")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(watch, set()).add(future)
-        future.add_done_callback(lambda done: self._forget(watch, done))
+        watch = self._watch(path)
+        if watch is None:
+            self._time(future)
+        else:
+            self._waiting.setdefault(watch, set()).add(future)
+            future.add_done_callback(lambda done: self._forget(watch, done))
         return future
+
+    def _watch(self, path: str) -> int | None:
+        """A watch of the kernel's, or None where there is none to be had."""
+        watch = -1
+        if self._fd >= 0:
+            watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY | _IN_CREATE)
+        if watch >= 0:
+            return int(watch)
+        number = ctypes.get_errno()
+        if number == errno.ENOENT:
+            raise FileNotFoundError(number, os.strerror(number), path)
+        if not self._told:
+            self._told = True
+            hint = "; raise fs.inotify.max_user_watches" if number == errno.ENOSPC else ""
+            log.warning("output is looked for every %s s: %s%s", POLL, os.strerror(number), hint)
+        return None
+
+    def _time(self, future: asyncio.Future[None]) -> None:
+        timer = asyncio.get_running_loop().call_later(POLL, _finish, future)
+        self._timed.add(future)
+        future.add_done_callback(self._timed.discard)
+        future.add_done_callback(lambda _: timer.cancel())
 
     def _forget(self, watch: int, future: asyncio.Future[None]) -> None:
         waiting = self._waiting.get(watch)
@@ -72,12 +106,9 @@ class Watcher:
 
     def _release(self, watch: int) -> None:
         for future in self._waiting.pop(watch, ()):
-            if not future.done():
-                future.set_result(None)
+            _finish(future)
 
 
-def _fail(what: str) -> None:
-    number = ctypes.get_errno()
-    if number == errno.ENOSPC:
-        what += " (fs.inotify.max_user_watches is used up)"
-    raise OSError(number, os.strerror(number), what)
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

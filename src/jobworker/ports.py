@@ -6,6 +6,7 @@ held to the same contract tests.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
@@ -128,8 +129,12 @@ class Engine(Protocol):
         """The output of a job; raises ``FileNotFoundError`` after ``discard``."""
         ...
 
-    async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:
-        """Return when the stream may hold more than ``size`` bytes."""
+    def change(self, job_id: JobId) -> asyncio.Future[None]:
+        """Done at the first change of the job's output after this call.
+
+        Look at the output after the call, then wait; cancel what is not waited for. It
+        may be done without a change. Raises ``FileNotFoundError`` after ``discard``.
+        """
         ...
 
     async def discard(self, job_id: JobId) -> None:

@@ -10,7 +10,9 @@ WINDOW = 256 * 1024
 """Bytes that are looked through at once, from the end backwards."""
 
 
-def start_of(lines: int, reader: OutputReader, end: End | None, streams: tuple[Stream, ...]) -> int:
+def start_of(
+    lines: int, streams: tuple[Stream, ...], reader: OutputReader, end: End | None
+) -> int:
     """The number of the last byte before the last ``lines`` lines of ``streams`` taken together.
 
     A line that has not ended yet counts as one. May block on the disk.

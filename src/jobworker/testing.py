@@ -368,13 +368,13 @@ class FakeEngine:
             raise FileNotFoundError(f"{job_id} was never started, or has been discarded")
         return self._jobs[job_id].output
 
-    async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:
-        """Return when the stream holds more than ``size`` bytes."""
-        job = self._jobs[job_id]
-        while job.output.size(stream) <= size:
-            waiter = asyncio.get_running_loop().create_future()
-            job.waiting.append(waiter)
-            await waiter
+    def change(self, job_id: JobId) -> asyncio.Future[None]:
+        """Done when the job writes, or ends."""
+        if job_id not in self._jobs:
+            raise FileNotFoundError(f"{job_id} was never started, or has been discarded")
+        waiter = asyncio.get_running_loop().create_future()
+        self._jobs[job_id].waiting.append(waiter)
+        return waiter
 
     async def discard(self, job_id: JobId) -> None:
         """Forget an ended job."""

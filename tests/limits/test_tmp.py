@@ -56,7 +56,8 @@ async def started(jobs: Jobs, size: int, script: str) -> tuple[Job, int] | None:
     job = await jobs.start(Limits(tmp=size), "/bin/sh", "-c", script)
     if job is None:
         return None
-    await jobs.engine.changed(job.id, Stream.STDOUT, 0)
+    async for _ in jobs.manager.follow(job.id, Stream.STDOUT):
+        break
     return job, project_of(tmp_of(jobs, job))
 
 

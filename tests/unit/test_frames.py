@@ -237,8 +237,8 @@ def test_the_last_lines(writes: list[tuple[int, bytes]], lines: int, small: bool
             it.write(stream, data)
         merged = b"".join(data for _, data in writes)
         with it.output() as reader:
-            assert tail.start_of(lines, reader, None, STREAMS) == naive_tail(merged, lines)
-            only = tail.start_of(lines, reader, None, (Stream.STDERR,))
+            assert tail.start_of(lines, STREAMS, reader, None) == naive_tail(merged, lines)
+            only = tail.start_of(lines, (Stream.STDERR,), reader, None)
         alone = b"".join(data for stream, data in writes if stream == ERR)
         rest = all_frames(it, Selection(after=only, streams=(Stream.STDERR,)))
         assert b"".join(frame.data for frame in rest) == alone[naive_tail(alone, lines) :]

@@ -130,18 +130,17 @@ async def test_output_and_its_index_can_be_read(engine: FakeEngine) -> None:
     assert entries == [(nanoseconds, 1, 3), (nanoseconds, 2, 5)]
 
 
-async def test_changed_returns_when_there_is_more(engine: FakeEngine) -> None:
+async def test_a_change_is_told_to_who_waited_for_it(engine: FakeEngine) -> None:
     job_id = await started(engine)
-    waiting = asyncio.create_task(engine.changed(job_id, Stream.STDERR, 0))
-    leaving = asyncio.create_task(engine.changed(job_id, Stream.STDERR, 0))
-    await asyncio.sleep(0)
+    waiting, leaving = engine.change(job_id), engine.change(job_id)
     leaving.cancel()
-    engine.write(job_id, b"to the other stream")
-    await asyncio.sleep(0)
     assert not waiting.done()
     engine.write(job_id, b"now", Stream.STDERR)
-    await waiting
-    await engine.changed(job_id, Stream.STDOUT, 3)
+    assert waiting.done()
+    assert not engine.change(job_id).done()
+    await engine.discard(job_id)
+    with pytest.raises(FileNotFoundError):
+        engine.change(job_id)
 
 
 async def test_what_happens_without_a_server_is_told_by_recover(told: Told) -> None:

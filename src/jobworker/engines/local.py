@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +28,7 @@ from jobworker.engines.tmp_quota import tmp_row
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
-from jobworker.model import NO_LIMITS, Grant, Job, JobId, Level, Limits, Spec, StopRequest, Stream
+from jobworker.model import NO_LIMITS, Grant, Job, JobId, Level, Limits, Spec, StopRequest
 from jobworker.output import Watcher
 from jobworker.ports import Listener
 from jobworker.spool import Deadline, Spool, StartRecord, end_of, start_record
@@ -239,16 +238,9 @@ class LocalEngine:
         """What the job has written so far."""
         return self._spool.output(job_id)
 
-    async def changed(self, job_id: JobId, stream: Stream, size: int) -> None:
-        """Return when the stream may hold more than ``size`` bytes."""
-        change = self._watcher.expect(self._spool.path(job_id))
-        try:
-            with closing(self._spool.output(job_id)) as output:
-                grown = output.size(stream) > size
-            if not grown:
-                await change
-        finally:
-            change.cancel()
+    def change(self, job_id: JobId) -> asyncio.Future[None]:
+        """Done at the first change of the job's output after this call."""
+        return self._watcher.expect(self._spool.path(job_id))
 
     async def discard(self, job_id: JobId) -> None:
         """Remove the job's directory, once its supervisor has let go of it."""

@@ -1,0 +1,125 @@
+"""Look at a job's output again whenever there may be more of it, until the job has ended.
+
+The output may move to the archive between two looks, so each has a reader of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from typing import Any, TypeVar
+
+from jobworker.model import End, Job, Queued
+from jobworker.ports import Engine, OutputReader
+from jobworker.seats import Seats
+
+CHUNK = 256 * 1024
+"""Bytes that a follower gets at once, and that it may hold in memory."""
+
+T = TypeVar("T")
+Read = Callable[[OutputReader, End | None], T]
+"""Reads what there is; what is empty or 0 counts as nothing."""
+
+
+class Look:
+    """One follower of one job.
+
+    While there is more than it can take at once it reads in a thread, as that may have to
+    wait for the disk; once it waits for more, what comes is in memory.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        seats: Seats,
+        status: Callable[[str], Job],
+        reader: Callable[[str], OutputReader],
+        job_id: str,
+    ) -> None:
+        self._engine = engine
+        self._seats = seats
+        self._status = status
+        self._reader = reader
+        self._job_id = job_id
+        self._waits = False
+
+    async def once(self, read: Read[T]) -> T:
+        """What ``read`` finds now."""
+        found, _ = await self._look(read)
+        return found
+
+    async def until_found(
+        self, read: Read[T], until: int | None = None, idle: float | None = None
+    ) -> T | None:
+        """What ``read`` finds once it finds anything; None where it never will.
+
+        That is at the end of the job, or after the moment ``until`` (nanoseconds since
+        1970). Where it finds nothing for ``idle`` seconds, that is the answer.
+        """
+        signals: list[asyncio.Future[Any]] = []
+        deadline = None if idle is None else time.monotonic() + idle
+        try:
+            while True:
+                found, over = await self._look(read)
+                if found or (deadline is not None and time.monotonic() >= deadline):
+                    return found
+                if over or (until is not None and time.time_ns() >= until):
+                    return None
+                if signals and not any(signal.done() for signal in signals):
+                    await asyncio.wait(
+                        signals,
+                        timeout=_patience(until, deadline),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                else:  # from now on changes are told, so it looks once more
+                    _drop(signals)
+                    signals = self._signals()
+        finally:
+            _drop(signals)
+
+    async def _look(self, read: Read[T]) -> tuple[T, bool]:
+        """What there is, and whether that was all there will ever be."""
+        job = self._status(self._job_id)
+        with closing(self._reader(self._job_id)) as reader:
+            if self._waits:
+                found = read(reader, job.end)
+            else:
+                found = await asyncio.to_thread(read, reader, job.end)
+        self._waits = not found
+        return found, job.ended
+
+    def _signals(self) -> list[asyncio.Future[Any]]:
+        """What tells that there may be more; nothing where it is worth a look at once."""
+        job = self._status(self._job_id)
+        seat = self._seats.get(job.id)
+        if seat is None or job.ended:
+            return []
+        if isinstance(seat.job.status, Queued):
+            return [_task(seat.begun.wait())]
+        ended = _task(seat.ended.wait())
+        try:
+            return [self._engine.change(job.id), ended]
+        except FileNotFoundError:
+            return [ended]  # it was lost before it had a directory
+
+
+def _task(wait: Coroutine[Any, Any, object]) -> asyncio.Future[Any]:
+    return asyncio.create_task(wait)
+
+
+def _drop(signals: list[asyncio.Future[Any]]) -> None:
+    for signal in signals:
+        signal.cancel()
+    signals.clear()
+
+
+def _patience(until: int | None, deadline: float | None) -> float | None:
+    """Seconds to wait for a signal; None for ever."""
+    limits = []
+    if until is not None:
+        limits.append(max(0.0, (until - time.time_ns()) / 1e9))
+    if deadline is not None:
+        limits.append(max(0.0, deadline - time.monotonic()))
+    return min(limits, default=None)
