@@ -16,6 +16,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from jobworker import model
 from jobworker.model import Cause, Level, Role, StatusName
 
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
+
 MAX_BODY = 8 * 1024 * 1024
 """Most bytes of a request body: exec takes 2 MiB of arguments, JSON may double them."""
 
@@ -221,6 +223,48 @@ class OutputAnswer(_Body, frozen=True):
     stderr: list[str]
     error: None = None
     gaps: list[LineGapView] | UnsetType = UNSET
+
+
+class OutputFrame(_Body, frozen=True, kw_only=True):
+    """Bytes that a job has written, in the order in which they came.
+
+    ``after=`` the ``seq`` of a frame goes on with the byte that follows it.
+    """
+
+    seq: Annotated[
+        int, Meta(ge=0, description="bytes of both streams up to and with these", examples=[6])
+    ]
+    time: Annotated[Time, Meta(description="when they came")]
+    stream: Literal["stdout", "stderr"]
+    data: Annotated[str, Meta(description="the bytes, as text", examples=["hello\n"])]
+    encoding: Annotated[
+        Literal["base64"] | UnsetType,
+        Meta(description="of `data`, where the bytes are not UTF-8; else left out"),
+    ] = UNSET
+
+
+class GapFrame(_Body, frozen=True, kw_only=True):
+    """Bytes that a job has written and that are not kept; ``seq`` counts them too."""
+
+    seq: Annotated[int, Meta(ge=0, description="bytes of both streams up to and with these")]
+    time: Annotated[Time, Meta(description="when the last of them came")]
+    stream: Literal["stdout", "stderr"]
+    data: Literal[""] = ""
+    dropped: Annotated[int, Meta(ge=1, description="bytes", examples=[125_829_120])]
+
+
+class EndFrame(_Body, frozen=True, kw_only=True):
+    """The last frame of a job that has ended: all of its output was sent, and how it ended."""
+
+    seq: Annotated[int, Meta(ge=0, description="bytes of both streams in all")]
+    time: Annotated[Time, Meta(description="when the job ended")]
+    stream: Literal["end"] = "end"
+    data: Literal[""] = ""
+    status: StatusName
+    exit_code: Annotated[int | None, Meta(description="the program's own, if it has one")]
+    signal: Annotated[str | None, Meta(description="what ended it, if a signal did")]
+    cause: Cause | None
+    reason: Annotated[str | None, Meta(examples=["exited with code 3"])]
 
 
 class ErrorAnswer(_Body, frozen=True):
