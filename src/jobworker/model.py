@@ -26,6 +26,9 @@ class JobId(str):
 
     __slots__ = ()
 
+    PATTERN: ClassVar[str] = f"^{_JOB_ID.pattern}$"
+    """Its form, as a regular expression of JSON Schema."""
+
     @classmethod
     def new(cls) -> JobId:
         """Make an ID that cannot be guessed (122 random bits)."""

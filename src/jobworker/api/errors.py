@@ -48,11 +48,12 @@ _EXACT = (
 )
 """Errors whose text is part of the core contract, whatever was said where they arose."""
 
-_EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
+EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
     errors.BadAuthentication: ((b"www-authenticate", b"Bearer"),),
     errors.ServiceUnavailable: ((b"retry-after", b"1"),),
     errors.TooManyJobs: ((b"retry-after", b"5"),),
 }
+"""Headers of every answer with that error."""
 
 INTERNAL_ERROR = encode(
     ErrorAnswer(error=f"Error: {JobWorkerError.summary}", code=JobWorkerError.code)
@@ -72,5 +73,5 @@ def error_answer(error: JobWorkerError, *headers: tuple[bytes, bytes]) -> Respon
         field=error.field or UNSET,
         hint=error.hint or UNSET,
     )
-    extra = (*_EXTRA_HEADERS.get(kind, ()), *headers)
+    extra = (*EXTRA_HEADERS.get(kind, ()), *headers)
     return json_answer(encode(body), status, *extra)

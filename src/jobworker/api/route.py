@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from jobworker.api.query import NoQuery
 from jobworker.api.service import Call
+from jobworker.api.wire import HeaderField, Media
 from jobworker.errors import (
     BadAuthentication,
     BodyTooLarge,
@@ -31,8 +32,11 @@ Handler = Callable[[Call], Awaitable[Struct | Response]]
 class Route:
     """One call of the API, and who may make it.
 
-    ``answer`` is the type of the body of a success, or None for plain bytes; ``errors``
-    are those beside the ones that the route's form implies.
+    ``answer`` is the type of the JSON body of a success, ``media`` are the other forms that
+    a client may get it in. ``body`` is the type of the JSON that is sent, ``takes`` are
+    other media types for it. ``headers`` are those of a request that mean something here,
+    ``answer_headers`` those of a success; ``errors`` are those beside the ones that the
+    route's form implies. All of it, and the handler's docstring, is told to clients.
     """
 
     method: str
@@ -44,6 +48,10 @@ class Route:
     query: type[Struct] = NoQuery
     status: int = 200
     errors: tuple[type[JobWorkerError], ...] = ()
+    media: tuple[Media, ...] = ()
+    takes: tuple[Media, ...] = ()
+    headers: tuple[HeaderField, ...] = ()
+    answer_headers: tuple[HeaderField, ...] = ()
 
     def __post_init__(self) -> None:
         # A route whose access nobody has decided must not be served: so this is no type hint.
@@ -68,7 +76,7 @@ class Route:
             found += [BadAuthentication, UnauthorizedAction]
         if self.about_job:
             found += [JobNotFound]
-        if self.body:
+        if self.body or self.takes:
             found += [BodyTooLarge, RequestTimedOut, UnsupportedMediaType]
         return (*found, *self.errors)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+import msgspec
 from starlette.responses import Response
 
 from jobworker import schema
-from jobworker.api import handlers, openapi, output
+from jobworker.api import handlers, openapi, output, wire
 from jobworker.api.answers import json_answer
 from jobworker.api.query import ListQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
@@ -96,6 +97,9 @@ def _jobs() -> Iterable[Route]:
             None,
             query=StreamQuery,
             errors=(RangeNotSatisfiable,),
+            media=(wire.BYTES,),
+            headers=(wire.RANGE,),
+            answer_headers=(wire.ACCEPT_RANGES, wire.CONTENT_DISPOSITION),
         )
 
 
@@ -111,7 +115,7 @@ def _service() -> Iterable[Route]:
     yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, schema.MeAnswer)
     yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, schema.HealthAnswer)
     yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, schema.HealthAnswer)
-    yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None)
+    yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None, media=(wire.OPENAPI,))
 
 
 async def _describe(_: Call) -> Response:
@@ -121,7 +125,7 @@ async def _describe(_: Call) -> Response:
 
 @cache  # anybody may ask for it, and it takes milliseconds to make
 def _document() -> bytes:
-    return openapi.document(ROUTES)
+    return msgspec.json.encode(openapi.document(ROUTES))
 
 
 ROUTES: tuple[Route, ...] = (*_jobs(), *_service())

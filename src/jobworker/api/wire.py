@@ -1,0 +1,73 @@
+"""What routes say of the wire beyond their types: headers, and media types other than JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from jobworker.schema import EndFrame, GapFrame, OutputFrame
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderField:
+    """A header of a request or of an answer, and what it means."""
+
+    name: str
+    description: str
+    example: str
+    kind: Literal["string", "integer"] = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A form of a success that is not one JSON object.
+
+    ``name`` is the media type, ``shapes`` are the types of the JSON in it, a line or an
+    event each; none for bytes that only the job knows.
+    """
+
+    name: str
+    description: str
+    shapes: tuple[type[Struct], ...] = ()
+    example: str | None = None
+
+
+RANGE = HeaderField("Range", "one range of bytes; without `follow` only, as 206", "bytes=0-1023")
+LAST_EVENT_ID = HeaderField(
+    "Last-Event-ID",
+    "the last `id:` that was seen: the stream goes on with the byte after it, like `after`",
+    "12",
+)
+IDEMPOTENCY_KEY = HeaderField(
+    "Idempotency-Key",
+    "a name for this start: sent again with the same body it answers with the same job",
+    "nightly-2026-11-24",
+)
+RETRY_AFTER = HeaderField("Retry-After", "seconds after which to try again", "1", "integer")
+ALLOW = HeaderField("Allow", "the methods that this path has", "GET, DELETE")
+WWW_AUTHENTICATE = HeaderField("WWW-Authenticate", "how to authenticate", "Bearer")
+ACCEPT_RANGES = HeaderField("Accept-Ranges", "a `Range` is honoured", "bytes")
+CONTENT_RANGE = HeaderField("Content-Range", "which bytes these are, of how many", "bytes 0-4/12")
+CONTENT_DISPOSITION = HeaderField(
+    "Content-Disposition",
+    "the name of a file to save it as",
+    'attachment; filename="j-8f14e45f-ceea-4e7a-9c3b-2f0a1d5b6c7d.stdout"',
+)
+
+FIELDS = {each.name.lower().encode("ascii"): each for each in (RETRY_AFTER, WWW_AUTHENTICATE)}
+"""Those of error answers, by their names as they are sent."""
+
+BYTES = Media("application/octet-stream", "exactly what the program wrote")
+OPENAPI = Media("application/json", "the OpenAPI document")
+_FRAMES = (OutputFrame, GapFrame, EndFrame)
+_FRAME = '{"seq":6,"time":"2026-11-24T12:00:00.123456Z","stream":"stdout","data":"hello\\n"}'
+FRAMES_AS_LINES = Media("application/x-ndjson", "one frame a line", _FRAMES, example=f"{_FRAME}\n")
+FRAMES_AS_EVENTS = Media(
+    "text/event-stream",
+    "one frame an event: `id:` is its `seq`, `data:` the frame; the end is an `event: end`, "
+    "and comments keep the connection alive",
+    _FRAMES,
+    example=f"id: 6\ndata: {_FRAME}\n\n",
+)
