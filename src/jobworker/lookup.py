@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -99,7 +99,7 @@ class Lookup:
         tail: int | None = None,
         follow: bool = True,
         idle: float | None = None,
-    ) -> AsyncIterator[list[Frame]]:
+    ) -> AsyncGenerator[list[Frame]]:
         """Both streams in the order in which they came, until the job has ended.
 
         With ``tail`` only the last lines of what there is now, and what comes then.

@@ -10,9 +10,7 @@ WINDOW = 256 * 1024
 """Bytes that are looked through at once, from the end backwards."""
 
 
-def start_of(
-    lines: int, streams: tuple[Stream, ...], reader: OutputReader, end: End | None
-) -> int:
+def start_of(lines: int, streams: tuple[Stream, ...], reader: OutputReader, end: End | None) -> int:
     """The number of the last byte before the last ``lines`` lines of ``streams`` taken together.
 
     A line that has not ended yet counts as one. May block on the disk.

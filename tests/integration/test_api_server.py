@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from jobworker.api.server import HttpsServer
 from jobworker.api.service import Service
 from jobworker.config import Address
 from jobworker.errors import BadAuthentication, ConfigurationInvalid, JobNotFound, StateUnusable
+from jobworker.frames import Frame, Replay, Selection
 from jobworker.identity.users import User
 from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Running, Spec, Stream
 from jobworker.testing import MemoryOutput
@@ -129,6 +130,21 @@ class Jobs:
             await self.ended.wait()
         finally:
             self.follower_closed.set()
+
+    async def frames(
+        self,
+        job_id: JobId,
+        wanted: Selection,
+        *,
+        tail: int | None,
+        follow: bool,
+        idle: float | None,
+    ) -> AsyncGenerator[list[Frame]]:
+        assert (tail, idle) == (None, None)
+        assert job_id in self.jobs
+        yield Replay(wanted).read(self.output_now, None, 1 << 20)
+        if follow:
+            await self.ended.wait()
 
     async def list(self, query: JobQuery) -> Page:
         return Page(tuple(job for job in self.jobs.values() if job.owner == query.owner), None)

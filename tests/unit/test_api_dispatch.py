@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from jobworker.errors import (
     StateInUse,
     StorageFull,
 )
+from jobworker.frames import Frame, Replay, Selection
 from jobworker.identity.users import User
 from jobworker.model import (
     Cause,
@@ -144,6 +145,21 @@ class Jobs:
             yield b"the end"
         finally:
             self.follower_closed.set()
+
+    async def frames(
+        self,
+        job_id: JobId,
+        wanted: Selection,
+        *,
+        tail: int | None,
+        follow: bool,
+        idle: float | None,
+    ) -> AsyncGenerator[list[Frame]]:
+        assert (tail, idle) == (None, None)
+        assert job_id in self.jobs
+        yield Replay(wanted).read(self.written, None, 1 << 20)
+        if follow:
+            await self.ended.wait()
 
     async def list(self, query: JobQuery) -> Page:
         self.queries.append(query)

@@ -124,7 +124,7 @@ class Dispatcher:
         """Send a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         sending = response(request.scope, request.receive, send)
         try:
-            await hold(sending, request.receive, self.service.draining)
+            await hold(sending, request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
@@ -141,7 +141,8 @@ class Dispatcher:
         route = methods.get(request.method)
         if route is not None and route.public:
             return route
-        request.user = self.service.accounts.authenticate(bearer_token(request.headers))
+        request.token = bearer_token(request.headers)
+        request.user = self.service.accounts.authenticate(request.token)
         if not methods:
             raise NotFound("no such path in this API", hint="see /openapi.json")
         if route is None:
@@ -175,6 +176,7 @@ class Dispatcher:
             body=body,
             headers=request.headers,
             receive=request.receive,
+            token=request.token,
         )
         result = await route.handler(call)
         if isinstance(result, Response):
@@ -189,6 +191,7 @@ class _Request:
     scope: Scope
     receive: Receive
     user: User | None = None
+    token: str | None = field(default=None, repr=False)
     job: Job | None = None
     status: int = 500
     began: float = field(default_factory=perf_counter)

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from jobworker import spans
+from jobworker.api import frames
 from jobworker.api.answers import CHUNK, StreamAnswer, bytes_answer, encode, json_answer
 from jobworker.api.decode import header
 from jobworker.api.errors import error_answer
@@ -27,6 +28,17 @@ _AS_BYTES = (
     (b"content-security-policy", b"default-src 'none'; sandbox"),
 )
 """Output is whatever a program wrote, so no browser may take it for a page."""
+
+
+async def output(call: Call) -> Response:
+    """Both streams: by lines as far as they have come, or as frames in their order.
+
+    Frames come where `Accept` asks for them or with `follow`, which goes on until the job
+    has ended; the last frame then says how. Where they end without it, come back with
+    `after`: no byte is lost or repeated.
+    """
+    form = frames.asked_for(call)
+    return await lines(call) if form is None else frames.answer(call, form)
 
 
 async def lines(call: Call) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -22,6 +22,27 @@ class WaitQuery(Struct, frozen=True):
     """How long to wait for the job's end."""
 
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT, description="seconds; 0 answers at once")] = 0.0
+
+
+class OutputQuery(Struct, frozen=True):
+    """Lines so far; or frames, which ones of them, and whether to go on until the job ends.
+
+    All but ``follow`` is for frames alone.
+    """
+
+    follow: Annotated[bool, Meta(description="frames until the job ends, as they come")] = False
+    after: Annotated[
+        int, Meta(ge=0, le=2**62, description="the `seq` of the last frame not to send")
+    ] = 0
+    since: Annotated[Time | UnsetType, Meta(description="only what came then or later")] = UNSET
+    until: Annotated[Time | UnsetType, Meta(description="only what came before that")] = UNSET
+    tail: Annotated[
+        Annotated[int, Meta(ge=0, le=2**31)] | UnsetType,
+        Meta(description="only so many last lines of what there is now, and what comes then"),
+    ] = UNSET
+    stream: Annotated[
+        Literal["stdout", "stderr"] | UnsetType, Meta(description="that one alone")
+    ] = UNSET
 
 
 class StreamQuery(Struct, frozen=True):

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from jobworker import schema
 from jobworker.api import handlers, openapi, output, wire
 from jobworker.api.answers import json_answer
-from jobworker.api.query import ListQuery, StreamQuery, WaitQuery
+from jobworker.api.query import ListQuery, OutputQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
@@ -87,7 +87,16 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         errors=(JobRunning,),
     )
-    yield Route("GET", "/jobs/{id}/output", Action.OUTPUT, output.lines, schema.OutputAnswer)
+    yield Route(
+        "GET",
+        "/jobs/{id}/output",
+        Action.OUTPUT,
+        output.output,
+        schema.OutputAnswer,
+        query=OutputQuery,
+        media=(wire.FRAMES_AS_LINES, wire.FRAMES_AS_EVENTS),
+        headers=(wire.LAST_EVENT_ID,),
+    )
     for stream in (Stream.STDOUT, Stream.STDERR):
         yield Route(
             "GET",

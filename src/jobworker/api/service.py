@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -11,12 +11,16 @@ from typing import Any, Protocol, TypeVar
 from starlette.types import Receive
 
 from jobworker.errors import ServiceUnavailable
+from jobworker.frames import Frame, Selection
 from jobworker.identity.users import User
 from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Spec, Stream
 from jobworker.policy.authority import Authority
 from jobworker.ports import OutputReader
 
 T = TypeVar("T")
+
+LOOK_AT_TOKEN = 5.0
+"""Seconds between looks whether the token of an answer that lasts still counts."""
 
 
 class Jobs(Protocol):
@@ -58,6 +62,18 @@ class Jobs(Protocol):
         """One stream from ``offset`` until the job has ended."""
         ...
 
+    def frames(
+        self,
+        job_id: JobId,
+        wanted: Selection,
+        *,
+        tail: int | None,
+        follow: bool,
+        idle: float | None,
+    ) -> AsyncGenerator[list[Frame]]:
+        """Both streams in the order in which they came."""
+        ...
+
     async def list(self, query: JobQuery) -> Page:
         """The jobs that match, newest first."""
         ...
@@ -93,6 +109,12 @@ class Service:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
+    async def until_refused(self, token: str) -> None:
+        """Raise ``BadAuthentication`` once the token does not count any more."""
+        while True:
+            await asyncio.sleep(LOOK_AT_TOKEN)
+            self.accounts.authenticate(token)
+
     def carry_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` to its end even where the request that asked for it ends before."""
         task = asyncio.create_task(work)
@@ -112,6 +134,7 @@ class Call:
     body: Any
     headers: list[tuple[bytes, bytes]]
     receive: Receive
+    token: str | None = field(default=None, repr=False)
 
     @property
     def jobs(self) -> Jobs:
@@ -132,19 +155,21 @@ class Call:
 
     async def hold(self, work: Awaitable[T]) -> T:
         """Await ``work`` that may take long; see ``hold``."""
-        return await hold(work, self.receive, self.service.draining)
+        return await hold(work, self.receive, self.service, self.token)
 
 
-async def hold(work: Awaitable[T], receive: Receive, draining: asyncio.Event) -> T:
+async def hold(work: Awaitable[T], receive: Receive, service: Service, token: str | None) -> T:
     """Await ``work`` that may take long, and cancel it once it is of no use any more.
 
-    Raises ``ClientGone`` when the client leaves, and ``ServiceUnavailable`` when
-    ``draining`` is set because the server stops.
+    Raises ``ClientGone`` when the client leaves, ``BadAuthentication`` when ``token``
+    does not count any more, and ``ServiceUnavailable`` when the server stops.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.create_task(_until_gone(receive))
-    stopping = asyncio.create_task(draining.wait())
-    everything: tuple[asyncio.Future[Any], ...] = (task, gone, stopping)
+    stopping = asyncio.create_task(service.draining.wait())
+    everything: list[asyncio.Future[Any]] = [task, gone, stopping]
+    if token is not None:
+        everything.append(asyncio.create_task(service.until_refused(token)))
     try:
         await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -152,6 +177,9 @@ async def hold(work: Awaitable[T], receive: Receive, draining: asyncio.Event) ->
         if gone.done():
             gone.result()
             raise ClientGone
+        for refused in everything[3:]:
+            if refused.done():
+                refused.result()
         raise ServiceUnavailable("the server is stopping", hint="ask again in a moment")
     finally:
         for future in everything:
