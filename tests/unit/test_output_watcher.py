@@ -1,0 +1,114 @@
+"""Who follows is woken by the kernel, one watch a job; where there is none, by looking."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import logging
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobworker import output
+from jobworker.output import Watcher
+
+BUDGET = 20.0
+"""Seconds for a change to be told, on a machine that is busy with other tests."""
+
+
+@pytest.fixture
+async def watcher() -> AsyncIterator[Watcher]:
+    watcher = Watcher()
+    yield watcher
+    watcher.close()
+
+
+def watches_of_the_kernel() -> int:
+    """How many this process has (proc(5), fdinfo of an inotify descriptor)."""
+    count = 0
+    for fd in os.listdir("/proc/self/fdinfo"):  # noqa: PTH208 - names are wanted
+        try:
+            count += len(
+                re.findall("^inotify wd:", Path(f"/proc/self/fdinfo/{fd}").read_text(), re.M)
+            )
+        except FileNotFoundError:
+            continue
+    return count
+
+
+async def test_readers_of_a_job_share_one_watch_that_goes_with_the_last(
+    watcher: Watcher, tmp_path: Path
+) -> None:
+    before = watches_of_the_kernel()
+    waiting = [watcher.expect(str(tmp_path)) for _ in range(50)]
+    assert watches_of_the_kernel() == before + 1
+    for one in waiting[:49]:
+        one.cancel()
+    await asyncio.sleep(0)
+    assert watches_of_the_kernel() == before + 1
+    waiting[49].cancel()
+    await asyncio.sleep(0)
+    assert watches_of_the_kernel() == before
+
+
+async def test_a_write_and_a_new_file_wake_everybody(watcher: Watcher, tmp_path: Path) -> None:
+    waiting = [watcher.expect(str(tmp_path)) for _ in range(3)]
+    (tmp_path / "stdout").write_bytes(b"")
+    await asyncio.wait_for(asyncio.gather(*waiting), BUDGET)
+    again = watcher.expect(str(tmp_path))
+    with (tmp_path / "stdout").open("ab", buffering=0) as file:
+        file.write(b"more")
+        await asyncio.wait_for(again, BUDGET)
+
+
+async def test_a_directory_that_is_gone_is_told(watcher: Watcher, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        watcher.expect(str(tmp_path / "missing"))
+
+
+class Libc:
+    """The C library without some calls of inotify."""
+
+    def __init__(self, failing: str, number: int) -> None:
+        self._failing = failing
+        self._number = number
+        self._real = ctypes.CDLL(None, use_errno=True)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._failing:
+            return self._fail
+        return getattr(self._real, name)
+
+    def _fail(self, *_: object) -> int:
+        ctypes.set_errno(self._number)
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("failing", "number"),
+    [("inotify_add_watch", errno.ENOSPC), ("inotify_init1", errno.ENOSYS)],
+)
+async def test_without_a_watch_it_looks_now_and_then(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failing: str,
+    number: int,
+) -> None:
+    monkeypatch.setattr(output, "_libc", Libc(failing, number))
+    caplog.set_level(logging.WARNING)
+    watcher = Watcher()
+    waiting, leaving = watcher.expect(str(tmp_path)), watcher.expect(str(tmp_path))
+    leaving.cancel()
+    await asyncio.wait_for(waiting, BUDGET)
+    left = watcher.expect(str(tmp_path))
+    watcher.close()
+    assert left.done()
+    (told,) = caplog.messages
+    assert f"output is looked for every {output.POLL} s" in told
+    assert ("max_user_watches" in told) == (number == errno.ENOSPC)
