@@ -34,7 +34,9 @@ def watches_of_the_kernel() -> int:
     for fd in os.listdir("/proc/self/fdinfo"):  # noqa: PTH208 - names are wanted
         try:
             count += len(
-                re.findall("^inotify wd:", Path(f"/proc/self/fdinfo/{fd}").read_text(), re.M)
+                re.findall(
+                    "^inotify wd:", Path(f"/proc/self/fdinfo/{fd}").read_text(), re.MULTILINE
+                )
             )
         except FileNotFoundError:
             continue
