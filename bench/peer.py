@@ -21,9 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench import packages
+
 SSHD = "/usr/sbin/sshd"
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
-_POLICY = Path("/usr/sbin/policy-rc.d")
 
 _SERVER = """\
 ListenAddress 127.0.0.1
@@ -135,30 +136,7 @@ def missing() -> str | None:
     """Why the peer cannot be measured here, after an attempt to install it; or None."""
     if os.geteuid() != 0:
         return "the loopback sshd needs root"
-    if shutil.which("ssh") and Path(SSHD).exists():
-        return None
-    if not shutil.which("apt-get"):
-        return f"there is no ssh or no {SSHD}, and no apt to install them"
-    if not _POLICY.exists():
-        return (
-            "openssh-server is not installed, and installing it would start an sshd "
-            f"for everybody, as there is no {_POLICY}; install it yourself"
-        )
-    done = _install(["openssh-server", "openssh-client"])
-    if done.returncode != 0:
-        return f"apt-get could not install openssh-server: {done.stderr.strip()[-200:]}"
-    return None
-
-
-def _install(packages: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(
-        ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return packages.missing({"ssh": "openssh-client", "sshd": "openssh-server"})
 
 
 def _run(command: Sequence[str]) -> None:

@@ -24,10 +24,12 @@ Read = Callable[[OutputReader, End | None], T]
 
 
 class Look:
-    """One follower of one job.
+    """One follower of one job; to be closed.
 
     While there is more than it can take at once it reads in a thread, as that may have to
-    wait for the disk; once it waits for more, what comes is in memory.
+    wait for the disk; once it waits for more, what comes is in memory. It asks to be told
+    of changes before it looks, and keeps no file open while its reader is slow: what is
+    deleted meanwhile would stay on the disk.
     """
 
     def __init__(
@@ -44,6 +46,13 @@ class Look:
         self._reader = reader
         self._job_id = job_id
         self._waits = False
+        self._signals: list[asyncio.Future[Any]] = []
+
+    def close(self) -> None:
+        """Be told of nothing any more."""
+        for signal in self._signals:
+            signal.cancel()
+        self._signals = []
 
     async def once(self, read: Read[T]) -> T:
         """What ``read`` finds now."""
@@ -58,26 +67,20 @@ class Look:
         That is at the end of the job, or after the moment ``until`` (nanoseconds since
         1970). Where it finds nothing for ``idle`` seconds, that is the answer.
         """
-        signals: list[asyncio.Future[Any]] = []
         deadline = None if idle is None else time.monotonic() + idle
-        try:
-            while True:
-                found, over = await self._look(read)
-                if found or (deadline is not None and time.monotonic() >= deadline):
-                    return found
-                if over or (until is not None and time.time_ns() >= until):
-                    return None
-                if signals and not any(signal.done() for signal in signals):
-                    await asyncio.wait(
-                        signals,
-                        timeout=_patience(until, deadline),
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                else:  # from now on changes are told, so it looks once more
-                    _drop(signals)
-                    signals = self._signals()
-        finally:
-            _drop(signals)
+        while True:
+            if not self._signals or any(signal.done() for signal in self._signals):
+                self._listen()
+            found, over = await self._look(read)
+            if found or (deadline is not None and time.monotonic() >= deadline):
+                return found
+            if over or (until is not None and time.time_ns() >= until):
+                return None
+            await asyncio.wait(
+                self._signals,
+                timeout=_patience(until, deadline),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
 
     async def _look(self, read: Read[T]) -> tuple[T, bool]:
         """What there is, and whether that was all there will ever be."""
@@ -90,29 +93,25 @@ class Look:
         self._waits = not found
         return found, job.ended
 
-    def _signals(self) -> list[asyncio.Future[Any]]:
-        """What tells that there may be more; nothing where it is worth a look at once."""
+    def _listen(self) -> None:
+        """Ask to be told from now on when there may be more."""
+        self.close()
         job = self._status(self._job_id)
         seat = self._seats.get(job.id)
         if seat is None or job.ended:
-            return []
+            return
         if isinstance(seat.job.status, Queued):
-            return [_task(seat.begun.wait())]
-        ended = _task(seat.ended.wait())
+            self._signals = [_task(seat.begun.wait())]
+            return
+        self._signals = [_task(seat.ended.wait())]
         try:
-            return [self._engine.change(job.id), ended]
+            self._signals.append(self._engine.change(job.id))
         except FileNotFoundError:
-            return [ended]  # it was lost before it had a directory
+            return  # it was lost before it had a directory
 
 
 def _task(wait: Coroutine[Any, Any, object]) -> asyncio.Future[Any]:
     return asyncio.create_task(wait)
-
-
-def _drop(signals: list[asyncio.Future[Any]]) -> None:
-    for signal in signals:
-        signal.cancel()
-    signals.clear()
 
 
 def _patience(until: int | None, deadline: float | None) -> float | None:

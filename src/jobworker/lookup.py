@@ -81,15 +81,18 @@ class Lookup:
 
         What is not kept any more when its turn comes is left out.
         """
-        look = Look(self._engine, self._seats, self.status, self.reader, job_id)
 
         def read(reader: OutputReader, _: End | None) -> Piece | None:
             piece = reader.read(stream, offset, CHUNK)
             return piece if piece.data else None
 
-        while piece := await look.until_found(read):
-            offset = piece.end
-            yield piece.data
+        with closing(self._look(job_id)) as look:
+            while piece := await look.until_found(read):
+                offset = piece.end
+                yield piece.data
+
+    def _look(self, job_id: str) -> Look:
+        return Look(self._engine, self._seats, self.status, self.reader, job_id)
 
     async def frames(
         self,
@@ -106,20 +109,20 @@ class Lookup:
         Without ``follow`` no more than what there is now. An empty list comes whenever
         nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
         """
-        look = Look(self._engine, self._seats, self.status, self.reader, job_id)
         wanted = wanted or Selection()
-        if tail is not None:
-            after = await look.once(partial(start_of, tail, wanted.streams))
-            wanted = replace(wanted, after=after)
-        replay = Replay(wanted)
-        read = partial(replay.read, most=CHUNK)
-        if follow:
-            while (more := await look.until_found(read, wanted.until, idle)) is not None:
-                yield more
-            return
-        whole = await look.once(lambda reader, _: sum(map(reader.size, BOTH)))
-        while replay.position.seq < whole and (found := await look.once(read)):
-            yield found
+        with closing(self._look(job_id)) as look:
+            if tail is not None:
+                after = await look.once(partial(start_of, tail, wanted.streams))
+                wanted = replace(wanted, after=after)
+            replay = Replay(wanted)
+            read = partial(replay.read, most=CHUNK)
+            if follow:
+                while (more := await look.until_found(read, wanted.until, idle)) is not None:
+                    yield more
+                return
+            whole = await look.once(lambda reader, _: sum(map(reader.size, BOTH)))
+            while replay.position.seq < whole and (found := await look.once(read)):
+                yield found
 
     async def list(self, query: JobQuery | None = None) -> Page:
         """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
