@@ -1,7 +1,7 @@
 """What all tests share; each part says what it gives.
 
-``jobd``, ``make_jobd``, ``shared_dir``, ``trusted_dir`` and ``reach_program`` are fixtures;
-every test is checked for leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs("gcc")`` say
+``jobd``, ``make_jobd``, ``make_client``, ``shared_dir``, ``trusted_dir`` and
+``reach_program`` are fixtures; every test is checked for leaks; ``@pytest.mark.root`` and ``@pytest.mark.needs("gcc")`` say
 what a test takes.
 """
 
@@ -13,6 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = (
     "support.adoption",
+    "support.both_clients",
     "support.leaks",
     "support.needs",
     "support.jobd",

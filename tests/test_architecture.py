@@ -63,6 +63,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "api": {"cryptography", "granian", "msgspec", "starlette"},
     "archive": {"alembic", "msgspec", "sqlalchemy"},
+    "client": {"h11"},
     "identity": {"sqlalchemy"},
     "schema": {"msgspec"},
 }

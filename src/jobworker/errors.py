@@ -15,11 +15,13 @@ class JobWorkerError(Exception):
 
     ``str(error)`` is the sentence for people, without the leading ``Error: ``.
     ``hint`` says what to do about it, where there is something to say; ``field``
-    names the part of a request that is to blame.
+    names the part of a request that is to blame. ``retry_after``, on the client's side,
+    is after how many seconds the server wants to be asked again.
     """
 
     code = "internal_error"
     summary = "internal error"
+    retry_after: float | None = None
 
     def __init__(
         self, message: str | None = None, *, hint: str | None = None, field: str | None = None
@@ -244,3 +246,17 @@ class ServerUnreachable(JobWorkerError):
 
     code = "server_unreachable"
     summary = "cannot reach the server"
+
+
+class JobFailed(JobWorkerError):
+    """A job that was to succeed did not; the message has the reason.
+
+    ``exit_code`` is the program's own, None where it has none; ``stdout`` and ``stderr``
+    are what it wrote.
+    """
+
+    code = "job_failed"
+    summary = "the job did not succeed"
+    exit_code: int | None = None
+    stdout = b""
+    stderr = b""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from jobworker.client.client import Client
-from jobworker.client.connection import Connection
 from jobworker.client.profiles import Profile
 from support.jobd import Jobd
 
@@ -61,19 +60,14 @@ def test_exact_bytes_and_ranges_of_them(
     profile: Profile, job_id: str, gap: tuple[int, int]
 ) -> None:
     kept = TEXT[: gap[0]] + TEXT[gap[1] :]
-    path = f"/jobs/{job_id}/output/stdout"
     with Client(profile) as client:
         assert b"".join(client.raw(job_id, "stdout")) == kept
-        assert b"".join(client.follow(job_id, "stdout")) == kept
-    connection = Connection(profile)
-    try:
+        assert b"".join(client.raw(job_id, "stdout", follow=True)) == kept
         for first in (1, gap[0] - 1, gap[0], gap[0] + 1, len(kept) - 1):
-            assert b"".join(connection.stream(path, first=first)) == kept[first:]
+            assert b"".join(client.raw(job_id, "stdout", first=first)) == kept[first:]
         for offset in (gap[0], gap[0] + 1, gap[1] - 1, gap[1]):
-            followed = connection.stream(f"{path}?follow=true&offset={offset}", follow=True)
+            followed = client.raw(job_id, "stdout", first=offset, follow=True)
             assert b"".join(followed) == TEXT[gap[1] :]
-    finally:
-        connection.close()
 
 
 def test_jobctl(module_jobd: Jobd, job_id: str, gap: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jobworker.client import Patience
 from jobworker.client.client import Client
 from jobworker.client.profiles import Profile
 from jobworker.errors import ServerUnreachable
@@ -31,9 +32,10 @@ ROUNDS = 10
 
 
 def client_of(jobd: Jobd) -> Client:
-    """A client that keeps its connection, as long as the server lives."""
+    """A client that keeps its connection, as long as the server lives, and no longer."""
     token = jobd.succeed("token", "print").strip()
-    return Client(Profile("admin", server=jobd.url, ca=jobd.succeed("ca").strip(), token=token))
+    profile = Profile("admin", server=jobd.url, ca=jobd.succeed("ca").strip(), token=token)
+    return Client(profile, patience=Patience(calls=0))
 
 
 def all_jobs(jobd: Jobd) -> dict[str, dict[str, Any]]:

@@ -111,7 +111,9 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(length)
         self.server.seen.append(self)
         key = f"{self.command} {self.path}"
-        answer = self.server.answers.get(key)
+        answer = self.server.answers.get(key) or self.server.answers.get(
+            f"{key.partition('?')[0]}?*"
+        )
         if answer is None:
             error = {"error": f"Error: no answer is laid out for {key}", "code": "not_found"}
             answer = (404, error)
@@ -142,12 +144,20 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
         self.wfile.flush()
 
+    def hang_up(self) -> None:
+        """Close the connection after what has been written, however little that was."""
+        self.close_connection = True
+        self.wfile.flush()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base's name
         """Say nothing: what arrives is in ``seen``."""
 
 
 class Server(ThreadingHTTPServer):
-    """The server of a test; ``answers`` maps ``METHOD PATH`` to an answer."""
+    """The server of a test; ``answers`` maps ``METHOD PATH`` to an answer.
+
+    A key that ends with ``?*`` stands for any query.
+    """
 
     daemon_threads = True
 

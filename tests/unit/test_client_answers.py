@@ -89,7 +89,7 @@ def test_every_answer_of_the_schema_is_read() -> None:
     ("definition", "writing", "arguments"),
     [
         (schema.LimitsRequest, requests.LimitsRequest, set()),
-        (schema.StartRequest, requests.StartOptions, {"program", "args"}),
+        (schema.StartRequest, requests.StartOptions, {"program", "args", "stdin"}),
         (schema.CanStartRequest, requests.CanStartOptions, {"program", "args"}),
     ],
 )

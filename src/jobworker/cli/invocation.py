@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getopt
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobworker.client.client import Client
+    from jobworker.client.patience import Retry
 
     Option = tuple[str, str, str, str]
     """Name, one-letter name or "", what its value is called or "", what it means."""
@@ -52,7 +54,14 @@ class Invocation:
         """A client for the profile that was asked for; only now is a profile read."""
         from jobworker.client.client import Client
 
-        return Client.from_profile(self.value("user"))
+        return Client.from_profile(self.value("user"), on_retry=_tell)
+
+
+def _tell(retry: Retry) -> None:
+    """Say once that the server is away, and not that it still is."""
+    if retry.attempt == 1:
+        sys.stdout.flush()
+        sys.stderr.write(f"jobctl: {retry.error}; trying again\n")
 
 
 def read_options(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jobworker.client.answers import JobView, OutputAnswer
-    from jobworker.client.client import StreamName
+    from jobworker.client.frames import StreamName
 
 
 def marked(answer: OutputAnswer, stream: StreamName) -> Iterator[str]:

@@ -10,7 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobworker.cli.invocation import Invocation, Option
     from jobworker.client.answers import OutputAnswer
-    from jobworker.client.client import Client, StreamName
+    from jobworker.client.client import Client
+    from jobworker.client.frames import StreamName
 
 USAGE = "output [OPTIONS] ID"
 OPTIONS: tuple[Option, ...] = (

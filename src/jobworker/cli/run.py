@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobworker.cli.invocation import Invocation, Option
-    from jobworker.client.client import StreamName
+    from jobworker.client.frames import StreamName
     from jobworker.client.profiles import Profile
 
 USAGE = "run [OPTIONS] [--] PROGRAM [ARGUMENT...]"

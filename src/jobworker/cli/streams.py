@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jobworker.client.client import StreamName
+    from jobworker.client.frames import StreamName
     from jobworker.client.profiles import Profile
 
 DESCRIPTORS: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
@@ -79,7 +79,7 @@ def follow(
 
 def _follow_one(profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> int:
     with Client(profile) as client:
-        return copy(client.follow(job_id, stream), stream, raw=raw)
+        return copy(client.raw(job_id, stream, follow=True), stream, raw=raw)
 
 
 class _Follower(threading.Thread):

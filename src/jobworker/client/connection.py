@@ -1,121 +1,89 @@
-"""One HTTPS connection to one server, kept open between calls.
+"""Blocking HTTPS connections to one server, kept open between calls.
 
-It is checked before the token goes over it. Not for several threads at once.
+Each is checked before the token goes over it. The methods are ``async`` so that
+``calls.py`` is written once, and never wait for an event loop: see ``blocking.py``.
 """
 
 from __future__ import annotations
 
-import json
-import select
 import socket
+import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from urllib.parse import urlsplit
 
-from jobworker.client import failures, trust
-from jobworker.errors import ConfigurationInvalid, JobWorkerError, ServerUnreachable
+from jobworker.client import endpoint, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
+    from jobworker.client.exchange import Request
+    from jobworker.client.failures import ConnectionLost
+    from jobworker.client.patience import Patience
     from jobworker.client.profiles import Profile
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds for TCP and TLS: enough for three lost packets in a row (1 + 2 + 4 s)."""
 
-ANSWER_TIMEOUT = 60.0
-"""Seconds without a byte of an answer, beyond what the call itself may take."""
+class BlockingTransport:
+    """Connections that are made when they are needed, one for each exchange at a time.
 
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A follower may wait for hours; a peer that is gone is noticed after a minute."""
-
-_CHUNK = 64 * 1024
-
-
-class Connection:
-    """A connection that is made when it is first needed, and again when it was closed.
-
-    Every call raises ``ServerUnreachable`` where the server cannot be reached or is not
-    trusted, and the class of ``errors.py`` that the server answered with.
+    Safe for several threads: taking an idle connection from a list, and putting it
+    back, is one step each.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, patience: Patience) -> None:
         self._profile = profile
-        self._http: HTTPConnection | None = None
+        self._patience = patience
+        self._idle: list[HTTPConnection] = []
 
-    def close(self) -> None:
-        """End the connection; the next call makes a new one."""
-        if self._http:
-            self._http.close()
-            self._http = None
-
-    def call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, takes: float = 0.0
-    ) -> Any:
-        """Send one request and return the answer's JSON.
-
-        ``takes`` is how many seconds the server may rightly need for it.
-        """
-        response = self._send(method, path, body, {}, ANSWER_TIMEOUT + takes)
-        return self._decode(response, self._read(response))
-
-    def stream(self, path: str, *, first: int = 0, follow: bool = False) -> Iterator[bytes]:
-        """Get ``path`` from byte ``first`` on, piece by piece as the bytes come."""
-        headers = {"Range": f"bytes={first}-"} if first else {}
-        timeout = None if follow else ANSWER_TIMEOUT  # a job may be silent for hours
-        response = self._send("GET", path, None, headers, timeout)
-        if response.status >= 400:
-            self._decode(response, self._read(response))
-        finished = False
+    async def send(self, request: Request) -> BlockingExchange:
+        """Send ``request``; see ``exchange.Transport``."""
+        http = self._take() or self._connect()
+        http.sock.settimeout(request.silence(self._patience.answer))
+        headers = {**request.headers, "Authorization": f"Bearer {self._profile.token}"}
         try:
-            while piece := self._read(response, _CHUNK):
-                yield piece
-            response.close()  # read1 does not, and the next call would be refused
-            finished = True
-        finally:
-            if not finished:  # the rest of the answer would be taken for the next one
-                self.close()
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None,
-        headers: dict[str, str],
-        timeout: float | None,
-    ) -> HTTPResponse:
-        http = self._connected()
-        headers["Authorization"] = f"Bearer {self._profile.token}"
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(body).encode("ascii")
-        http.sock.settimeout(timeout)
-        try:
-            http.request(method, path, content, headers)
-            return http.getresponse()
+            http.request(request.method, request.target, request.body, headers)
+            return BlockingExchange(self, http, http.getresponse())
         except BaseException as error:  # Ctrl-C too: half an answer must not meet the next call
-            self.close()
+            http.close()
             if isinstance(error, OSError | HTTPException):
-                raise self._lost(error) from None
+                raise self.lost(error) from None
             raise
 
-    def _connected(self) -> HTTPConnection:
-        if self._http and (self._http.sock is None or _has_been_closed(self._http.sock)):
-            self.close()
-        if self._http is None:
-            self._http = self._connect()
-        return self._http
+    async def pause(self, seconds: float) -> None:
+        """Let time go by."""
+        time.sleep(seconds)  # noqa: ASYNC251  there is no event loop
+
+    async def close(self) -> None:
+        """End the idle connections; the next call makes a new one."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def put_back(self, http: HTTPConnection) -> None:
+        """Keep a connection, whose last answer has been read, for the next call."""
+        if http.sock is None or len(self._idle) >= endpoint.MAX_IDLE:
+            http.close()
+        else:
+            self._idle.append(http)
+
+    def lost(self, error: Exception) -> ConnectionLost:
+        """The failure of a connection of this transport."""
+        return endpoint.lost(self._profile, error)
+
+    def _take(self) -> HTTPConnection | None:
+        while self._idle:
+            try:
+                http = self._idle.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if not endpoint.has_been_closed(http.sock.fileno()):
+                return http
+            http.close()
+        return None
 
     def _connect(self) -> HTTPConnection:
         """Shake hands first: only then is there anything that the token may go over."""
-        host, port = _address(self._profile)
-        # As bytes: for text, the socket module loads the IDNA codec, which takes 2 ms.
-        name = host.encode("ascii" if host.isascii() else "idna")
+        host, port = endpoint.address(self._profile)
+        name, budget = endpoint.name_as_bytes(host), self._patience.connect
         context = trust.make_context(self._profile)
         try:
-            plain = socket.create_connection((name, port), CONNECT_TIMEOUT)  # type: ignore[arg-type]
+            plain = socket.create_connection((name, port), budget)  # type: ignore[arg-type]
             try:
                 sock = context.wrap_socket(plain, server_hostname=name)
             except BaseException:
@@ -123,69 +91,51 @@ class Connection:
                 raise
         except OSError as error:
             raise trust.explain(error, self._profile) from None
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        endpoint.prepare(sock)
         http = HTTPConnection(host, port)
         http.sock = sock
         http.auto_open = 0  # HTTPConnection would open a plain one
         return http
 
-    def _read(self, response: HTTPResponse, size: int | None = None) -> bytes:
-        """All of the answer, or the next piece of it, empty at its end."""
+
+class BlockingExchange:
+    """An answer that has begun; see ``exchange.Exchange``."""
+
+    def __init__(
+        self, transport: BlockingTransport, http: HTTPConnection, response: HTTPResponse
+    ) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self._transport = transport
+        self._http: HTTPConnection | None = http
+        self._response = response
+
+    def header(self, name: str) -> str | None:
+        """The value of a header of the answer."""
+        return self._response.headers[name]
+
+    async def piece(self) -> bytes:
+        """The next bytes of the body; empty at its end."""
+        if self._http is None:
+            return b""
         try:
-            data = response.read() if size is None else response.read1(size)
-            if not data and response.length:
-                raise ConnectionError(f"{response.length} bytes of the answer are missing")
+            data = self._response.read1(endpoint.CHUNK)
+            if not data and self._response.length:
+                raise ConnectionError(f"{self._response.length} bytes of the answer are missing")
         except BaseException as error:
-            self.close()
+            await self.close()
             if isinstance(error, OSError | HTTPException):
-                raise self._lost(error) from None
+                raise self._transport.lost(error) from None
             raise
+        if not data:
+            self._response.close()  # read1 does not, and the next request would be refused
+            http, self._http = self._http, None
+            self._transport.put_back(http)
         return data
 
-    def _decode(self, response: HTTPResponse, body: bytes) -> Any:
-        try:
-            answer = json.loads(body)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or (response.status >= 400 and "code" not in answer):
-            raise JobWorkerError(
-                f"{self._profile.server} answered {response.status} {response.reason}, "
-                "but not as jobd does",
-                hint="check the address of the profile; a proxy may be in between",
-            )
-        if response.status >= 400:
-            raise failures.from_answer(answer)
-        return answer
-
-    def _lost(self, error: Exception) -> ServerUnreachable:
-        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-        return ServerUnreachable(
-            f"lost the connection to {self._profile.server}: {reason or type(error).__name__}",
-            hint="what was asked may have been done; jobs go on: see jobctl list",
-        )
-
-
-def _address(profile: Profile) -> tuple[str, int]:
-    try:
-        parts = urlsplit(profile.server)
-        port = parts.port or 443
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-    if parts.scheme != "https" or not parts.hostname or extra:
-        raise ConfigurationInvalid(
-            f"the server of profile {profile.name!r} must be https://HOST:PORT, "
-            f"not {profile.server!r}",
-            field="server",
-        )
-    return parts.hostname, port
-
-
-def _has_been_closed(sock: socket.socket) -> bool:
-    """Whether an idle server has hung up: between answers it has nothing else to say."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    async def close(self) -> None:
+        """End the connection, unless the answer has been read to its end."""
+        if self._http:
+            self._http.close()
+            self._response.close()
+            self._http = None

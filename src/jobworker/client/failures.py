@@ -18,13 +18,26 @@ _CLASSES = {
 }
 
 
-def from_answer(answer: dict[str, Any]) -> errors.JobWorkerError:
-    """The failure that an error answer speaks of; an unknown code keeps its name."""
+class Untrusted(errors.ServerUnreachable):
+    """What answers there is not our server, and asking again does not change that."""
+
+
+class ConnectionLost(errors.ServerUnreachable):
+    """The connection broke once something had been sent, so it may have been carried out."""
+
+
+def from_answer(answer: dict[str, Any], retry_after: str | None = None) -> errors.JobWorkerError:
+    """The failure that an error answer speaks of; an unknown code keeps its name.
+
+    ``retry_after`` is the header of that name: seconds, or what is ignored.
+    """
     code = str(answer.get("code"))
     message = str(answer.get("error")).removeprefix("Error: ")
     kind = _CLASSES.get(code, errors.JobWorkerError)
     failure = kind(message, hint=answer.get("hint"), field=answer.get("field"))
     failure.code = code
+    if retry_after and retry_after.isascii() and retry_after.isdecimal():
+        failure.retry_after = float(retry_after)
     return failure
 
 

@@ -4,7 +4,12 @@ For type checkers only, like ``answers.py``: ``schema.py`` is the definition, an
 holds these types to it. Fields are named as on the wire; all may be left out.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, TypedDict
+
+Moment = str | datetime
+"""RFC 3339 with an offset, or a ``datetime`` with a time zone."""
 
 
 class LimitsRequest(TypedDict, total=False):
@@ -37,3 +42,28 @@ class StartOptions(CanStartOptions, total=False):
     grace: float
     limits: LimitsRequest
     containment: Literal["full", "namespaces", "uid", "basic"] | None
+
+
+class ListFilters(TypedDict, total=False):
+    """Which jobs to list; every condition that is given must hold. Times are RFC 3339."""
+
+    status: Literal["Queued", "Running", "Completed", "Failed", "Stopped"]
+    owner: str
+    label: dict[str, str]
+    program: str
+    name: str
+    since: str
+    until: str
+    idPrefix: str
+    limit: int
+    cursor: str
+
+
+class Window(TypedDict, total=False):
+    """Which part of a job's output; ``after`` is the ``seq`` of a frame, ``tail`` lines."""
+
+    after: int
+    since: Moment | None
+    until: Moment | None
+    tail: int | None
+    streams: Sequence[Literal["stdout", "stderr"]] | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
+from jobworker.client.failures import Untrusted
 from jobworker.errors import ConfigurationInvalid, ServerUnreachable
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ def explain(error: OSError, profile: Profile) -> ServerUnreachable:
     """Say why there is no connection that the token may be sent over."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason, hint = _explain_certificate(error, profile)
-        return ServerUnreachable(f"cannot trust {profile.server}: {reason}", hint=hint)
+        return Untrusted(f"cannot trust {profile.server}: {reason}", hint=hint)
     reason, hint = _explain_connection(error)
     return ServerUnreachable(f"cannot reach {profile.server}: {reason}", hint=hint)
 

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,23 @@ from typing import Any
 import pytest
 
 from jobworker import errors
-from jobworker.client import Client
+from jobworker.client import Client, Patience
 from jobworker.client.profiles import Profile
+from support.both_clients import MakeClient
 from support.small_server import ID, Authority, Handler, Server
 
 Serve = Callable[[ssl.SSLContext | None], Server]
 
 
 @pytest.fixture
-def client(profile: Profile) -> Iterator[Client]:
-    with Client(profile) as client:
-        yield client
+def client(profile: Profile, make_client: MakeClient) -> Client:
+    return make_client(profile, patience=Patience(calls=0))
 
 
-def refused(profile: Profile) -> str:
+def refused(client: Client) -> str:
     """Try to call the server, and return message and hint of the refusal."""
-    with Client(profile) as client, pytest.raises(errors.ServerUnreachable) as caught:
+    profile = client.profile
+    with pytest.raises(errors.ServerUnreachable) as caught:
         client.whoami()
     assert profile.server in str(caught.value)
     assert profile.token not in f"{caught.value} {caught.value.hint}"
@@ -76,37 +77,37 @@ def test_a_server_that_hung_up_meanwhile_is_called_again(client: Client, server:
     ],
 )
 def test_a_wrong_certificate_ends_it_before_the_token(
-    serve: Serve, authority: Authority, profile: Profile, wrong: dict[str, Any], says: str
+    serve: Serve, authority: Authority, client: Client, wrong: dict[str, Any], says: str
 ) -> None:
     server = serve(authority.context(**wrong))
-    profile.server = server.url
-    assert says in refused(profile)
+    client.profile.server = server.url
+    assert says in refused(client)
     assert server.seen == []
 
 
 def test_another_ca_ends_it_before_the_token(
-    serve: Serve, authority: Authority, profile: Profile, tmp_path: Path
+    serve: Serve, authority: Authority, client: Client, tmp_path: Path
 ) -> None:
     directory = tmp_path / "theirs"
     other = replace(authority, directory=directory, key=type(authority)(directory).key)
     server = serve(other.context())
-    profile.server = server.url
-    assert f"does not come from the CA of profile 'admin', {profile.ca}" in refused(profile)
+    client.profile.server = server.url
+    assert f"does not come from the CA of profile 'admin', {client.profile.ca}" in refused(client)
     assert server.seen == []
 
 
 def test_the_systems_trust_does_not_count(
     serve: Serve,
     authority: Authority,
-    profile: Profile,
+    client: Client,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not even where OpenSSL's own variables name the CA that signed."""
     other = type(authority)(tmp_path / "theirs")
     monkeypatch.setenv("SSL_CERT_FILE", str(other.path))
-    profile.server = serve(other.context()).url
-    assert "does not come from the CA" in refused(profile)
+    client.profile.server = serve(other.context()).url
+    assert "does not come from the CA" in refused(client)
 
 
 def test_no_session_secret_is_written(
@@ -118,47 +119,44 @@ def test_no_session_secret_is_written(
     assert not (tmp_path / "keys").exists()
 
 
-def test_tls_12_is_not_spoken(serve: Serve, authority: Authority, profile: Profile) -> None:
+def test_tls_12_is_not_spoken(serve: Serve, authority: Authority, client: Client) -> None:
     context = authority.context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    profile.server = serve(context).url
-    assert "does not speak TLS 1.3" in refused(profile)
+    client.profile.server = serve(context).url
+    assert "does not speak TLS 1.3" in refused(client)
 
 
-def test_plain_http_is_not_spoken(serve: Serve, profile: Profile) -> None:
+def test_plain_http_is_not_spoken(serve: Serve, client: Client) -> None:
     server = serve(None)
-    profile.server = server.url
-    assert "does not speak TLS 1.3" in refused(profile)
+    client.profile.server = server.url
+    assert "does not speak TLS 1.3" in refused(client)
     assert server.seen == []
 
 
-def test_nobody_listens(profile: Profile) -> None:
+def test_nobody_listens(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        profile.server = f"https://127.0.0.1:{taken.getsockname()[1]}"
-    assert "connection refused; check that jobd is running" in refused(profile)
+        client.profile.server = f"https://127.0.0.1:{taken.getsockname()[1]}"
+    assert "connection refused; check that jobd is running" in refused(client)
 
 
-def test_a_name_that_nobody_has(profile: Profile) -> None:
-    profile.server = "https://no-such-host.invalid:1"
-    assert "its name cannot be resolved" in refused(profile)
+def test_a_name_that_nobody_has(client: Client) -> None:
+    client.profile.server = "https://no-such-host.invalid:1"
+    assert "its name cannot be resolved" in refused(client)
 
 
 @pytest.mark.parametrize("content", [None, "not a certificate"])
-def test_an_unusable_ca_is_named(profile: Profile, tmp_path: Path, content: str | None) -> None:
-    profile.ca = str(tmp_path / "missing.pem")
+def test_an_unusable_ca_is_named(client: Client, tmp_path: Path, content: str | None) -> None:
+    client.profile.ca = path = str(tmp_path / "missing.pem")
     if content:
-        Path(profile.ca).write_text(content)
-    with (
-        Client(profile) as client,
-        pytest.raises(errors.ConfigurationInvalid, match=re.escape(profile.ca)),
-    ):
+        Path(path).write_text(content)
+    with pytest.raises(errors.ConfigurationInvalid, match=re.escape(path)):
         client.whoami()
 
 
 @pytest.mark.parametrize("url", ["https://", "https://h:x", "https://h/path", "https://u@h:1"])
-def test_an_address_that_is_none(profile: Profile, url: str) -> None:
-    profile.server = url
-    with Client(profile) as client, pytest.raises(errors.ConfigurationInvalid, match="must be"):
+def test_an_address_that_is_none(client: Client, url: str) -> None:
+    client.profile.server = url
+    with pytest.raises(errors.ConfigurationInvalid, match="must be"):
         client.whoami()
 
 
@@ -223,7 +221,7 @@ def test_a_stream_that_is_left_does_not_disturb_the_next_call(
     server.answers["GET /me"] = (200, {"name": "admin", "role": "admin", "error": None})
     pieces = client.raw(ID, "stdout")
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    pieces.close()
     assert client.whoami()["name"] == "admin"
     assert b"".join(client.raw(ID, "stdout")) == data
 

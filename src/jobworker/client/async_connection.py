@@ -1,0 +1,238 @@
+"""HTTPS connections on asyncio, kept open between calls: streams, and h11 for HTTP/1.1.
+
+Each is checked before the token goes over it. Who is cancelled leaves no connection
+behind on which half an answer would meet the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import h11
+
+from jobworker.client import endpoint, trust
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from jobworker.client.exchange import Request
+    from jobworker.client.failures import ConnectionLost
+    from jobworker.client.patience import Patience
+    from jobworker.client.profiles import Profile
+
+T = TypeVar("T")
+
+MAX_SHORT = 16
+"""Most calls at once that the server answers at once; the others wait for their turn.
+
+A TLS handshake is most of what a connection costs, so a thousand calls share a few.
+Waiting and following are not counted: each may hold its connection for hours.
+"""
+
+
+class AsyncTransport:
+    """Connections that are made when they are needed; for one event loop."""
+
+    def __init__(self, profile: Profile, patience: Patience) -> None:
+        self._profile = profile
+        self._patience = patience
+        self._idle: list[_Link] = []
+        self._turns = asyncio.Semaphore(MAX_SHORT)
+
+    async def send(self, request: Request) -> AsyncExchange:
+        """Send ``request``; see ``exchange.Transport``."""
+        turn = self._turns if request.takes == 0 else None
+        if turn:
+            await turn.acquire()
+        try:
+            return await self._send(request, turn)
+        except BaseException:
+            if turn:
+                turn.release()
+            raise
+
+    async def pause(self, seconds: float) -> None:
+        """Let time go by."""
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """End the idle connections; the next call makes a new one."""
+        links, self._idle = self._idle, []
+        for link in links:
+            link.end()
+        await asyncio.gather(*(link.gone() for link in links))
+
+    def put_back(self, link: _Link) -> None:
+        """Keep a connection, whose last answer has been read, for the next call."""
+        if link.is_reusable() and len(self._idle) < endpoint.MAX_IDLE:
+            self._idle.append(link)
+        else:
+            link.end()
+
+    def lost(self, error: Exception) -> ConnectionLost:
+        """The failure of a connection of this transport."""
+        return endpoint.lost(self._profile, error)
+
+    async def _send(self, request: Request, turn: asyncio.Semaphore | None) -> AsyncExchange:
+        link = self._take() or await self._connect()
+        silence = request.silence(self._patience.answer)
+        try:
+            head = await _within(silence, link.ask(request, self._headers(request)))
+        except BaseException as error:  # cancelled too: half an answer must not meet the next call
+            link.end()
+            if isinstance(error, OSError | EOFError | h11.ProtocolError):
+                raise self.lost(error) from None
+            raise
+        return AsyncExchange(self, link, head, silence, turn)
+
+    def _headers(self, request: Request) -> list[tuple[str, str]]:
+        headers = {"Host": self._profile.server.removeprefix("https://").rstrip("/")}
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
+        headers |= request.headers
+        headers["Authorization"] = f"Bearer {self._profile.token}"
+        return list(headers.items())
+
+    def _take(self) -> _Link | None:
+        while self._idle:
+            link = self._idle.pop()
+            if not link.has_been_closed():
+                return link
+            link.end()
+        return None
+
+    async def _connect(self) -> _Link:
+        """Shake hands first: only then is there anything that the token may go over."""
+        host, port = endpoint.address(self._profile)
+        context = trust.make_context(self._profile)
+        opening = asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+        try:
+            return _Link(*await _within(self._patience.connect, opening))
+        except OSError as error:
+            raise trust.explain(error, self._profile) from None
+
+
+class AsyncExchange:
+    """An answer that has begun; see ``exchange.Exchange``."""
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        link: _Link,
+        head: h11.Response,
+        silence: float | None,
+        turn: asyncio.Semaphore | None,
+    ) -> None:
+        self.status = head.status_code
+        self.reason = head.reason.decode("latin-1")
+        self._headers = head.headers
+        self._transport = transport
+        self._link: _Link | None = link
+        self._silence = silence
+        self._turn = turn
+
+    def header(self, name: str) -> str | None:
+        """The value of a header of the answer."""
+        wanted = name.lower().encode("ascii")
+        return next(
+            (value.decode("latin-1") for key, value in self._headers if key == wanted), None
+        )
+
+    async def piece(self) -> bytes:
+        """The next bytes of the body; empty at its end."""
+        if self._link is None:
+            return b""
+        try:
+            data = await _within(self._silence, self._link.piece())
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, OSError | EOFError | h11.ProtocolError):
+                raise self._transport.lost(error) from None
+            raise
+        if not data:
+            self._transport.put_back(self._let_go(self._link))
+        return data
+
+    async def close(self) -> None:
+        """End the connection, unless the answer has been read to its end."""
+        if self._link:
+            self._let_go(self._link).end()
+
+    def _let_go(self, link: _Link) -> _Link:
+        self._link = None
+        if self._turn:
+            self._turn.release()
+        return link
+
+
+class _Link:
+    """One connection, and how far HTTP has come on it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.CLIENT)
+        self._socket = writer.get_extra_info("socket")
+        endpoint.prepare(self._socket)
+
+    async def ask(self, request: Request, headers: list[tuple[str, str]]) -> h11.Response:
+        """Send ``request``; returns the head of the answer."""
+        self._send(h11.Request(method=request.method, target=request.target, headers=headers))
+        if request.body:
+            self._send(h11.Data(data=request.body))
+        self._send(h11.EndOfMessage())
+        await self._writer.drain()
+        event = await self._event()
+        while isinstance(event, h11.InformationalResponse):
+            event = await self._event()
+        if isinstance(event, h11.Response):
+            return event
+        raise EOFError("the server hung up before it answered")
+
+    async def piece(self) -> bytes:
+        """The next bytes of the answer's body; empty at its end."""
+        event = await self._event()
+        while isinstance(event, h11.Data) and not event.data:
+            event = await self._event()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    def is_reusable(self) -> bool:
+        """Whether another request may follow; makes ready for it."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    def has_been_closed(self) -> bool:
+        """Whether the server has hung up, as far as this loop or the kernel knows."""
+        return (
+            self._writer.is_closing()
+            or self._reader.at_eof()
+            or endpoint.has_been_closed(self._socket.fileno())
+        )
+
+    def end(self) -> None:
+        """End the connection at once: there is nothing to say good-bye to."""
+        self._writer.transport.abort()
+
+    async def gone(self) -> None:
+        """Return once the socket is closed."""
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass  # how it was lost is nobody's concern any more
+
+    def _send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
+        self._writer.write(self._http.send(event) or b"")
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(endpoint.CHUNK))
+        return event
+
+
+async def _within(seconds: float | None, work: Awaitable[T]) -> T:
+    """Await ``work``; raises ``TimeoutError`` after as many seconds."""
+    async with asyncio.timeout(seconds):
+        return await work

@@ -1,0 +1,69 @@
+"""What both kinds of connections share: the address, the socket, the words for a loss."""
+
+from __future__ import annotations
+
+import select
+import socket
+from urllib.parse import urlsplit
+
+from jobworker.client.failures import ConnectionLost
+from jobworker.errors import ConfigurationInvalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.client.profiles import Profile
+
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+"""A follower may wait for hours; a peer that is gone is noticed after a minute."""
+
+CHUNK = 64 * 1024
+"""Most bytes of an answer that are taken at once."""
+
+MAX_IDLE = 4
+"""Most connections that are kept for later calls."""
+
+
+def address(profile: Profile) -> tuple[str, int]:
+    """Host and port of the profile's server; raises ``ConfigurationInvalid``."""
+    try:
+        parts = urlsplit(profile.server)
+        port = parts.port or 443
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme != "https" or not parts.hostname or extra:
+        raise ConfigurationInvalid(
+            f"the server of profile {profile.name!r} must be https://HOST:PORT, "
+            f"not {profile.server!r}",
+            field="server",
+        )
+    return parts.hostname, port
+
+
+def name_as_bytes(host: str) -> bytes:
+    """``host`` as the socket and TLS take it without loading the IDNA codec (2 ms)."""
+    return host.encode("ascii" if host.isascii() else "idna")
+
+
+def prepare(sock: socket.socket) -> None:
+    """Send at once, and notice a peer that is gone."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def has_been_closed(descriptor: int) -> bool:
+    """Whether an idle server has hung up: between answers it has nothing else to say."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def lost(profile: Profile, error: Exception | str) -> ConnectionLost:
+    """The failure of a connection over which something was sent already."""
+    reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+    return ConnectionLost(
+        f"lost the connection to {profile.server}: {reason or type(error).__name__}",
+        hint="what was asked may have been done; jobs go on: see jobctl list",
+    )

@@ -1,0 +1,135 @@
+"""A request and its answer, without the connection that carries them."""
+
+from __future__ import annotations
+
+import json
+
+from jobworker.client import failures
+from jobworker.errors import JobWorkerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    class Exchange(Protocol):
+        """An answer that has begun. Exactly one reader; ``close`` it in any case."""
+
+        @property
+        def status(self) -> int:
+            """The HTTP status."""
+            ...
+
+        @property
+        def reason(self) -> str:
+            """The text beside it."""
+            ...
+
+        def header(self, name: str) -> str | None:
+            """The value of a header of the answer."""
+            ...
+
+        async def piece(self) -> bytes:
+            """The next bytes of the body, as they come; empty at its end.
+
+            Raises ``ConnectionLost`` where the body breaks off.
+            """
+            ...
+
+        async def close(self) -> None:
+            """Let go of the connection: whole answers leave it usable, others end it."""
+            ...
+
+    class Transport(Protocol):
+        """How requests get to one server: blocking, or on an event loop."""
+
+        async def send(self, request: Request) -> Exchange:
+            """Send ``request``, and return once the head of the answer is there.
+
+            Raises ``ServerUnreachable``: ``ConnectionLost`` once any of it was sent.
+            """
+            ...
+
+        async def pause(self, seconds: float) -> None:
+            """Let time go by."""
+            ...
+
+        async def close(self) -> None:
+            """End the connections that nobody uses."""
+            ...
+
+
+class Request:
+    """What is asked of the server.
+
+    ``takes`` is how many seconds the server may rightly need before it answers, and
+    between two pieces of an answer; None: as long as it likes. ``repeatable`` says
+    whether it may be sent again where nobody knows if it was carried out.
+    """
+
+    __slots__ = ("body", "headers", "method", "repeatable", "takes", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        takes: float | None = 0.0,
+        repeatable: bool = True,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = dict(headers or {})
+        self.body = None
+        if body is not None:
+            self.headers["Content-Type"] = "application/json"
+            self.body = json.dumps(body).encode("ascii")
+        self.takes = takes
+        self.repeatable = repeatable
+
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {self.target!r})"
+
+    def silence(self, answer: float) -> float | None:
+        """Seconds without a byte after which the server counts as gone."""
+        return None if self.takes is None else answer + self.takes
+
+
+async def read(exchange: Exchange, server: str) -> Any:
+    """The JSON of the answer; raises the class of ``errors.py`` that it stands for."""
+    return decode(exchange, await read_bytes(exchange), server)
+
+
+async def read_bytes(exchange: Exchange) -> bytes:
+    """The whole body of the answer; raises ``ConnectionLost`` where it breaks off."""
+    pieces = []
+    try:
+        while piece := await exchange.piece():
+            pieces.append(piece)
+    finally:
+        await exchange.close()
+    return b"".join(pieces)
+
+
+def decode(exchange: Exchange, body: bytes, server: str) -> Any:
+    """The JSON in ``body``, the whole of an answer; raises what it stands for."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    failed = exchange.status >= 400
+    if not isinstance(answer, dict) or (failed and "code" not in answer):
+        raise not_jobd(server, f"{exchange.status} {exchange.reason}")
+    if failed:
+        raise failures.from_answer(answer, exchange.header("Retry-After"))
+    return answer
+
+
+def not_jobd(server: str, what: str) -> JobWorkerError:
+    """The failure to understand what ``server`` answered."""
+    return JobWorkerError(
+        f"{server} answered {what}, but not as jobd does",
+        hint="check the address of the profile; a proxy may be in between",
+    )

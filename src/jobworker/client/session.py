@@ -1,0 +1,90 @@
+"""Asking one server until it answers: what is sent again, how often, and what is not."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from jobworker.client import endpoint, exchange
+from jobworker.client.failures import ConnectionLost, Untrusted
+from jobworker.client.patience import Outage
+from jobworker.errors import ServerUnreachable, ServiceUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from jobworker.client.exchange import Exchange, Request, Transport
+    from jobworker.client.patience import Patience, Retry
+    from jobworker.client.profiles import Profile
+
+    OnRetry = Callable[[Retry], object]
+
+AWAY = (ServerUnreachable, ServiceUnavailable)
+"""What is worth another attempt. No other refusal changes by asking again."""
+
+
+class Session:
+    """One user on one server, by one transport."""
+
+    def __init__(
+        self, profile: Profile, transport: Transport, patience: Patience, on_retry: OnRetry | None
+    ) -> None:
+        self.server = profile.server
+        self._profile = profile
+        self.patience = patience
+        self.transport = transport
+        self._on_retry = on_retry
+        self._reached = False
+
+    def outage(self, budget: float) -> Outage:
+        """For one call, which bears a server that is away for ``budget`` seconds."""
+        return Outage(self.patience, budget)
+
+    async def ask(self, request: Request, outage: Outage | None = None) -> Any:
+        """The JSON of the answer, be it at the second attempt or the tenth."""
+        outage = outage or self.outage(self.patience.calls)
+        while True:
+            try:
+                return await self.ask_once(request)
+            except AWAY as error:
+                await self.bear(error, outage, request)
+
+    async def ask_once(self, request: Request) -> Any:
+        """The JSON of the answer; raises what it stands for."""
+        return await exchange.read(await self._send(request), self.server)
+
+    async def open(self, request: Request) -> Exchange:
+        """Begin an answer that is read piece by piece; raises where it is a refusal."""
+        begun = await self._send(request)
+        if begun.status >= 400:
+            await exchange.read(begun, self.server)
+        return begun
+
+    async def bear(
+        self, error: ServerUnreachable | ServiceUnavailable, outage: Outage, request: Request
+    ) -> None:
+        """Return when ``request`` is to be sent again; raises ``error`` where it is not.
+
+        A server that was never reached is not waited for: more often than it is away,
+        the address is wrong, and nothing can have been lost yet.
+        """
+        self._reached = self._reached or isinstance(error, ConnectionLost)
+        outage.unsure = outage.unsure or isinstance(error, ConnectionLost | ServiceUnavailable)
+        final = isinstance(error, Untrusted) or not self._reached
+        final = final or (isinstance(error, ConnectionLost) and not request.repeatable)
+        retry = None if final else outage.retry(error, monotonic())
+        if retry is None:
+            raise error
+        if self._on_retry:
+            self._on_retry(retry)
+        await self.transport.pause(retry.pause)
+
+    def lost(self, reason: str) -> ConnectionLost:
+        """The failure of an answer that is not whole."""
+        return endpoint.lost(self._profile, reason)
+
+    async def _send(self, request: Request) -> Exchange:
+        begun = await self.transport.send(request)
+        self._reached = True
+        return begun
