@@ -111,7 +111,7 @@ def _frame(fields: dict[str, Any]) -> Frame:
     data, encoding = fields["data"], fields.get("encoding")
     if encoding not in (None, "base64"):
         raise ValueError(f"the encoding {encoding!r} is not known")
-    raw = data.encode("utf-8") if encoding is None else a2b_base64(data)
+    raw = data.encode("utf-8") if encoding is None else a2b_base64(data, strict_mode=True)
     return Frame(
         int(fields["seq"]), fields["time"], fields["stream"], raw, fields.get("dropped", 0)
     )

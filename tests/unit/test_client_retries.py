@@ -1,0 +1,220 @@
+"""What is sent again when an answer is lost or the server is away, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from jobworker import errors
+from jobworker.client import Patience, Profile, Retry
+from jobworker.client.calls import Calls
+from jobworker.client.exchange import Request
+from jobworker.client.failures import ConnectionLost, Untrusted
+from jobworker.client.session import Session
+
+ID = "j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a"
+DONE = (200, {"id": ID, "error": None})
+LOST = ConnectionLost("lost the connection")
+REFUSED = errors.ServerUnreachable("connection refused")
+STOPPING = (503, {"error": "Error: stopping", "code": "service_unavailable"})
+NOT_RUNNING = (409, {"error": "Error: job not running", "code": "job_not_running"})
+NOT_FOUND = (404, {"error": "Error: job not found", "code": "job_not_found"})
+TOO_MANY = (429, {"error": "Error: too many", "code": "too_many_jobs"})
+
+Event = Exception | tuple[int, dict[str, Any]]
+
+
+class Answer:
+    reason = ""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        self.status = status
+        self._pieces = [json.dumps(body).encode()]
+
+    def header(self, name: str) -> str | None:
+        return "7" if name == "Retry-After" else None
+
+    async def piece(self) -> bytes:
+        return self._pieces.pop() if self._pieces else b""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Network:
+    """A transport that has one event for each request, and no other."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = list(events)
+        self.sent: list[Request] = []
+        self.pauses: list[float] = []
+
+    async def send(self, request: Request) -> Answer:
+        self.sent.append(request)
+        event = self.events.pop(0)
+        if isinstance(event, Exception):
+            raise event
+        return Answer(*event)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def calls(network: Network, told: list[Retry] | None = None) -> Calls:
+    profile = Profile("admin", server="https://127.0.0.1:1", ca="/ca", token="t")
+    on_retry = None if told is None else told.append
+    return Calls(Session(profile, network, Patience(), on_retry))
+
+
+Act = Callable[[Calls], Awaitable[object]]
+REPEATABLE: list[Act] = [
+    lambda c: c.start("/bin/true"),
+    lambda c: c.rerun(ID),
+    lambda c: c.can_start("/bin/true"),
+    lambda c: c.stop(ID),
+    lambda c: c.remove(ID),
+    lambda c: c.status(ID),
+    lambda c: c.list(),
+    lambda c: c.whoami(),
+    lambda c: c.output(ID),
+]
+TWICE_IS_NOT_ONCE: list[Act] = [lambda c: c.signal(ID, "HUP"), lambda c: c.extend(ID, 60)]
+
+
+@pytest.mark.parametrize("act", REPEATABLE)
+async def test_a_lost_answer_is_asked_for_again(act: Act) -> None:
+    network = Network(LOST, REFUSED, STOPPING, LOST, DONE)
+    assert await act(calls(network)) == DONE[1]
+    first, *others = network.sent
+    for other in others:
+        assert (other.method, other.target, other.body, other.headers) == (
+            first.method,
+            first.target,
+            first.body,
+            first.headers,
+        )
+
+
+@pytest.mark.parametrize("act", TWICE_IS_NOT_ONCE)
+async def test_what_would_be_done_twice_is_not_sent_again(act: Act) -> None:
+    network = Network(LOST)
+    with pytest.raises(errors.ServerUnreachable, match="lost"):
+        await act(calls(network))
+
+
+@pytest.mark.parametrize("act", TWICE_IS_NOT_ONCE)
+async def test_what_was_certainly_not_done_is_sent_again(act: Act) -> None:
+    network = Network(STOPPING, REFUSED, DONE)
+    assert await act(calls(network)) == DONE[1]
+
+
+async def test_each_start_has_a_key_of_its_own() -> None:
+    network = Network(DONE, DONE, DONE)
+    client = calls(network)
+    await client.start("/bin/true")
+    await client.start("/bin/true")
+    await client.start("/bin/true", idempotency_key="mine")
+    keys = [request.headers["Idempotency-Key"] for request in network.sent]
+    assert len(set(keys)) == 3
+    assert keys[2] == "mine"
+    assert len(keys[0]) == 32
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [("text\n", "text\n"), (b"text", {"base64": "dGV4dA=="}), (b"\xff", {"base64": "/w=="})],
+)
+async def test_standard_input_goes_with_the_start(given: str | bytes, sent: object) -> None:
+    network = Network(DONE)
+    await calls(network).start("/bin/cat", stdin=given)
+    assert json.loads(network.sent[0].body or b"")["stdin"] == sent
+
+
+async def test_too_many_is_the_callers_to_decide() -> None:
+    network = Network(TOO_MANY)
+    with pytest.raises(errors.TooManyJobs) as caught:
+        await calls(network).start("/bin/true")
+    assert caught.value.retry_after == 7.0
+    assert network.pauses == []
+
+
+@pytest.mark.parametrize("event", [REFUSED, Untrusted("another CA")])
+async def test_who_was_never_reached_is_not_asked_again(event: Exception) -> None:
+    network = Network(event)
+    with pytest.raises(errors.ServerUnreachable):
+        await calls(network).status(ID)
+
+
+async def test_who_is_not_trusted_any_more_is_not_asked_again() -> None:
+    network = Network(DONE, Untrusted("another CA"))
+    client = calls(network)
+    await client.status(ID)
+    with pytest.raises(errors.ServerUnreachable, match="another CA"):
+        await client.status(ID)
+
+
+async def test_a_hook_is_told_before_each_pause() -> None:
+    told: list[Retry] = []
+    network = Network(LOST, STOPPING, DONE)
+    await calls(network, told).status(ID)
+    assert [(type(retry.error), retry.attempt) for retry in told] == [
+        (ConnectionLost, 1),
+        (errors.ServiceUnavailable, 2),
+    ]
+    assert [retry.pause for retry in told] == network.pauses
+    assert told[1].pause == 5.0  # the server asked for 7, and the longest is 5
+
+
+def stopped(status: str) -> Event:
+    return (200, {"id": ID, "status": status})
+
+
+@pytest.mark.parametrize("first", [LOST, STOPPING])
+async def test_a_stop_whose_answer_was_lost_has_stopped_it(first: Event) -> None:
+    network = Network(first, NOT_RUNNING, stopped("Stopped"))
+    assert await calls(network).stop(ID) == DONE[1]
+
+
+async def test_a_job_that_ended_by_itself_was_not_stopped() -> None:
+    with pytest.raises(errors.JobNotRunning):
+        await calls(Network(LOST, NOT_RUNNING, stopped("Completed"))).stop(ID)
+
+
+async def test_a_first_stop_of_a_stopped_job_is_refused() -> None:
+    network = Network(REFUSED, NOT_RUNNING)
+    client = calls(network)
+    client._session._reached = True
+    with pytest.raises(errors.JobNotRunning):
+        await client.stop(ID)
+
+
+async def test_a_removal_whose_answer_was_lost_has_removed_it() -> None:
+    assert await calls(Network(LOST, NOT_FOUND)).remove(ID) == DONE[1]
+
+
+async def test_a_first_removal_of_nothing_is_refused() -> None:
+    with pytest.raises(errors.JobNotFound):
+        await calls(Network(NOT_FOUND)).remove(ID)
+
+
+async def test_waiting_goes_on_after_a_restart() -> None:
+    network = Network(STOPPING, REFUSED, REFUSED, stopped("Running"), stopped("Completed"))
+    job = await calls(network).wait(ID)
+    assert job["status"] == "Completed"
+    assert {request.target for request in network.sent} == {f"/jobs/{ID}?wait=60.000"}
+
+
+async def test_filters_are_the_query() -> None:
+    network = Network(DONE)
+    await calls(network).list(
+        (("idPrefix", "j-9f8b"),), status="Running", label={"team": "web", "a": "b=c"}, limit=5
+    )
+    assert network.sent[0].target == (
+        "/jobs?idPrefix=j-9f8b&status=Running&label=team%3Dweb&label=a%3Db%3Dc&limit=5"
+    )
