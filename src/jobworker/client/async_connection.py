@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_SHORT = 16
+MAX_SHORT = endpoint.MAX_IDLE
 """Most calls at once that the server answers at once; the others wait for their turn.
 
 A TLS handshake is most of what a connection costs, so a thousand calls share a few.
@@ -186,9 +186,8 @@ class _Link:
         event = await self._event()
         while isinstance(event, h11.InformationalResponse):
             event = await self._event()
-        if isinstance(event, h11.Response):
-            return event
-        raise EOFError("the server hung up before it answered")
+        assert isinstance(event, h11.Response)
+        return event
 
     async def piece(self) -> bytes:
         """The next bytes of the answer's body; empty at its end."""
@@ -228,7 +227,10 @@ class _Link:
 
     async def _event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(endpoint.CHUNK))
+            data = await self._reader.read(endpoint.CHUNK)
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                raise EOFError("the server hung up before it answered")
+            self._http.receive_data(data)
         return event
 
 

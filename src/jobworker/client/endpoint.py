@@ -19,7 +19,7 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 CHUNK = 64 * 1024
 """Most bytes of an answer that are taken at once."""
 
-MAX_IDLE = 4
+MAX_IDLE = 16
 """Most connections that are kept for later calls."""
 
 
