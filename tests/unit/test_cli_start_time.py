@@ -9,6 +9,7 @@ import pytest
 
 DEAR = {"argparse", "contextlib", "dataclasses", "inspect", "msgspec", "pathlib", "typing"}
 NOT_OURS = {"jobworker.model", "jobworker.schema", "tomllib", "encodings.idna", "threading"}
+ASYNC = {"asyncio", "h11", "jobworker.client.async_client", "jobworker.client.following"}
 NETWORK = {"ssl", "socket", "http.client"}
 
 
@@ -27,10 +28,21 @@ def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
         f"from jobworker.cli import main, verbs; verbs.load({verb!r}); "
         "import jobworker.client.client"
     )
-    assert modules & (DEAR | NOT_OURS) == set()
+    assert modules & (DEAR | NOT_OURS | ASYNC) == set()
 
 
 @pytest.mark.parametrize("words", [["ca"], ["start", "sleep"], ["status", "x"]])
 def test_what_needs_no_server_loads_no_network(words: list[str]) -> None:
     modules = loaded_by(f"from jobworker.cli import main; main.run({words!r})")
     assert modules & NETWORK == set()
+
+
+def test_the_package_loads_no_client() -> None:
+    """``import jobworker`` is what the server and jobctl begin with."""
+    modules = loaded_by("import jobworker, jobworker.client")
+    assert {name for name in modules if name.startswith("jobworker.")} == {"jobworker.client"}
+
+
+def test_the_blocking_client_needs_no_library() -> None:
+    modules = loaded_by("from jobworker import Client; from jobworker.client import Patience")
+    assert modules & (NOT_OURS | ASYNC) == set()

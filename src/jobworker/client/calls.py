@@ -11,10 +11,8 @@ import time
 from binascii import b2a_base64
 from urllib.parse import urlencode
 
-from jobworker.client import exchange, following
+from jobworker.client import exchange
 from jobworker.client.exchange import Request
-from jobworker.client.finished import Finished
-from jobworker.client.following import Wanted
 from jobworker.client.session import AWAY
 from jobworker.errors import JobNotFound, JobNotRunning
 
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
         MeAnswer,
         OutputAnswer,
     )
+    from jobworker.client.finished import Finished
     from jobworker.client.frames import End, Frame, StreamName
     from jobworker.client.requests import CanStartOptions, ListFilters, StartOptions, Window
     from jobworker.client.session import Session
@@ -222,11 +221,15 @@ class Calls:
         A connection that breaks and a server that is restarted are borne
         (``Patience.outage``): no byte is lost, none comes twice.
         """
-        return following.frames(self._session, Wanted(job_id, window, live=True))
+        from jobworker.client import following
+
+        return following.frames(self._session, following.Wanted(job_id, window, live=True))
 
     def frames(self, job_id: str, **window: Unpack[Window]) -> AsyncGenerator[Frame | End, None]:
         """The same of what there is now; the ``End`` only where the job has ended."""
-        return following.frames(self._session, Wanted(job_id, window, live=False))
+        from jobworker.client import following
+
+        return following.frames(self._session, following.Wanted(job_id, window, live=False))
 
     async def run(
         self,
@@ -242,6 +245,8 @@ class Calls:
         With ``check``, raises ``JobFailed`` where the job did not complete. Who is
         interrupted meanwhile leaves the job running.
         """
+        from jobworker.client.finished import Finished
+
         started = await self.start(
             program, *args, stdin=stdin, idempotency_key=idempotency_key, **options
         )
