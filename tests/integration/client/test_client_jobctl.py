@@ -299,3 +299,17 @@ def test_nobody_reads_the_output(jobctl: Jobctl, server: Server) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_a_connection_that_is_lost_is_told_once(jobctl: Jobctl, server: Server) -> None:
+    attempts = iter([Handler.hang_up, Handler.hang_up])
+
+    def answer(handler: Handler) -> None:
+        done = json.dumps(FAILED).encode()
+        next(attempts, lambda handler: handler.reply(200, done))(handler)
+
+    server.answers[f"GET /jobs/{ID}?wait=60.000"] = answer
+    done = jobctl("wait", "-q", ID)
+    assert (done.returncode, done.stdout) == (3, ID.encode() + b"\n")
+    assert done.stderr.startswith(f"jobctl: lost the connection to {server.url}: ".encode())
+    assert done.stderr.count(b"trying again\n") == 1

@@ -113,7 +113,7 @@ def test_run_says_what_was_not_kept(jobctl: Jobctl, server: Server) -> None:
         (403, "program_forbidden", 125),
         (422, "limit_too_high", 125),
         (429, "too_many_jobs", 125),
-        (503, "service_unavailable", 125),
+        (503, "start_failed", 125),
         (401, "bad_authentication", 125),
     ],
 )
