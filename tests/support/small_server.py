@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import ipaddress
 import json
 import os
@@ -109,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length)
-        self.server.seen.append(self)
+        # A connection keeps its handler for all of its requests.
+        self.server.seen.append(copy.copy(self))
         key = f"{self.command} {self.path}"
         answer = self.server.answers.get(key) or self.server.answers.get(
             f"{key.partition('?')[0]}?*"
@@ -274,3 +277,25 @@ FAILED = view(
     reason="exited with code 3",
     finishedAt="2026-01-31T12:00:01Z",
 )
+
+
+def frame(seq: int, stream: str, data: bytes) -> bytes:
+    """One frame of output as the server sends it; ``seq`` is the number of its last byte."""
+    text: dict[str, Any] = {"data": data.decode("latin-1")}
+    if not data.isascii():
+        text = {"data": base64.b64encode(data).decode(), "encoding": "base64"}
+    time = "2026-01-31T12:00:00Z"
+    return json.dumps({"seq": seq, "time": time, "stream": stream, **text}).encode() + b"\n"
+
+
+def dropped(seq: int, stream: str, count: int) -> bytes:
+    """A frame in the place of bytes that were not kept."""
+    fields = {"seq": seq, "stream": stream, "data": "", "dropped": count}
+    return json.dumps({"time": "2026-01-31T12:00:00Z", **fields}).encode() + b"\n"
+
+
+def end_frame(job: dict[str, Any], seq: int = 0) -> bytes:
+    """The last frame of a job that ended like ``job``."""
+    names = ("status", "exitCode", "signal", "cause", "reason")
+    fields = {"seq": seq, "time": job["finishedAt"], "stream": "end", "data": ""}
+    return json.dumps(fields | {name: job[name] for name in names}).encode() + b"\n"

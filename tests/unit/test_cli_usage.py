@@ -55,7 +55,7 @@ def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["status", ID.replace("-4c7a", "-1c7a")], "is not a job ID"),
         (["status", "j-../../etc/passwd"], "is not a job ID"),
         (["output", "9f8b6c52"], "is not a job ID"),
-        (["output", "--raw", "--json", ID], "cannot go with --raw or --follow"),
+        (["output", "--raw", "--json", ID], "cannot go with the bytes of --raw"),
         (["stop"], "name a job"),
         (["stop", ID, "x"], "'x' is not a job ID"),
         (["stop", "--grace", "soon", ID], "--grace: 'soon' is not a duration"),

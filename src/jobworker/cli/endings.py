@@ -27,15 +27,18 @@ _OF_REFUSAL = {"program_not_found": NOT_FOUND, "program_not_executable": NOT_EXE
 
 def exit_code(job: JobView) -> int:
     """The code that a shell would have seen had it run the program itself."""
-    cause = job["cause"]
+    if job["cause"] == "start-failed":
+        return of_refusal((job["evidence"] or {}).get("code"))
+    return code_of(job["cause"], job["signal"], job["exitCode"])
+
+
+def code_of(cause: str | None, signal: str | None, exit_code: int | None) -> int:
+    """The same of an end whose evidence is not at hand; 125 for a start that failed."""
     if cause in _OF_CAUSE:
         return _OF_CAUSE[cause]
-    if cause == "start-failed":
-        return of_refusal((job["evidence"] or {}).get("code"))
-    if job["signal"]:
-        return 128 + _number(job["signal"])
-    code = job["exitCode"]
-    return SERVICE_FAILED if code is None else code
+    if signal:
+        return 128 + _number(signal)
+    return SERVICE_FAILED if exit_code is None else exit_code
 
 
 def of_refusal(code: object) -> int:

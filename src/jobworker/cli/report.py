@@ -54,6 +54,11 @@ def answer(body: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(body, separators=(",", ":")) + "\n")
 
 
+def flush() -> None:
+    """Let go of what was printed, for who reads it as it comes."""
+    sys.stdout.flush()
+
+
 def failure(error: JobWorkerError, call: Invocation) -> None:
     """Say what the server, or the client itself, refused.
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from jobworker.cli import endings, missing, program, report, start
-from jobworker.client.client import Client
+from jobworker.cli import endings, program, report, start
 from jobworker.errors import JobNotRunning, JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jobworker.cli.invocation import Invocation, Option
-    from jobworker.client.frames import StreamName
-    from jobworker.client.profiles import Profile
+    from jobworker.client.client import Client
+    from jobworker.client.frames import End
 
 USAGE = "run [OPTIONS] [--] PROGRAM [ARGUMENT...]"
 OPTIONS: tuple[Option, ...] = (
     ("detach", "d", "", "do not wait: the same as start"),
+    ("stop-on-interrupt", "", "", "Ctrl-C stops the job, and asks nothing"),
     *program.OPTIONS,
 )
 PROGRAM_FOLLOWS = True
@@ -56,45 +54,59 @@ def _tell_if_it_waits(client: Client, job_id: str) -> None:
 
 def _attend(call: Invocation, client: Client, job_id: str) -> int:
     """Stay with the job to its end, or until Ctrl-C and the answer to what then."""
-    profile = client.profile
+    attendance = _Attendance(call, client, job_id)
     try:
         _tell_if_it_waits(client, job_id)
-        return _follow(call, profile, job_id)
+        return attendance.to_the_end()
     except BrokenPipeError:
         report.message(f"jobctl: nobody reads any more; {_goes_on(job_id)}")
         raise
     except KeyboardInterrupt:
-        if not _shall_stop(job_id):
+        if not (call.has("stop-on-interrupt") or _shall_stop(job_id)):
             return _INTERRUPTED
     try:
         client.stop(job_id)
     except JobNotRunning:
         pass  # it ended while the question stood
-    return _follow_to_end(call, profile, job_id, {})
+    return attendance.to_the_end()
 
 
-def _follow(call: Invocation, profile: Profile, job_id: str) -> int:
-    arrived: dict[StreamName, int] = {}
-    if not call.has("json"):
-        from jobworker.cli.streams import follow
+class _Attendance:
+    """Shows the output of one job, from where it was left, and then how the job ended."""
 
-        arrived = follow(profile, job_id, ("stdout", "stderr"))
-    return _follow_to_end(call, profile, job_id, arrived)
+    def __init__(self, call: Invocation, client: Client, job_id: str) -> None:
+        self._call = call
+        self._client = client
+        self._job_id = job_id
+        self._seen = 0
 
+    def to_the_end(self) -> int:
+        """The exit code of the job."""
+        if self._call.has("json"):
+            job = self._client.wait(self._job_id)
+            report.answer(job)
+            return endings.exit_code(job)
+        end = self._follow()
+        if end.reason and end.exit_code is None:
+            report.message(f"jobctl: {end.reason}")
+            if end.cause not in _TELLS_ALL:
+                report.message(f"hint: the evidence is at: jobctl why {self._job_id}")
+        if end.cause == "start-failed":  # it had to wait, and then its program was not there
+            return endings.exit_code(self._client.status(self._job_id))
+        return endings.code_of(end.cause, end.signal, end.exit_code)
 
-def _follow_to_end(
-    call: Invocation, profile: Profile, job_id: str, arrived: Mapping[StreamName, int]
-) -> int:
-    with Client(profile) as client:
-        job = client.wait(job_id)
-    missing.tell(job, arrived)
-    if call.has("json"):
-        report.answer(job)
-    elif job["reason"] and job["exitCode"] is None:
-        report.message(f"jobctl: {job['reason']}")
-        if job["evidence"] and job["cause"] not in _TELLS_ALL:
-            report.message(f"hint: the evidence is at: jobctl why {job_id}")
-    return endings.exit_code(job)
+    def _follow(self) -> End:
+        from jobworker.cli.streams import Streams
+        from jobworker.client.frames import End
+
+        streams = Streams(raw=False)
+        for frame in self._client.follow(self._job_id, after=self._seen):
+            if isinstance(frame, End):
+                streams.close()
+                return frame
+            streams.write(frame)
+            self._seen = frame.seq
+        raise AssertionError("a follow ends with the end of its job")
 
 
 def _shall_stop(job_id: str) -> bool:

@@ -3,105 +3,118 @@
 from __future__ import annotations
 
 import os
-import threading
+import sys
 
-from jobworker.cli.report import escaped
-from jobworker.client.client import Client
+from jobworker.cli import report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from jobworker.client.frames import StreamName
-    from jobworker.client.profiles import Profile
+    from jobworker.client.frames import End, Frame, StreamName
 
 DESCRIPTORS: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
 
 
-def copy(pieces: Iterable[bytes], stream: StreamName, *, raw: bool) -> int:
-    """Write ``pieces`` to the descriptor of ``stream`` as they come; returns how many bytes came.
+class Streams:
+    """Both streams of one job, written as they come.
 
-    On a terminal control characters are written so that none acts, unless ``raw``.
+    On a terminal control characters are written so that none acts, unless ``raw``. With
+    ``stamped`` each line begins with the time at which its first byte came. What was not
+    kept is told on standard error, in its place.
     """
-    descriptor = DESCRIPTORS[stream]
-    counted = _Counted(pieces)
-    shown = counted if raw or not os.isatty(descriptor) else _made_safe(counted)
-    for piece in shown:
-        left = memoryview(piece)
+
+    def __init__(self, *, raw: bool, stamped: bool = False) -> None:
+        self._raw = raw
+        self._stamped = stamped
+        self._writers: dict[StreamName, _Writer] = {}
+        self.seq = 0
+        """The number of the last frame."""
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame."""
+        self.seq = frame.seq
+        if frame.dropped:
+            report.message(f"jobctl: {frame.dropped} bytes of {frame.stream} were not kept")
+        else:
+            self.piece(frame.stream, frame.data, frame.time)
+
+    def piece(self, stream: StreamName, data: bytes, time: str = "") -> None:
+        """Write bytes of a stream."""
+        writer = self._writers.get(stream)
+        if writer is None:
+            sys.stdout.flush()
+            descriptor = DESCRIPTORS[stream]
+            safe = not self._raw and os.isatty(descriptor)
+            writer = self._writers[stream] = _Writer(descriptor, safe=safe)
+        writer.write(data, f"{time} ".encode("ascii") if self._stamped else b"")
+
+    def copy(self, stream: StreamName, pieces: Iterable[bytes]) -> int:
+        """Write all pieces of a stream; returns how many bytes there were."""
+        count = 0
+        for piece in pieces:
+            count += len(piece)
+            self.piece(stream, piece)
+        return count
+
+    def close(self) -> None:
+        """Write what a character that never came whole has left behind."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+class _Writer:
+    """Writes one stream to one descriptor."""
+
+    def __init__(self, descriptor: int, *, safe: bool) -> None:
+        self._descriptor = descriptor
+        self._at_line_start = True
+        self._decode: Callable[..., str] | None = None
+        if safe:
+            import codecs
+
+            self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def write(self, data: bytes, stamp: bytes) -> None:
+        if self._decode is not None:
+            data = _keep_lines(self._decode(data))
+        if stamp and data:
+            data = self._stamp(data, stamp)
+        left = memoryview(data)
         while left:
-            left = left[os.write(descriptor, left) :]
-    return counted.bytes
+            left = left[os.write(self._descriptor, left) :]
 
+    def _stamp(self, data: bytes, stamp: bytes) -> bytes:
+        whole = data.endswith(b"\n")
+        stamped = data[: len(data) - whole].replace(b"\n", b"\n" + stamp)
+        begun = stamp if self._at_line_start else b""
+        self._at_line_start = whole
+        return begun + stamped + b"\n" * whole
 
-class _Counted:
-    """Pieces, and how many bytes of them have come."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self.bytes += len(piece)
-            yield piece
-
-
-def _made_safe(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    import codecs
-
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    for piece in pieces:
-        yield _keep_lines(decode(piece))
-    yield _keep_lines(decode(b"", final=True))
+    def close(self) -> None:
+        decode, self._decode = self._decode, None
+        if decode is not None:
+            self.write(_keep_lines(decode(b"", final=True)), b"")
 
 
 def _keep_lines(text: str) -> bytes:
-    return "\n".join(map(escaped, text.split("\n"))).encode("utf-8")
+    return "\n".join(map(report.escaped, text.split("\n"))).encode("utf-8")
 
 
-def follow(
-    profile: Profile, job_id: str, streams: tuple[StreamName, ...], *, raw: bool = True
-) -> dict[StreamName, int]:
-    """Copy ``streams`` from their first byte until the job has ended.
+def as_json(frame: Frame | End) -> dict[str, object]:
+    """A frame as the server sends it."""
+    fields: dict[str, object] = {"seq": frame.seq, "time": frame.time, "stream": frame.stream}
+    if frame.stream == "end":
+        names = {"exit_code": "exitCode"}
+        rest = ("status", "exit_code", "signal", "cause", "reason")
+        return fields | {"data": ""} | {names.get(n, n): getattr(frame, n) for n in rest}
+    try:
+        fields["data"] = frame.data.decode("utf-8")
+    except UnicodeDecodeError:
+        from binascii import b2a_base64
 
-    Returns how many bytes of each have come. Each has a connection of its own, and all but
-    the first a thread, so that none waits for another.
-    """
-    first, *others = streams
-    followers = [_Follower(profile, job_id, stream, raw=raw) for stream in others]
-    for follower in followers:
-        follower.start()
-    arrived = {first: _follow_one(profile, job_id, first, raw=raw)}
-    for stream, follower in zip(others, followers, strict=True):
-        arrived[stream] = follower.finish()
-    return arrived
-
-
-def _follow_one(profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> int:
-    with Client(profile) as client:
-        return copy(client.raw(job_id, stream, follow=True), stream, raw=raw)
-
-
-class _Follower(threading.Thread):
-    """Follows one stream; what went wrong is raised where the thread is waited for."""
-
-    def __init__(self, profile: Profile, job_id: str, stream: StreamName, *, raw: bool) -> None:
-        # A daemon: after Ctrl-C nobody waits for a stream that may last for hours.
-        super().__init__(name=f"follow {stream}", daemon=True)
-        self._what = (profile, job_id, stream)
-        self._raw = raw
-        self._error: Exception | None = None
-        self._arrived = 0
-
-    def run(self) -> None:
-        try:
-            self._arrived = _follow_one(*self._what, raw=self._raw)
-        except Exception as error:  # noqa: BLE001  raised again by finish
-            self._error = error
-
-    def finish(self) -> int:
-        """Wait for the end of the stream; returns its bytes, raises what the thread met."""
-        self.join()
-        if self._error:
-            raise self._error
-        return self._arrived
+        fields["data"] = b2a_base64(frame.data, newline=False).decode("ascii")
+        fields["encoding"] = "base64"
+    if frame.dropped:
+        fields["dropped"] = frame.dropped
+    return fields

@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from jobworker.client import profiles
-from support.small_server import FAILED, ID, Handler, Jobctl, Server, lines, on_terminal, view
+from support.small_server import (
+    FAILED,
+    ID,
+    Handler,
+    Jobctl,
+    Server,
+    dropped,
+    end_frame,
+    frame,
+    lines,
+    on_terminal,
+    view,
+)
 
 OTHER = "j-9f8bffff-0d3e-4c7a-8a53-1f2e3d4c5b6a"
 JOB_NOT_FOUND = (404, {"error": "Error: job not found", "code": "job_not_found"})
@@ -163,15 +175,15 @@ def test_following_shows_what_comes_while_the_job_runs(jobctl: Jobctl, server: S
     """The second piece is only sent once the first has been seen at the other end."""
     seen = threading.Event()
 
-    def stdout(handler: Handler) -> None:
+    def frames(handler: Handler) -> None:
         handler.begin_chunks()
-        handler.chunk(b"first\n")
+        handler.chunk(frame(6, "stdout", b"first\n"))
         assert seen.wait(30)
-        handler.chunk(b"\x00last")
+        handler.chunk(frame(11, "stdout", b"\x00last") + frame(14, "stderr", b"err"))
+        handler.chunk(end_frame(FAILED, 14))
         handler.chunk(b"")
 
-    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
-    server.answers[f"GET /jobs/{ID}/output/stderr?follow=true"] = lambda h: h.reply(200, b"err")
+    server.answers[f"GET /jobs/{ID}/output?follow=true"] = frames
     with jobctl.spawn(
         "output", "-f", ID, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -187,8 +199,9 @@ def test_on_a_terminal_control_characters_do_not_act(
     jobctl: Jobctl, server: Server, words: list[str]
 ) -> None:
     server.answers[f"GET /jobs/{ID}/output"] = (200, lines(["\x1b[31mred"], ["\x07"]))
-    body = b"\x1b[31mred\n"
-    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = lambda h: h.reply(200, body)
+    body = frame(9, "stdout", b"\x1b[31mred\n") + end_frame(FAILED, 9)
+    follow = f"GET /jobs/{ID}/output?follow=true&stream=stdout"
+    server.answers[follow] = lambda h: h.reply(200, body)
     _, seen = on_terminal(jobctl, *words, ID)
     assert r"\x1b[31mred" in seen
     assert "\x1b" not in seen
@@ -209,13 +222,12 @@ def test_a_gap_is_shown_in_its_place(jobctl: Jobctl, server: Server) -> None:
     assert json.loads(jobctl("output", "--json", ID).stdout)["gaps"] == gaps
 
 
-@pytest.mark.parametrize("words", [["output", "--raw"], ["logs"], ["output", "-f"]])
+@pytest.mark.parametrize("words", [["output", "--raw"], ["logs"]])
 def test_exact_output_says_at_its_end_what_is_missing(
     jobctl: Jobctl, server: Server, words: list[str]
 ) -> None:
-    follow = "?follow=true" if "-f" in words else ""
-    server.answers[f"GET /jobs/{ID}/output/stdout{follow}"] = lambda h: h.reply(200, b"ab")
-    server.answers[f"GET /jobs/{ID}/output/stderr{follow}"] = lambda h: h.reply(200, b"err\n")
+    server.answers[f"GET /jobs/{ID}/output/stdout"] = lambda h: h.reply(200, b"ab")
+    server.answers[f"GET /jobs/{ID}/output/stderr"] = lambda h: h.reply(200, b"err\n")
     gaps = [{"stream": "stdout", "start": 1, "end": 101}]
     usage = {"stdoutBytes": 2, "stderrBytes": 4, "droppedBytes": 100}
     server.answers[f"GET /jobs/{ID}"] = (200, FAILED | {"usage": usage, "gaps": gaps})
@@ -224,14 +236,38 @@ def test_exact_output_says_at_its_end_what_is_missing(
     assert done.stderr == b"err\njobctl: 100 bytes of stdout were not kept\n"
 
 
-def test_who_has_seen_it_all_is_told_nothing(jobctl: Jobctl, server: Server) -> None:
-    """A follower may have read what was deleted later."""
-    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = lambda h: h.reply(200, b"abcd")
-    gaps = [{"stream": "stdout", "start": 1, "end": 3}]
-    usage = {"stdoutBytes": 2, "stderrBytes": 0, "droppedBytes": 2}
-    server.answers[f"GET /jobs/{ID}"] = (200, FAILED | {"usage": usage, "gaps": gaps})
-    done = jobctl("output", "-f", "--stdout", ID)
-    assert (done.stdout, done.stderr) == (b"abcd", b"")
+def lay_out_frames(server: Server, query: str) -> None:
+    frames = (
+        frame(4, "stdout", b"one\n") + frame(8, "stdout", b"two ") + frame(12, "stderr", b"err\n")
+    )
+    frames += frame(16, "stdout", b"2\nx") + end_frame(FAILED, 16)
+    server.answers[f"GET /jobs/{ID}/output?{query}"] = lambda h: h.reply(200, frames)
+
+
+def test_each_line_with_its_time(jobctl: Jobctl, server: Server) -> None:
+    lay_out_frames(server, "follow=true")
+    done = jobctl("output", "-f", "-t", ID)
+    time = "2026-01-31T12:00:00Z"
+    assert done.stdout.decode() == f"{time} one\n{time} two 2\n{time} x"
+    assert done.stderr.decode() == f"{time} err\n"
+
+
+def test_a_part_of_the_output(jobctl: Jobctl, server: Server) -> None:
+    lay_out_frames(server, "follow=false&since=2026-01-31T11%3A00%3A00Z&tail=3&stream=stdout")
+    words = ("--tail", "3", "--since", "2026-01-31T11:00:00Z", "--stdout")
+    done = jobctl("output", *words, ID)
+    assert done.stdout == b"Output:\none\ntwo 2\nx"
+    assert jobctl("logs", *words, ID).stdout == b"one\ntwo 2\nx"
+
+
+def test_frames_as_json(jobctl: Jobctl, server: Server) -> None:
+    frames = frame(1, "stdout", b"a") + frame(2, "stderr", b"\xff") + dropped(9, "stdout", 7)
+    frames += end_frame(FAILED, 9)
+    server.answers[f"GET /jobs/{ID}/output?follow=true"] = lambda h: h.reply(200, frames)
+    done = jobctl("output", "-f", "--json", ID)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        json.loads(line) for line in frames.splitlines()
+    ]
 
 
 def test_waiting_exits_as_the_first_job_that_failed(jobctl: Jobctl, server: Server) -> None:

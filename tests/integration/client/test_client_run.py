@@ -12,16 +12,32 @@ from typing import Any
 
 import pytest
 
-from support.small_server import FAILED, ID, Handler, Jobctl, Server, on_terminal, view
+from support.small_server import (
+    FAILED,
+    ID,
+    Handler,
+    Jobctl,
+    Server,
+    dropped,
+    end_frame,
+    frame,
+    on_terminal,
+    view,
+)
+
+FOLLOW = f"GET /jobs/{ID}/output?follow=true"
 
 
 def runs(server: Server, ended: dict[str, Any], stdout: bytes = b"", stderr: bytes = b"") -> None:
     """Lay out a job that is started, followed and waited for."""
+    seq = len(stdout) + len(stderr)
+    frames = [frame(len(stdout), "stdout", stdout)] if stdout else []
+    frames += [frame(seq, "stderr", stderr)] if stderr else []
+    frames.append(end_frame(ended, seq))
     server.answers = {
         "POST /jobs/start": (201, {"id": ID, "error": None}),
         f"GET /jobs/{ID}": (200, view()),
-        f"GET /jobs/{ID}/output/stdout?follow=true": lambda h: h.reply(200, stdout),
-        f"GET /jobs/{ID}/output/stderr?follow=true": lambda h: h.reply(200, stderr),
+        FOLLOW: lambda h: h.reply(200, b"".join(frames)),
         f"GET /jobs/{ID}?wait=60.000": (200, ended),
         f"POST /jobs/{ID}/stop": (200, {"id": ID, "error": None}),
     }
@@ -73,7 +89,9 @@ def test_run_exits_by_the_cause(jobctl: Jobctl, server: Server) -> None:
 def test_a_queued_program_that_was_not_found(jobctl: Jobctl, server: Server) -> None:
     reason = "could not be started: program not found"
     how = {"cause": "start-failed", "reason": reason, "evidence": {"code": "program_not_found"}}
-    runs(server, view(status="Failed", finishedAt="2026-01-31T12:00:01Z", **how))
+    failed = view(status="Failed", finishedAt="2026-01-31T12:00:01Z", **how)
+    runs(server, failed)
+    server.answers[f"GET /jobs/{ID}"] = (200, failed)
     done = jobctl("run", "/bin/x")
     assert (done.returncode, done.stderr.splitlines()[0]) == (127, f"jobctl: {reason}".encode())
 
@@ -96,13 +114,14 @@ def test_a_script_is_not(jobctl: Jobctl, server: Server) -> None:
     assert f"GET /jobs/{ID}" not in server.requests()
 
 
-def test_run_says_what_was_not_kept(jobctl: Jobctl, server: Server) -> None:
-    gaps = [{"stream": "stderr", "start": 1, "end": 3}]
-    usage = {"stdoutBytes": 3, "stderrBytes": 2, "droppedBytes": 2}
-    runs(server, FAILED | {"usage": usage, "gaps": gaps}, b"out", b"e\n")
+def test_run_says_what_was_not_kept_in_its_place(jobctl: Jobctl, server: Server) -> None:
+    runs(server, FAILED)
+    frames = frame(3, "stdout", b"out") + frame(4, "stderr", b"a") + dropped(6, "stderr", 2)
+    frames += frame(8, "stderr", b"e\n") + end_frame(FAILED, 8)
+    server.answers[FOLLOW] = lambda h: h.reply(200, frames)
     done = jobctl("run", "--", "/bin/x")
     assert (done.returncode, done.stdout) == (3, b"out")
-    assert done.stderr == b"e\njobctl: 2 bytes of stderr were not kept\n"
+    assert done.stderr == b"ajobctl: 2 bytes of stderr were not kept\ne\n"
 
 
 @pytest.mark.parametrize(
@@ -138,12 +157,12 @@ def test_ctrl_c_without_a_terminal_leaves_the_job(jobctl: Jobctl, server: Server
 
     def stdout(handler: Handler) -> None:
         handler.begin_chunks()
-        handler.chunk(b"started\n")
+        handler.chunk(frame(8, "stdout", b"started\n"))
         following.set()
         done.wait(30)
 
     runs(server, FAILED)
-    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
+    server.answers[FOLLOW] = stdout
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
     with jobctl.spawn("run", "/bin/x", **pipes) as process:
         assert process.stdout
@@ -160,27 +179,60 @@ def test_ctrl_c_without_a_terminal_leaves_the_job(jobctl: Jobctl, server: Server
 def test_ctrl_c_on_a_terminal_asks(jobctl: Jobctl, server: Server, reply: str, exits: int) -> None:
     done = threading.Event()
     process_id: list[int] = []
-    spawned = threading.Event()
+    shown = threading.Event()
 
     def stdout(handler: Handler) -> None:
         handler.begin_chunks()
-        assert spawned.wait(30)
+        handler.chunk(frame(5, "stdout", b"begun"))
+        assert shown.wait(30)
         os.kill(process_id[0], signal.SIGINT)
         done.wait(30)
 
     end = "2026-01-31T12:00:01Z"
-    runs(server, view(status="Stopped", cause="stopped", signal="SIGKILL", finishedAt=end))
-    server.answers[f"GET /jobs/{ID}/output/stdout?follow=true"] = stdout
+    stopped = view(status="Stopped", cause="stopped", signal="SIGKILL", finishedAt=end)
+    runs(server, stopped)
+    server.answers[FOLLOW] = stdout
+    rest = frame(10, "stdout", b"rest\n") + end_frame(stopped, 10)
+    server.answers[f"{FOLLOW}&after=5"] = lambda h: h.reply(200, rest)
     controller, terminal = pty.openpty()
     process = jobctl.spawn("run", "/bin/x", stdin=terminal, stdout=terminal, stderr=terminal)
     process_id.append(process.pid)
-    spawned.set()
     os.close(terminal)
     seen = b""
     while b"[y/N] " not in seen:
         seen += os.read(controller, 65_536)
+        if b"begun" in seen:
+            shown.set()
     os.write(controller, reply.encode())
+    if exits == 137:  # what came after the interrupt comes, and nothing twice
+        while b"rest" not in seen:
+            seen += os.read(controller, 65_536)
+        assert seen.count(b"begun") == 1
     assert process.wait(30) == exits
     done.set()
     os.close(controller)
     assert (f"POST /jobs/{ID}/stop" in server.requests()) == (exits == 137)
+
+
+def test_ctrl_c_stops_the_job_where_that_was_asked_for(jobctl: Jobctl, server: Server) -> None:
+    end = "2026-01-31T12:00:01Z"
+    stopped = view(status="Stopped", cause="stopped", signal="SIGKILL", finishedAt=end)
+    runs(server, stopped)
+    done = threading.Event()
+
+    def stdout(handler: Handler) -> None:
+        handler.begin_chunks()
+        handler.chunk(frame(8, "stdout", b"started\n"))
+        done.wait(30)
+
+    server.answers[FOLLOW] = stdout
+    server.answers[f"{FOLLOW}&after=8"] = lambda h: h.reply(200, end_frame(stopped, 8))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    with jobctl.spawn("run", "--stop-on-interrupt", "/bin/x", **pipes) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        done.set()
+    assert process.returncode == 137
+    assert f"POST /jobs/{ID}/stop" in server.requests()
