@@ -218,3 +218,29 @@ async def test_filters_are_the_query() -> None:
     assert network.sent[0].target == (
         "/jobs?idPrefix=j-9f8b&status=Running&label=team%3Dweb&label=a%3Db%3Dc&limit=5"
     )
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "ä", "a\x7f"])
+async def test_a_key_that_no_header_carries_is_refused_before_anything_is_sent(key: str) -> None:
+    network = Network()
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await calls(network).start("/bin/true", idempotency_key=key)
+    assert caught.value.field == "Idempotency-Key"
+
+
+async def test_what_is_no_id_leads_to_no_other_path() -> None:
+    network = Network(NOT_FOUND)
+    with pytest.raises(errors.JobNotFound):
+        await calls(network).status("../me?a=b c\n#")
+    assert network.sent[0].target == "/jobs/..%2Fme%3Fa%3Db%20c%0A%23"
+
+
+async def test_a_wait_for_seconds_does_not_bear_minutes() -> None:
+    network = Network(DONE, *[LOST] * 100)
+    profile = Profile("admin", server="https://127.0.0.1:1", ca="/ca", token="t")
+    patience = Patience(calls=1.0, first_pause=4.0, longest_pause=4.0)
+    client = Calls(Session(profile, network, patience, None))
+    await client.status(ID)
+    with pytest.raises(errors.ServerUnreachable):
+        await client.wait(ID, timeout=1.5)
+    assert network.pauses == []

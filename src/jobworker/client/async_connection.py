@@ -81,7 +81,7 @@ class AsyncTransport:
             head = await _within(silence, link.ask(request, self._headers(request)))
         except BaseException as error:  # cancelled too: half an answer must not meet the next call
             link.end()
-            if isinstance(error, OSError | EOFError | h11.ProtocolError):
+            if isinstance(error, OSError | EOFError | h11.RemoteProtocolError):
                 raise self.lost(error) from None
             raise
         return AsyncExchange(self, link, head, silence, turn)
@@ -147,7 +147,7 @@ class AsyncExchange:
             data = await _within(self._silence, self._link.piece())
         except BaseException as error:
             await self.close()
-            if isinstance(error, OSError | EOFError | h11.ProtocolError):
+            if isinstance(error, OSError | EOFError | h11.RemoteProtocolError):
                 raise self._transport.lost(error) from None
             raise
         if not data:

@@ -11,10 +11,9 @@ import time
 from binascii import b2a_base64
 from urllib.parse import urlencode
 
-from jobworker.client import exchange
-from jobworker.client.exchange import Request
+from jobworker.client.exchange import Request, path_of, read_bytes
 from jobworker.client.session import AWAY
-from jobworker.errors import JobNotFound, JobNotRunning
+from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class Calls:
 
     async def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> IdAnswer:
         """Start a job again as it was started, and answer with the new job's ID."""
-        answer: IdAnswer = await self._start(f"/jobs/{job_id}/rerun", None, idempotency_key)
+        answer: IdAnswer = await self._start(path_of(job_id, "rerun"), None, idempotency_key)
         return answer
 
     async def can_start(
@@ -98,7 +97,7 @@ class Calls:
         ``JobNotRunning`` where it had ended by itself.
         """
         body = {"grace": grace} if grace else None
-        request = Request("POST", f"/jobs/{job_id}/stop", body, takes=grace)
+        request = Request("POST", path_of(job_id, "stop"), body, takes=grace)
         outage = self._session.outage(self._session.patience.calls)
         try:
             answer: IdAnswer = await self._session.ask(request, outage)
@@ -111,13 +110,13 @@ class Calls:
 
     async def signal(self, job_id: str, name: str) -> IdAnswer:
         """Send a signal, such as ``HUP``, to the program of a running job."""
-        path, body = f"/jobs/{job_id}/signal", {"signal": name}
+        path, body = path_of(job_id, "signal"), {"signal": name}
         answer: IdAnswer = await self._session.ask(Request("POST", path, body, repeatable=False))
         return answer
 
     async def extend(self, job_id: str, seconds: float) -> ExtendAnswer:
         """Let a running job that has a deadline run ``seconds`` longer."""
-        path, body = f"/jobs/{job_id}/extend", {"seconds": seconds}
+        path, body = path_of(job_id, "extend"), {"seconds": seconds}
         answer: ExtendAnswer = await self._session.ask(
             Request("POST", path, body, repeatable=False)
         )
@@ -125,21 +124,23 @@ class Calls:
 
     async def status(self, job_id: str) -> JobView:
         """What is known of a job."""
-        answer: JobView = await self._session.ask(Request("GET", f"/jobs/{job_id}"))
+        answer: JobView = await self._session.ask(Request("GET", path_of(job_id)))
         return answer
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Wait until a job has ended, or for ``timeout`` seconds; then its status.
 
-        A server that is restarted meanwhile is waited for too.
+        A server that is restarted meanwhile is waited for too; with a ``timeout``, no
+        longer than that, or than a plain call would.
         """
-        session = self._session
-        outage = session.outage(session.patience.outage)
+        session, patience = self._session, self._session.patience
+        bears = patience.outage if timeout is None else max(timeout, patience.calls)
+        outage = session.outage(min(bears, patience.outage))
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_AT_ONCE if deadline is None else deadline - time.monotonic()
             seconds = max(0.0, min(left, WAIT_AT_ONCE))
-            request = Request("GET", f"/jobs/{job_id}?wait={seconds:.3f}", takes=seconds)
+            request = Request("GET", f"{path_of(job_id)}?wait={seconds:.3f}", takes=seconds)
             try:
                 job: JobView = await session.ask_once(request)
             except AWAY as error:
@@ -166,7 +167,7 @@ class Calls:
         """Forget a job that has ended, and its output."""
         outage = self._session.outage(self._session.patience.calls)
         try:
-            answer: IdAnswer = await self._session.ask(Request("DELETE", f"/jobs/{job_id}"), outage)
+            answer: IdAnswer = await self._session.ask(Request("DELETE", path_of(job_id)), outage)
         except JobNotFound:
             if outage.unsure:  # after a lost answer: it is gone, as was asked
                 return {"id": job_id, "error": None}
@@ -180,7 +181,7 @@ class Calls:
 
     async def output(self, job_id: str) -> OutputAnswer:
         """Both streams by lines, as far as they have come."""
-        answer: OutputAnswer = await self._session.ask(Request("GET", f"/jobs/{job_id}/output"))
+        answer: OutputAnswer = await self._session.ask(Request("GET", path_of(job_id, "output")))
         return answer
 
     async def raw(
@@ -260,7 +261,8 @@ class Calls:
 
     async def _start(self, path: str, body: dict[str, Any] | None, key: str | None) -> Any:
         """Send what starts a job, under one key, so that it may be sent again."""
-        headers = {"Idempotency-Key": key or os.urandom(16).hex()}
+        key = os.urandom(16).hex() if key is None else _checked_key(key)
+        headers = {"Idempotency-Key": key}
         return await self._session.ask(Request("POST", path, body, headers=headers))
 
     async def _whole(self, job_id: str, stream: StreamName) -> bytes:
@@ -269,19 +271,29 @@ class Calls:
         outage = self._session.outage(self._session.patience.outage)
         while True:
             try:
-                return await exchange.read_bytes(await self._session.open(request))
+                return await read_bytes(await self._session.open(request))
             except AWAY as error:
                 await self._session.bear(error, outage, request)
 
 
 def _raw_request(job_id: str, stream: StreamName, first: int, *, follow: bool) -> Request:
-    path = f"/jobs/{job_id}/output/{stream}"
+    path = path_of(job_id, "output", stream)
     if follow:
         # A job may be silent for hours.
         offset = f"&offset={first}" if first else ""
         return Request("GET", f"{path}?follow=true{offset}", takes=None)
     headers = {"Range": f"bytes={first}-"} if first else None
     return Request("GET", path, headers=headers)
+
+
+def _checked_key(key: str) -> str:
+    """``key`` as a header may carry it; raises ``InvalidRequest``."""
+    if not key or not key.isascii() or not key.isprintable():
+        raise InvalidRequest(
+            f"{key[:80]!r} is no idempotency key: it takes printable ASCII",
+            field="Idempotency-Key",
+        )
+    return key
 
 
 def _command(program: str, args: tuple[Argument, ...]) -> dict[str, Any]:

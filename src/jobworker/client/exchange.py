@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from jobworker.client import failures
 from jobworker.errors import JobWorkerError
@@ -97,6 +98,11 @@ class Request:
         return None if self.takes is None else answer + self.takes
 
 
+def path_of(job_id: str, *parts: str) -> str:
+    """The path of a job, or below it; what is no ID stays one part, which is not found."""
+    return "/".join(("/jobs", quote(job_id, safe=""), *parts))
+
+
 async def read(exchange: Exchange, server: str) -> Any:
     """The JSON of the answer; raises the class of ``errors.py`` that it stands for."""
     return decode(exchange, await read_bytes(exchange), server)
@@ -119,12 +125,17 @@ def decode(exchange: Exchange, body: bytes, server: str) -> Any:
         answer = json.loads(body)
     except ValueError:
         answer = None
-    failed = exchange.status >= 400
+    failed = not is_success(exchange)
     if not isinstance(answer, dict) or (failed and "code" not in answer):
         raise not_jobd(server, f"{exchange.status} {exchange.reason}")
     if failed:
         raise failures.from_answer(answer, exchange.header("Retry-After"))
     return answer
+
+
+def is_success(exchange: Exchange) -> bool:
+    """Whether the answer is what was asked for; a redirection is not, nobody is sent on."""
+    return 200 <= exchange.status < 300
 
 
 def not_jobd(server: str, what: str) -> JobWorkerError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from jobworker.client.exchange import Request, not_jobd
+from jobworker.client.exchange import Request, not_jobd, path_of
 from jobworker.client.frames import Decoder, End
 from jobworker.client.session import AWAY
 
@@ -26,7 +26,7 @@ class Wanted:
     """Which frames of a job are still to come."""
 
     def __init__(self, job_id: str, window: Window, *, live: bool) -> None:
-        self._path = f"/jobs/{job_id}/output"
+        self._path = path_of(job_id, "output")
         self._live = live
         self._after = window.get("after", 0)
         self._tail = window.get("tail")

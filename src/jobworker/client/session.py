@@ -57,7 +57,7 @@ class Session:
     async def open(self, request: Request) -> Exchange:
         """Begin an answer that is read piece by piece; raises where it is a refusal."""
         begun = await self._send(request)
-        if begun.status >= 400:
+        if not exchange.is_success(begun):
             await exchange.read(begun, self.server)
         return begun
 

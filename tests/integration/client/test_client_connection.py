@@ -177,6 +177,18 @@ def test_an_error_that_is_not_jobds_says_so(client: Client, server: Server, body
         client.whoami()
 
 
+@pytest.mark.parametrize("verb", ["call", "stream"])
+def test_nobody_is_sent_on(client: Client, server: Server, verb: str) -> None:
+    """A redirection would take the token elsewhere."""
+
+    def elsewhere(handler: Handler) -> None:
+        handler.reply(302, b"", {"Location": "https://127.0.0.1:1/"})
+
+    server.answers[f"GET /jobs/{ID}"] = server.answers[f"GET /jobs/{ID}/output?*"] = elsewhere
+    with pytest.raises(errors.JobWorkerError, match="answered 302 Found, but not"):
+        client.status(ID) if verb == "call" else list(client.follow(ID))
+
+
 def test_a_connection_lost_in_an_answer_says_so(client: Client, server: Server) -> None:
     def break_off(handler: Handler) -> None:
         handler.send_response(200)
