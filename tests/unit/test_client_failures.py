@@ -26,6 +26,15 @@ def test_each_class_survives_the_wire(kind: type[errors.JobWorkerError]) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("5", 5.0), (None, None), ("soon", None), ("-1", None)]
+)
+def test_when_to_ask_again(header: str | None, seconds: float | None) -> None:
+    sent = errors.TooManyJobs("too many")
+    received = failures.from_answer(dict(failures.to_answer(sent)), header)
+    assert received.retry_after == seconds
+
+
 def test_an_unknown_code_keeps_its_name() -> None:
     answer = {"error": "Error: too many cooks", "code": "too_many_cooks"}
     received = failures.from_answer(answer)

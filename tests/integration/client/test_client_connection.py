@@ -139,6 +139,14 @@ def test_nobody_listens(client: Client) -> None:
     assert "connection refused; check that jobd is running" in refused(client)
 
 
+def test_who_never_shakes_hands_is_given_up(profile: Profile, make_client: MakeClient) -> None:
+    """And leaves no socket behind, which every test is checked for."""
+    client = make_client(profile, patience=Patience(connect=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        profile.server = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        assert "it did not answer in time" in refused(client)
+
+
 def test_a_name_that_nobody_has(client: Client) -> None:
     client.profile.server = "https://no-such-host.invalid:1"
     assert "its name cannot be resolved" in refused(client)
