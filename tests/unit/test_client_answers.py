@@ -21,6 +21,9 @@ PAIRS = [
     (schema.GapView, answers.GapView),
     (schema.LineGapView, answers.LineGapView),
     (schema.OutputAnswer, answers.OutputAnswer),
+    (schema.OutputFrame, answers.OutputFrame),
+    (schema.GapFrame, answers.GapFrame),
+    (schema.EndFrame, answers.EndFrame),
     (schema.ErrorAnswer, answers.ErrorAnswer),
     (schema.MeAnswer, answers.MeAnswer),
 ]

@@ -4,7 +4,7 @@ For type checkers only. ``schema.py`` is the definition, and a test holds these 
 to it field by field; importing msgspec would cost each ``jobctl`` call 29 ms.
 """
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, final
 
 
 class RawArgument(TypedDict):
@@ -124,6 +124,42 @@ class OutputAnswer(TypedDict):
     stderr: list[str]
     gaps: NotRequired[list[LineGapView]]
     error: None
+
+
+@final  # so that a key tells them apart
+class OutputFrame(TypedDict):
+    """Bytes that a job has written, as text, or as base64 where they are not UTF-8."""
+
+    seq: int
+    time: str
+    stream: Literal["stdout", "stderr"]
+    data: str
+    encoding: NotRequired[Literal["base64"]]
+
+
+@final
+class GapFrame(TypedDict):
+    """Bytes that a job has written and that are not kept."""
+
+    seq: int
+    time: str
+    stream: Literal["stdout", "stderr"]
+    data: Literal[""]
+    dropped: int
+
+
+class EndFrame(TypedDict):
+    """The last frame of a job that has ended, and how it ended."""
+
+    seq: int
+    time: str
+    stream: Literal["end"]
+    data: Literal[""]
+    status: Literal["Queued", "Running", "Completed", "Failed", "Stopped"]
+    exitCode: int | None
+    signal: str | None
+    cause: str | None
+    reason: str | None
 
 
 class ErrorAnswer(TypedDict):

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, ClassVar, Literal
 
+    from jobworker.client.answers import EndFrame, GapFrame, OutputFrame
+
     StreamName = Literal["stdout", "stderr"]
 
 
@@ -101,23 +103,28 @@ class Decoder:
 def decode(line: bytes) -> Frame | End:
     """One frame from one line of NDJSON; raises ``ValueError`` where it is none."""
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields: Any = json.loads(line)
         return _end(fields) if fields["stream"] == "end" else _frame(fields)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{line[:80]!r} is no frame of output ({error!r})") from None
 
 
-def _frame(fields: dict[str, Any]) -> Frame:
-    data, encoding = fields["data"], fields.get("encoding")
-    if encoding not in (None, "base64"):
-        raise ValueError(f"the encoding {encoding!r} is not known")
-    raw = data.encode("utf-8") if encoding is None else a2b_base64(data, strict_mode=True)
-    return Frame(
-        int(fields["seq"]), fields["time"], fields["stream"], raw, fields.get("dropped", 0)
-    )
+def _frame(fields: OutputFrame | GapFrame) -> Frame:
+    seq, time, stream = int(fields["seq"]), fields["time"], fields["stream"]
+    if "dropped" in fields:
+        return Frame(seq, time, stream, b"", int(fields["dropped"]))
+    return Frame(seq, time, stream, _bytes(fields["data"], fields.get("encoding")))
 
 
-def _end(fields: dict[str, Any]) -> End:
+def _bytes(data: str, encoding: str | None) -> bytes:
+    if encoding is None:
+        return data.encode("utf-8")
+    if encoding == "base64":
+        return a2b_base64(data, strict_mode=True)
+    raise ValueError(f"the encoding {encoding!r} is not known")
+
+
+def _end(fields: EndFrame) -> End:
     return End(
         int(fields["seq"]),
         fields["time"],
