@@ -42,9 +42,11 @@ ROOMS: dict[str, set[str]] = {
     "seats": VALUES,
     "lookup": VALUES | {"ports", "seats", "filing", "spans"},
     "filing": VALUES | {"ports", "seats"},
+    "granting": VALUES,
+    "idempotency": VALUES | {"lifecycle", "ports", "seats"},
     "manager": VALUES
     | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
-    | {"admission", "seats", "filing", "lookup", "policy"},
+    | {"admission", "seats", "filing", "granting", "idempotency", "lookup", "policy"},
     "identity": VALUES | {"archive"},
     "api": VALUES
     | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"},

@@ -108,6 +108,13 @@ class JobNotRunning(JobWorkerError):
     summary = "job not running"
 
 
+class IdempotencyKeyReused(JobWorkerError):
+    """The caller has used this idempotency key for another request before."""
+
+    code = "idempotency_key_reused"
+    summary = "the idempotency key was used for another request before"
+
+
 class JobRunning(JobWorkerError):
     """The job has not ended, so it cannot be removed."""
 

@@ -76,10 +76,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The supervisor is gone and left no exit record."""
+    """The supervisor is gone and left no exit record.
+
+    ``never_ran`` where it is certain that the program was not executed.
+    """
 
     why: str
     at: datetime
+    never_ran: bool = False
 
 
 Event = Admitted | Started | Refused | StopAsked | Extended | Ended | Lost
@@ -106,6 +110,14 @@ class Withdraw:
 
 Effect = DeliverStop | Settle | Withdraw
 Step = tuple[Job, tuple[Effect, ...]]
+
+
+_NEVER_RAN = {"executed": "never"}
+
+
+def never_ran(job: Job) -> bool:
+    """Whether a job was lost, and it is certain that its program was not executed."""
+    return job.end is not None and job.end.cause is Cause.LOST and job.end.evidence == _NEVER_RAN
 
 
 def final_status(end: End) -> Final:
@@ -196,7 +208,13 @@ def _end(job: Job, event: Ended) -> Step:
 
 
 def _lose(job: Job, event: Lost) -> Step:
-    end = End(Cause.LOST, finished_at=event.at, started_at=job.started_at, detail=event.why)
+    end = End(
+        Cause.LOST,
+        finished_at=event.at,
+        started_at=job.started_at,
+        detail=event.why,
+        evidence=_NEVER_RAN if event.never_ran else {},
+    )
     return replace(job, status=Failed(end)), (Settle(),)
 
 

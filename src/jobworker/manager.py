@@ -29,6 +29,8 @@ from jobworker.errors import (
     ProgramForbidden,
     StateInUse,
 )
+from jobworker.granting import as_granted
+from jobworker.idempotency import KeyedStarts, key_for_start
 from jobworker.lifecycle import (
     Admitted,
     DeliverStop,
@@ -55,6 +57,7 @@ from jobworker.model import (
     Running,
     Spec,
     Starting,
+    StartKey,
     Stopped,
     StopRequest,
 )
@@ -100,6 +103,7 @@ class Manager(Lookup):
         self._clock = clock
         self._authority = authority
         self._admission = Admission(authority.queue)
+        self._keyed = KeyedStarts(archive, self._seats)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -140,7 +144,7 @@ class Manager(Lookup):
             await manager._recover()
             yield manager
 
-    async def start(
+    async def start(  # noqa: PLR0913 - as many as a start has options
         self,
         program: str,
         args: Sequence[str] = (),
@@ -151,6 +155,7 @@ class Manager(Lookup):
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
         limits: Limits = NO_LIMITS,
+        idempotency_key: str | None = None,
     ) -> JobId:
         """Run ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
 
@@ -161,21 +166,37 @@ class Manager(Lookup):
         """
         named = dict(labels or {})
         spec = Spec(program, tuple(args), dict(env or {}), cwd, name, named, limits)
-        return (await self.submit(spec, owner)).id
+        return (await self.submit(spec, owner, idempotency_key=idempotency_key)).id
 
-    async def submit(self, spec: Spec, owner: str, role: Role = Role.USER) -> Job:
+    async def submit(
+        self,
+        spec: Spec,
+        owner: str,
+        role: Role = Role.USER,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Job:
         """``start`` for a spec that is at hand, for an owner of that role; returns the job.
 
-        A caller that is cancelled meanwhile leaves the start to take its course.
+        Of all calls of an owner with the same ``idempotency_key``, one starts a job and the
+        others return it. Raises ``IdempotencyKeyReused`` where it came with another spec
+        before, ``JobNotFound`` where its job has been removed. A caller that is cancelled
+        meanwhile leaves the start to take its course.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._start(spec, owner, role)))
+        key = None if idempotency_key is None else key_for_start(idempotency_key, spec)
+        return await self._begin(spec, owner, role, key)
 
-    async def _start(self, spec: Spec, owner: str, role: Role) -> Job:
+    async def _begin(self, spec: Spec, owner: str, role: Role, key: StartKey | None) -> Job:
+        if key is not None:
+            return await self._keyed.once(owner, key, lambda: self._start(spec, owner, role, key))
+        return await asyncio.shield(asyncio.ensure_future(self._start(spec, owner, role, None)))
+
+    async def _start(self, spec: Spec, owner: str, role: Role, key: StartKey | None) -> Job:
         grant = await self._ask(self._authority.grant, owner, role, spec)
-        spec = _as_granted(spec, grant)
+        spec = as_granted(spec, grant)
         self._engine.check(spec)
         account = await self._archive.account(owner)
-        seat = await self._take_seat(spec, owner, self._engine.blind_spot(spec, account))
+        seat = await self._take_seat(spec, owner, self._engine.blind_spot(spec, account), key)
         if seat.placed:
             await self._hand_over(seat, account, grant)
             await seat.begun.wait()
@@ -187,7 +208,9 @@ class Manager(Lookup):
             self._admit_waiting()  # a place may have become free meanwhile
         return seat.job
 
-    async def _take_seat(self, spec: Spec, owner: str, blind_spot: str | None) -> Seat:
+    async def _take_seat(
+        self, spec: Spec, owner: str, blind_spot: str | None, key: StartKey | None
+    ) -> Seat:
         """Record a new job, with a place among the running or the waiting ones."""
         placed = self._admission.enter(owner)
         job = Job(
@@ -200,7 +223,7 @@ class Manager(Lookup):
             node=self._engine.node,
         )
         try:
-            await self._archive.add(job)
+            await self._archive.add(job, key)
         except BaseException:
             self._give_back(owner, placed=placed)
             raise
@@ -249,7 +272,7 @@ class Manager(Lookup):
             self._apply(seat.job.id, Refused(error, self._clock.now()))
             return
         if isinstance(seat.job.status, Queued):
-            seat.job = replace(seat.job, spec=_as_granted(job.spec, grant))
+            seat.job = replace(seat.job, spec=as_granted(job.spec, grant))
             self._apply(seat.job.id, Admitted())
             await self._hand_over(seat, account, grant)
 
@@ -389,12 +412,6 @@ class Manager(Lookup):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
-
-
-def _as_granted(spec: Spec, grant: Grant) -> Spec:
-    """The spec with what is in force in the place of what was asked for."""
-    run_as = grant.run_as.name if grant.run_as else None
-    return replace(spec, limits=grant.limits, network=grant.network, run_as=run_as)
 
 
 def _longer(job: Job, seconds: float) -> float:

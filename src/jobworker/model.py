@@ -114,6 +114,15 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for of that which the policy decides in the end (see ``Spec``)."""
+
+    limits: Limits = NO_LIMITS
+    network: bool = True
+    run_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What was asked for; immutable once accepted.
 
@@ -121,7 +130,8 @@ class Spec:
     surrogate escapes (PEP 383). ``grace`` is how many seconds after SIGTERM SIGKILL comes
     once the time is over; ``run_as`` the account of the machine to run as, where it is not
     the owner's own; without ``network`` there is only a loopback of the job's own;
-    ``containment`` is the least that will do.
+    ``containment`` is the least that will do. Once the policy has granted it, limits, network
+    and account are those in force, and ``wish`` is what was asked for where that differs.
     """
 
     program: str
@@ -135,6 +145,27 @@ class Spec:
     network: bool = True
     run_as: str | None = None
     containment: Level | None = None
+    wish: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartKey:
+    """An idempotency key, and the digest of the request that it came with."""
+
+    text: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """What an owner's idempotency key stands for: a request, by its digest, and its job.
+
+    ``acknowledged`` where the job had to queue, so that its ID was answered before it ran.
+    """
+
+    digest: bytes
+    job_id: JobId
+    acknowledged: bool
 
 
 @dataclass(frozen=True, slots=True)

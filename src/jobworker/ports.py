@@ -17,11 +17,13 @@ from jobworker.model import (
     Job,
     JobId,
     JobQuery,
+    KeyBinding,
     Level,
     Page,
     Piece,
     Role,
     Spec,
+    StartKey,
     StopRequest,
     Stream,
 )
@@ -149,8 +151,20 @@ class Engine(Protocol):
 class Archive(Protocol):
     """Every job's record for good, and the output of finished jobs."""
 
-    async def add(self, job: Job) -> None:
-        """Record a new job; durable when this returns. Raises ``StorageFull``."""
+    async def add(self, job: Job, key: StartKey | None = None) -> None:
+        """Record a new job, and with it what its key stands for; durable when this returns.
+
+        Raises ``StorageFull``, and ``ServiceUnavailable`` where the owner's key stands for
+        something already.
+        """
+        ...
+
+    def binding(self, owner: str, key: str) -> KeyBinding | None:
+        """What the owner's idempotency key stands for, or None where it is free."""
+        ...
+
+    async def release(self, owner: str, key: str) -> None:
+        """Let the owner's key stand for nothing again."""
         ...
 
     async def admit(self, job_id: JobId) -> None:
@@ -158,7 +172,7 @@ class Archive(Protocol):
         ...
 
     async def withdraw(self, job_id: JobId) -> None:
-        """Forget a job that never ran."""
+        """Forget a job that never ran, and let its key stand for nothing again."""
         ...
 
     async def finish(self, job: Job, output: OutputReader) -> None:
@@ -169,7 +183,7 @@ class Archive(Protocol):
         ...
 
     async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output."""
+        """Delete a finished job and its output; its key stays bound to what is gone."""
         ...
 
     def get(self, job_id: JobId) -> Job | None:

@@ -21,7 +21,13 @@ from itertools import count, islice
 from jobworker import spans
 from jobworker.archive.cursors import cursor_at, number_at
 from jobworker.archive.records import microseconds
-from jobworker.errors import InvalidRequest, JobNotFound, JobRunning, JobWorkerError
+from jobworker.errors import (
+    InvalidRequest,
+    JobNotFound,
+    JobRunning,
+    JobWorkerError,
+    ServiceUnavailable,
+)
 from jobworker.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.model import (
     Cause,
@@ -31,6 +37,7 @@ from jobworker.model import (
     Job,
     JobId,
     JobQuery,
+    KeyBinding,
     Level,
     Page,
     Piece,
@@ -38,6 +45,7 @@ from jobworker.model import (
     Role,
     Spec,
     Starting,
+    StartKey,
     StopRequest,
     Stream,
     Usage,
@@ -131,9 +139,12 @@ class MemoryArchive:
         self._records: dict[JobId, _Record] = {}
         self._numbers = count(1)
         self._accounts: dict[str, int] = {}
+        self._bindings: dict[tuple[str, str], KeyBinding] = {}
 
-    async def add(self, job: Job) -> None:
-        """Record a new job."""
+    async def add(self, job: Job, key: StartKey | None = None) -> None:
+        """Record a new job, and with it what its key stands for."""
+        if key:
+            self._bind(job, key)
         accepted = job if isinstance(job.status, Queued) else replace(job, status=Starting())
         self._records[job.id] = _Record(next(self._numbers), accepted)
 
@@ -148,6 +159,8 @@ class MemoryArchive:
         record = self._records.get(job_id)
         if record and not record.job.ended:
             del self._records[job_id]
+            bound = self._bindings.items()
+            self._bindings = {name: each for name, each in bound if each.job_id != job_id}
 
     async def finish(self, job: Job, output: OutputReader) -> None:
         """Record a job's end together with its output; the second time changes nothing."""
@@ -161,6 +174,20 @@ class MemoryArchive:
         if not self._record(job_id).job.ended:
             raise JobRunning
         del self._records[job_id]
+
+    def _bind(self, job: Job, key: StartKey) -> None:
+        if (job.owner, key.text) in self._bindings:
+            raise ServiceUnavailable
+        acknowledged = isinstance(job.status, Queued)
+        self._bindings[job.owner, key.text] = KeyBinding(key.digest, job.id, acknowledged)
+
+    def binding(self, owner: str, key: str) -> KeyBinding | None:
+        """What the owner's idempotency key stands for, or None where it is free."""
+        return self._bindings.get((owner, key))
+
+    async def release(self, owner: str, key: str) -> None:
+        """Let the owner's key stand for nothing again."""
+        self._bindings.pop((owner, key), None)
 
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""

@@ -80,8 +80,11 @@ class Jobs:
         self.jobs[job.id] = job
         return job
 
-    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
+    async def submit(
+        self, spec: Spec, owner: str, role: Role, *, idempotency_key: str | None = None
+    ) -> Job:
         assert role in Role
+        assert idempotency_key is None
         if spec.program == "/bin/slow":
             self.starting.set()
             await self.may_start.wait()

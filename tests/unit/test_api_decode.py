@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobworker.api.decode import decode_body, decode_query
+from jobworker.api.decode import decode_body, decode_query, idempotency_key
 from jobworker.api.query import ListQuery, NoQuery
 from jobworker.errors import InvalidRequest
 from jobworker.schema import StartRequest, StopBody
@@ -108,3 +108,34 @@ def test_any_query_is_taken_or_refused(raw: bytes) -> None:
     for shape in (ListQuery, NoQuery):
         with contextlib.suppress(InvalidRequest):
             decode_query(raw, shape)
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (b"abc", "abc"),
+        (b'"abc"', "abc"),
+        (b'  "abc"\t', "abc"),
+        (b'"a\\"b\\\\c"', 'a"b\\c'),
+        (b'a"b\\c', 'a"b\\c'),
+        (b'""', ""),
+        (b"", ""),
+        (b"\xe9", "é"),
+    ],
+)
+def test_an_idempotency_key_bare_or_quoted(value: bytes, key: str) -> None:
+    """What a key may be is judged elsewhere."""
+    assert idempotency_key([(b"host", b"x"), (b"idempotency-key", value)]) == key
+
+
+@pytest.mark.parametrize(
+    "values", [[b"a", b"a"], [b'"'], [b'"a'], [b'"a\\"'], [b'"a"b"'], [b'"a";q=1'], [b'"\\a"']]
+)
+def test_what_names_no_idempotency_key(values: list[bytes]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        idempotency_key([(b"idempotency-key", value) for value in values])
+    assert caught.value.field == "Idempotency-Key"
+
+
+def test_without_the_header_there_is_no_idempotency_key() -> None:
+    assert idempotency_key(JSON) is None

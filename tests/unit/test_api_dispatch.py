@@ -78,11 +78,15 @@ class Jobs:
     stops: list[tuple[str, float]] = field(default_factory=list)
     extensions: list[tuple[str, float, Role]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
+    async def submit(
+        self, spec: Spec, owner: str, role: Role, *, idempotency_key: str | None = None
+    ) -> Job:
         assert role in Role
+        self.keys.append(idempotency_key)
         if self.failure:
             raise self.failure
         job = Job(JobId.new(), owner, spec, Running(NOW, 42), NOW, "full", "here")
@@ -267,6 +271,24 @@ def client(jobs: Jobs) -> Client:
 async def job(jobs: Jobs) -> Job:
     """A running job of alice's."""
     return await jobs.submit(Spec("/bin/sleep", ("5",)), "alice", Role.USER)
+
+
+@pytest.mark.parametrize(("sent", "key"), [(b"a", "a"), (b'"a"', "a"), (None, None)])
+async def test_a_start_with_an_idempotency_key(
+    client: Client, jobs: Jobs, sent: bytes | None, key: str | None
+) -> None:
+    headers = [] if sent is None else [(b"idempotency-key", sent)]
+    answer = await client("POST", "/jobs/start", {"program": "/bin/true"}, headers=headers)
+    assert answer.status == 201
+    assert jobs.keys == [key]
+
+
+async def test_a_start_with_two_idempotency_keys(client: Client, jobs: Jobs) -> None:
+    answer = await client(
+        "POST", "/jobs/start", {"program": "/bin/true"}, headers=[(b"idempotency-key", b"a")] * 2
+    )
+    assert (answer.status, answer.json["field"]) == (400, "Idempotency-Key")
+    assert not jobs.jobs
 
 
 async def test_start_answers_with_the_id_alone(client: Client, jobs: Jobs) -> None:

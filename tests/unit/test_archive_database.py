@@ -125,12 +125,12 @@ def test_head_is_the_newest_migration() -> None:
     assert scripts.get_heads() == [upgrade.HEAD]
 
 
-REBUILD_JOBS = """
+REBUILD_JOBS = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "extra"
+down_revision = "{upgrade.HEAD}"
 
 
 def upgrade():
@@ -153,9 +153,9 @@ def test_an_upgrade_keeps_what_is_there(
     with opened(path) as database:
         database.write_now(fill)
     migrations = shutil.copytree(Path(upgrade.__file__).with_name("migrations"), tmp_path / "steps")
-    (migrations / "versions" / "v0002_extra.py").write_text(REBUILD_JOBS)
+    (migrations / "versions" / "extra.py").write_text(REBUILD_JOBS)
     monkeypatch.setattr(upgrade, "_MIGRATIONS", migrations)
-    monkeypatch.setattr(upgrade, "HEAD", "0002")
+    monkeypatch.setattr(upgrade, "HEAD", "extra")
     with opened(path) as database:
         labels = database.read(lambda connection: connection.execute(select(job_labels)).all())
         columns = database.read(lambda connection: inspect(connection).get_columns("jobs"))

@@ -173,3 +173,12 @@ def test_without_a_time_limit_there_is_no_deadline_to_move() -> None:
     job = replace(JOB, spec=Spec("/bin/true"), status=Running(NOW, 42))
     with pytest.raises(NoDeadline):
         step(job, Extended(600, "alice"))
+
+
+def test_a_job_that_certainly_never_ran_says_so() -> None:
+    cut, _ = step(JOB, Lost("the server stopped", LATER, never_ran=True))
+    assert cut.end is not None
+    assert cut.end.evidence == {"executed": "never"}
+    assert lifecycle.never_ran(cut)
+    for event in (Lost("its supervisor was killed", LATER), Ended(EXITED), Started(42, NOW)):
+        assert not lifecycle.never_ran(step(JOB, event)[0])

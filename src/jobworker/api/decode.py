@@ -31,6 +31,8 @@ BODY_BUDGET = 60.0
 
 _TOKEN = re.compile(rb"Bearer ([A-Za-z0-9._~+/=-]{1,1024})")
 _JSON = re.compile(rb'application/json *(; *charset *= *"?utf-8"?)? *', re.IGNORECASE)
+_KEY_HEADER = "Idempotency-Key"
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?", re.DOTALL)
 _MEMBER = re.compile(r"(?:missing required|contains unknown) field `(.*)`", re.DOTALL)
 
@@ -47,6 +49,28 @@ def bearer_token(headers: Headers) -> str:
 def header(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header, or None."""
     return next((value for key, value in headers if key == name), None)
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The key of the one ``Idempotency-Key`` header, bare or as a quoted string; None without.
+
+    The quoted string is that of RFC 8941. What a key may be is up to who records it. Raises
+    ``InvalidRequest``.
+    """
+    values = [value for name, value in headers if name == b"idempotency-key"]
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidRequest("Idempotency-Key is given twice", field=_KEY_HEADER)
+    text = values[0].strip(b" \t").decode("latin-1")
+    if not text.startswith('"'):
+        return text
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is None:
+        raise InvalidRequest(
+            "Idempotency-Key begins with a quote, and is no quoted string", field=_KEY_HEADER
+        )
+    return re.sub(r"\\(.)", r"\1", quoted[1])
 
 
 def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:

@@ -29,6 +29,7 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
     errors.ProgramNotExecutable: 422,
+    errors.IdempotencyKeyReused: 422,
     errors.LimitUnavailable: 422,
     errors.LimitTooHigh: 422,
     errors.IsolationUnavailable: 422,

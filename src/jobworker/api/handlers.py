@@ -6,6 +6,7 @@ import asyncio
 
 from msgspec import UNSET
 
+from jobworker.api.decode import idempotency_key
 from jobworker.api.query import ListQuery, WaitQuery, given, job_query
 from jobworker.api.service import Call
 from jobworker.api.start_request import spec_from
@@ -31,7 +32,12 @@ from jobworker.schema import (
 async def start(call: Call) -> IdAnswer:
     """Start a job."""
     request: StartRequest = call.body
-    job = await call.jobs.submit(spec_from(request), call.user.name, call.user.role)
+    job = await call.jobs.submit(
+        spec_from(request),
+        call.user.name,
+        call.user.role,
+        idempotency_key=idempotency_key(call.headers),
+    )
     return IdAnswer(id=job.id, hint=call.jobs.advice(job) or UNSET)
 
 

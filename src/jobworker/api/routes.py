@@ -18,7 +18,9 @@ from jobworker.api.query import ListQuery, OutputQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
+    IdempotencyKeyReused,
     IsolationUnavailable,
+    JobNotFound,
     JobNotRunning,
     JobRunning,
     LimitTooHigh,
@@ -35,6 +37,21 @@ from jobworker.errors import (
 from jobworker.identity.permissions import Action
 from jobworker.model import Stream
 
+_OF_A_START = (
+    ProgramForbidden,
+    ProgramNotFound,
+    JobNotFound,
+    ProgramNotExecutable,
+    LimitTooHigh,
+    LimitUnavailable,
+    IsolationUnavailable,
+    IdempotencyKeyReused,
+    TooManyJobs,
+    StartFailed,
+    StorageFull,
+)
+"""What starting a job may end in."""
+
 
 def _jobs() -> Iterable[Route]:
     yield Route(
@@ -45,17 +62,8 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         body=schema.StartRequest,
         status=201,
-        errors=(
-            ProgramForbidden,
-            ProgramNotFound,
-            ProgramNotExecutable,
-            LimitTooHigh,
-            LimitUnavailable,
-            IsolationUnavailable,
-            TooManyJobs,
-            StartFailed,
-            StorageFull,
-        ),
+        errors=_OF_A_START,
+        headers=(wire.IDEMPOTENCY_KEY,),
     )
     yield Route(
         "POST",

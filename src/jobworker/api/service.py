@@ -26,8 +26,10 @@ LOOK_AT_TOKEN = 5.0
 class Jobs(Protocol):
     """The part of ``manager.Manager`` that the API uses; the errors are documented there."""
 
-    async def submit(self, spec: Spec, owner: str, role: Role) -> Job:
-        """Start a job; returns once its program runs or has run."""
+    async def submit(
+        self, spec: Spec, owner: str, role: Role, *, idempotency_key: str | None
+    ) -> Job:
+        """Start a job, or find the one of this key; returns once its program runs or has run."""
         ...
 
     def advice(self, job: Job) -> str | None:

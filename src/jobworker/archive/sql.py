@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from jobworker.archive import keys
 from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
@@ -25,7 +26,17 @@ from jobworker.archive.queries import matching
 from jobworker.archive.records import accepted, ending, job_of, searchable
 from jobworker.archive.tables import accounts, job_labels, jobs, users
 from jobworker.errors import JobNotFound, JobRunning
-from jobworker.model import Job, JobId, JobQuery, Page, Role, StatusName, Stream
+from jobworker.model import (
+    Job,
+    JobId,
+    JobQuery,
+    KeyBinding,
+    Page,
+    Role,
+    StartKey,
+    StatusName,
+    Stream,
+)
 from jobworker.ports import OutputReader
 
 _AT_ONCE = 64 * 1024
@@ -62,9 +73,21 @@ class SqlArchive:
         self._database = database
         self._accounts: dict[str, int] = {}  # a number once given never changes
 
-    async def add(self, job: Job) -> None:
-        """Record a new job; durable when this returns. Raises ``StorageFull``."""
-        await self._database.write(partial(_add, job))
+    async def add(self, job: Job, key: StartKey | None = None) -> None:
+        """Record a new job, and with it what its key stands for; durable when this returns.
+
+        Raises ``StorageFull``, and ``ServiceUnavailable`` where the owner's key stands for
+        something already.
+        """
+        await self._database.write(partial(_add, job, key))
+
+    def binding(self, owner: str, key: str) -> KeyBinding | None:
+        """What the owner's idempotency key stands for, or None where it is free."""
+        return self._database.read(partial(keys.binding, owner, key))
+
+    async def release(self, owner: str, key: str) -> None:
+        """Let the owner's key stand for nothing again."""
+        await self._database.write(partial(keys.release, owner, key))
 
     async def admit(self, job_id: JobId) -> None:
         """Record that a queued job is to be started; durable when this returns."""
@@ -97,7 +120,10 @@ class SqlArchive:
         return True
 
     async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
+        """Delete a finished job and its output; its key stays bound to what is gone.
+
+        Raises ``JobNotFound``, ``JobRunning``.
+        """
         await self._database.write(partial(_remove, job_id))
 
     def get(self, job_id: JobId) -> Job | None:
@@ -140,7 +166,9 @@ def _row(connection: Connection, statement: Any, job_id: JobId) -> Row[Any] | No
     return connection.execute(statement, {"job": str(job_id)}).one_or_none()
 
 
-def _add(job: Job, connection: Connection) -> None:
+def _add(job: Job, key: StartKey | None, connection: Connection) -> None:
+    if key:
+        keys.bind(connection, job, key)
     added = connection.execute(_ADD, accepted(job))
     if job.spec.labels:
         assert added.inserted_primary_key
@@ -155,7 +183,8 @@ def _admit(job_id: JobId, connection: Connection) -> None:
 
 
 def _withdraw(job_id: JobId, connection: Connection) -> None:
-    connection.execute(_WITHDRAW, {"job": str(job_id)})
+    if connection.execute(_WITHDRAW, {"job": str(job_id)}).rowcount:
+        keys.release_of(connection, job_id)
 
 
 def _finish_with(job: Job, chunks: list[Chunk], connection: Connection) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -59,6 +60,17 @@ job_labels = Table(
     Column("key", String, primary_key=True),
     Column("value", String, nullable=False),
     Index(None, "key", "value", "number"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, comment="SHA-256 of the request"),
+    # No foreign key: a key outlives the record of its job, so that no retry runs it again.
+    Column("job", String(38), nullable=False, unique=True),
+    Column("acknowledged", Boolean, nullable=False, comment="whether the job had to queue"),
 )
 
 output_chunks = Table(

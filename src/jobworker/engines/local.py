@@ -21,7 +21,7 @@ from jobworker.engines.isolation import check_isolation
 from jobworker.engines.janitor import Janitor
 from jobworker.engines.limits import Keeping, check_limits, table, words
 from jobworker.engines.probe import choose, hidden_paths, pids_by_rlimit
-from jobworker.engines.recovery import find_supervisor, why_lost
+from jobworker.engines.recovery import find_supervisor, same_boot, why_lost
 from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.tmp_quota import tmp_row
@@ -319,6 +319,7 @@ class LocalEngine:
     async def recover(self, jobs: Iterable[Job]) -> None:
         """Find again the jobs that another server started, and clear away the rest."""
         known = {job.id: job for job in jobs}
+        certain = same_boot(self._state)
         for job_id in self._spool.jobs():
             if job_id not in known:
                 self._clear_away(job_id)
@@ -328,7 +329,7 @@ class LocalEngine:
                 why = "the server stopped before the program was started"
                 seat.settled = True
                 seat.gone.set()
-                self._listener(job.id, Lost(why, datetime.now(UTC)))
+                self._listener(job.id, Lost(why, datetime.now(UTC), never_ran=certain))
                 continue
             self._adopt(job.id, seat)
 

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 from jobworker.spool import StartRecord
 from jobworker.supervisor import records
+
+_BOOT = "boot"
+"""Names the file in the state directory that has the boot ID of the last server."""
+
+
+def same_boot(state: Path) -> bool:
+    """Whether the server before this one ran since the machine was last started.
+
+    Else a directory that is missing may have been lost with the power. Notes this boot for
+    the server after this one; where the disk has no room for that, the answer is no.
+    """
+    file, now = state / _BOOT, records.boot_id()
+    try:
+        if file.read_text(encoding="ascii", errors="replace") == now:
+            return True
+    except FileNotFoundError:
+        pass
+    with contextlib.suppress(OSError):
+        file.write_text(now, encoding="ascii")
+    return False
 
 
 def why_lost(start: StartRecord | None) -> str:
