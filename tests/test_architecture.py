@@ -43,15 +43,17 @@ ROOMS: dict[str, set[str]] = {
     "lookup": VALUES | {"ports", "seats", "filing", "spans"},
     "filing": VALUES | {"ports", "seats"},
     "granting": VALUES,
+    "signal_names": {"errors"},
     "idempotency": VALUES | {"lifecycle", "ports", "seats"},
     "manager": VALUES
     | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
-    | {"admission", "seats", "filing", "granting", "idempotency", "lookup", "policy"},
+    | {"admission", "seats", "filing", "granting", "idempotency", "lookup", "policy"}
+    | {"signal_names"},
     "identity": VALUES | {"archive"},
     "api": VALUES
     | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"},
     "client": {"errors", "schema"},
-    "cli": {"client", "errors", "schema", "units", "version"},
+    "cli": {"client", "errors", "schema", "signal_names", "units", "version"},
     # The only room that knows every other: it wires them up.
     "daemon": VALUES
     | {"api", "archive", "client", "config", "engines", "identity", "manager", "policy", "ports"}

@@ -102,7 +102,7 @@ class JobNotFound(JobWorkerError):
 
 
 class JobNotRunning(JobWorkerError):
-    """The job has ended, so it cannot be stopped."""
+    """The job has ended, or has not begun: there is nothing to stop, or to send a signal to."""
 
     code = "job_not_running"
     summary = "job not running"

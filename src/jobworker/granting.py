@@ -1,27 +1,45 @@
-"""What was asked for and what the policy made of it, in one spec. Pure."""
+"""What was asked for and what the policy made of it, in one spec. Pure.
+
+The policy refuses or fills in, and never changes what was asked for: so the names of what
+it filled in tell the one from the other.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from jobworker.model import Grant, Spec, Wish
+from jobworker.model import NO_LIMITS, Grant, Limits, Spec
+
+_LIMITS = tuple(each.name for each in fields(Limits))
 
 
 def as_granted(spec: Spec, grant: Grant) -> Spec:
     """The spec with what is in force in the place of what was asked for."""
     run_as = grant.run_as.name if grant.run_as else None
-    asked, given = _wish_of(spec), Wish(grant.limits, grant.network, run_as)
-    return _with(spec, given, asked if asked != given else None)
+    granted = replace(spec, limits=grant.limits, network=grant.network, run_as=run_as)
+    before, after = _terms(spec), _terms(granted)
+    filled_in = {name for name in before if before[name] != after[name]}
+    return replace(granted, imposed=tuple(sorted(filled_in.union(spec.imposed))))
 
 
 def as_asked(spec: Spec) -> Spec:
     """The spec as it was before anything was granted: to be asked for again."""
-    return _with(spec, _wish_of(spec), None)
+    unlimited = {name: getattr(NO_LIMITS, name) for name in spec.imposed if name in _LIMITS}
+    return replace(
+        spec,
+        limits=replace(spec.limits, **unlimited),
+        network=spec.network or "network" in spec.imposed,
+        run_as=None if "run_as" in spec.imposed else spec.run_as,
+        imposed=(),
+    )
 
 
-def _wish_of(spec: Spec) -> Wish:
-    return spec.wish or Wish(spec.limits, spec.network, spec.run_as)
+def is_private(spec: Spec) -> bool:
+    """Whether it holds what nobody but its owner has been shown."""
+    return bool(spec.env)
 
 
-def _with(spec: Spec, terms: Wish, wish: Wish | None) -> Spec:
-    return replace(spec, limits=terms.limits, network=terms.network, run_as=terms.run_as, wish=wish)
+def _terms(spec: Spec) -> dict[str, object]:
+    """What the policy may fill in, by name."""
+    limits = {name: getattr(spec.limits, name) for name in _LIMITS}
+    return {**limits, "network": spec.network, "run_as": spec.run_as}

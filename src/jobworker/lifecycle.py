@@ -22,6 +22,7 @@ from jobworker.model import (
     Job,
     Queued,
     Running,
+    SignalRequest,
     Starting,
     Status,
     Stopped,
@@ -60,6 +61,13 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalAsked:
+    """Somebody who may do so asked for a signal to be sent to the program."""
+
+    signal: SignalRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Extended:
     """The supervisor was told to let a running job go on for ``timeout`` seconds from its start."""
 
@@ -86,7 +94,7 @@ class Lost:
     never_ran: bool = False
 
 
-Event = Admitted | Started | Refused | StopAsked | Extended | Ended | Lost
+Event = Admitted | Started | Refused | StopAsked | SignalAsked | Extended | Ended | Lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +199,15 @@ def _deadline(stop: StopRequest) -> float:
     return stop.at.timestamp() + stop.grace
 
 
-def _not_running(_job: Job, _event: StopAsked | Extended) -> Step:
+def _not_running(_job: Job, _event: StopAsked | SignalAsked | Extended) -> Step:
     raise JobNotRunning
+
+
+def _signal(job: Job, _event: SignalAsked) -> Step:
+    """What comes of it is up to the program."""
+    if job.pid is None:
+        raise JobNotRunning(hint="its program has not been started yet")
+    return job, ()
 
 
 def _extend(job: Job, event: Extended) -> Step:
@@ -225,6 +240,7 @@ _FINAL: dict[type[Event], Handler] = {
     Started: _ignore,
     Refused: _ignore,
     StopAsked: _not_running,
+    SignalAsked: _not_running,
     Extended: _not_running,
     Ended: _ignore,
     Lost: _ignore,
@@ -236,6 +252,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         Started: _ignore,
         Refused: _refuse,
         StopAsked: _stop_queued,
+        SignalAsked: _signal,
         Extended: _not_running,
         Ended: _ignore,
         Lost: _lose,
@@ -245,6 +262,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         Started: _run,
         Refused: _refuse,
         StopAsked: _stop,
+        SignalAsked: _signal,
         Extended: _not_running,
         Ended: _end,
         Lost: _lose,
@@ -254,6 +272,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         Started: _ignore,
         Refused: _ignore,
         StopAsked: _stop,
+        SignalAsked: _signal,
         Extended: _extend,
         Ended: _end,
         Lost: _lose,
@@ -263,6 +282,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         Started: _run_stopping,
         Refused: _refuse,
         StopAsked: _stop_sooner,
+        SignalAsked: _signal,
         Extended: _not_running,
         Ended: _end,
         Lost: _lose,

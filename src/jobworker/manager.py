@@ -28,9 +28,10 @@ from jobworker.errors import (
     JobWorkerError,
     ProgramForbidden,
     StateInUse,
+    UnauthorizedAction,
 )
-from jobworker.granting import as_granted
-from jobworker.idempotency import KeyedStarts, key_for_start
+from jobworker.granting import as_asked, as_granted, is_private
+from jobworker.idempotency import KeyedStarts, key_for_rerun, key_for_start
 from jobworker.lifecycle import (
     Admitted,
     DeliverStop,
@@ -40,6 +41,7 @@ from jobworker.lifecycle import (
     Extended,
     Refused,
     Settle,
+    SignalAsked,
     StopAsked,
     Withdraw,
     step,
@@ -55,6 +57,7 @@ from jobworker.model import (
     Queued,
     Role,
     Running,
+    SignalRequest,
     Spec,
     Starting,
     StartKey,
@@ -64,6 +67,7 @@ from jobworker.model import (
 from jobworker.policy.authority import Authority
 from jobworker.ports import Archive, Clock, Engine
 from jobworker.seats import Seat
+from jobworker.signal_names import name_of, number_of
 
 log = logging.getLogger(__name__)
 
@@ -292,6 +296,43 @@ class Manager(Lookup):
         await seat.ended.wait()
         if not isinstance(seat.shown().status, Stopped):
             raise JobNotRunning
+
+    async def signal(self, job_id: str, signal: str | int, *, by: str | None = None) -> str:
+        """Send a signal to a job's program, and not to what that has started; returns its name.
+
+        ``signal`` is a name (``HUP``, ``SIGHUP``) or a number, ``by`` who sends it, the owner
+        where it is left out. Raises ``InvalidRequest``, ``JobNotFound``, and
+        ``JobNotRunning`` where the program has ended or has not been started.
+        """
+        number = number_of(signal)
+        job = self.status(job_id)
+        request = SignalRequest(number, by or job.owner, self._clock.now())
+        step(job, SignalAsked(request))  # raises where it cannot be
+        await self._engine.signal(job.id, request)
+        return name_of(number)
+
+    async def rerun(
+        self,
+        job_id: str,
+        *,
+        by: str | None = None,
+        role: Role = Role.USER,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Start a new job as that one was asked for, under what is granted now; returns it.
+
+        It belongs to ``by``, who has that ``role``; to the owner where it is left out. Raises
+        what ``submit`` does, ``JobNotFound``, and ``UnauthorizedAction`` where the spec is
+        another user's and has an environment, which may hold secrets.
+        """
+        model = self.status(job_id)
+        owner = by or model.owner
+        if owner != model.owner and is_private(model.spec):
+            raise UnauthorizedAction(
+                hint="its environment may hold secrets, so only its owner may rerun this job"
+            )
+        key = None if idempotency_key is None else key_for_rerun(idempotency_key, model.id)
+        return await self._begin(as_asked(model.spec), owner, role, key)
 
     async def extend(
         self, job_id: str, seconds: float, *, by: str | None = None, role: Role = Role.USER

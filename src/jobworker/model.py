@@ -114,15 +114,6 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What was asked for of that which the policy decides in the end (see ``Spec``)."""
-
-    limits: Limits = NO_LIMITS
-    network: bool = True
-    run_as: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Spec:
     """What was asked for; immutable once accepted.
 
@@ -131,7 +122,7 @@ class Spec:
     once the time is over; ``run_as`` the account of the machine to run as, where it is not
     the owner's own; without ``network`` there is only a loopback of the job's own;
     ``containment`` is the least that will do. Once the policy has granted it, limits, network
-    and account are those in force, and ``wish`` is what was asked for where that differs.
+    and account are those in force, and ``imposed`` names those that nobody had asked for.
     """
 
     program: str
@@ -145,7 +136,7 @@ class Spec:
     network: bool = True
     run_as: str | None = None
     containment: Level | None = None
-    wish: Wish | None = None
+    imposed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +220,15 @@ class StopRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalRequest:
+    """Who sends a signal of that number (signal(7)) to a job's program, and when."""
+
+    number: int
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a job used: CPU seconds, peak memory of its largest process, bytes of output.
 
@@ -242,6 +242,9 @@ class Usage:
     stderr_bytes: int = 0
     dropped_bytes: int = 0
 
+
+NOT_JOBD = "not jobd"
+"""As the sender of a signal: it came from the job itself, the kernel or the machine."""
 
 Fact = str | int | float
 """One piece of evidence: a name, a time (RFC 3339), a number of bytes or seconds."""
@@ -422,13 +425,18 @@ def explain(end: End) -> str | None:
     return sentence
 
 
+def _sender(end: End) -> str:
+    sender = end.evidence.get("sender", NOT_JOBD)
+    return "" if sender == NOT_JOBD else f", sent by {sender}"
+
+
 def _number(end: End, name: str) -> float:
     return float(end.evidence[name])
 
 
 _SENTENCES: dict[Cause, Callable[[End], str]] = {
     Cause.EXITED: lambda end: f"exited with code {end.exit_code}",
-    Cause.SIGNALED: lambda end: f"killed by {end.signal}",
+    Cause.SIGNALED: lambda end: f"killed by {end.signal}{_sender(end)}",
     Cause.STOPPED: lambda end: f"stopped by {end.stopped_by}",
     Cause.TIMEOUT: lambda end: f"timed out after {_number(end, 'timeout'):g} s",
     Cause.OOM: lambda end: f"out of memory (limit {size_text(_number(end, 'memoryLimit'))})",

@@ -22,6 +22,7 @@ from jobworker.model import (
     Page,
     Piece,
     Role,
+    SignalRequest,
     Spec,
     StartKey,
     StopRequest,
@@ -113,6 +114,10 @@ class Engine(Protocol):
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Pass a stop to the job's supervisor; its end reaches the listener."""
+        ...
+
+    async def signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Send a signal to the job's program alone; raises ``JobNotRunning``."""
         ...
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:

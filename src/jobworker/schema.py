@@ -108,12 +108,33 @@ class StopBody(_Request, frozen=True):
     grace: Grace = 0.0
 
 
+class SignalBody(_Request, frozen=True):
+    """``POST /jobs/{id}/signal``: which signal its program is to get."""
+
+    signal: Annotated[
+        str | int,
+        Meta(description="a name with or without SIG, or a number", examples=["HUP", "SIGHUP", 1]),
+    ]
+
+
+class RerunBody(_Request, frozen=True):
+    """``POST /jobs/{id}/rerun``: no body, or an empty object."""
+
+
 class IdAnswer(_Body, frozen=True):
     """The job that was acted on."""
 
     id: str
     error: None = None
     hint: str | UnsetType = UNSET
+
+
+class SignalAnswer(_Body, frozen=True):
+    """The job whose program was sent the signal of that name."""
+
+    id: str
+    signal: Annotated[str, Meta(examples=["SIGHUP"])]
+    error: None = None
 
 
 class ExtendAnswer(_Body, frozen=True):

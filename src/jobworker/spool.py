@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobworker.errors import StorageFull
-from jobworker.model import Cause, End, Fact, Gap, JobId, StopRequest, Stream, Usage, time_text
+from jobworker.model import (
+    Cause,
+    End,
+    Fact,
+    Gap,
+    JobId,
+    SignalRequest,
+    StopRequest,
+    Stream,
+    Usage,
+    time_text,
+)
 from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
@@ -27,7 +38,7 @@ T = TypeVar("T")
 _EVIDENCE = "evidence."
 """Begins the key of each field of an exit record that is evidence for its cause."""
 
-_TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "outputError"})
+_TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "sentAt", "outputError"})
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -169,6 +180,26 @@ class Spool:
         """Record a change of the time limit, of which the supervisor learns likewise."""
         fields = [("timeout", b"%.3f" % moved.timeout), ("extendedBy", moved.by.encode())]
         self._note(job_id, records.DEADLINE, fields)
+
+    def note_signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Note who sends the program a signal, for the supervisor to tell if that ends it.
+
+        Not in the record, which only grows: a user may send any number of them.
+        """
+        directory = self._open(job_id)
+        try:
+            senders = records.senders(directory)
+            senders[str(request.number)] = f"{time_text(request.at)} {request.by}".encode()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            draft = f".{records.SIGNALS}"
+            fd = os.open(draft, flags, 0o600, dir_fd=directory)
+            try:
+                records.write_all(fd, records.pack(list(senders.items())))
+            finally:
+                os.close(fd)
+            os.rename(draft, records.SIGNALS, src_dir_fd=directory, dst_dir_fd=directory)
+        finally:
+            os.close(directory)
 
     def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
         directory = self._open(job_id)

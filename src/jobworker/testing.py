@@ -24,6 +24,7 @@ from jobworker.archive.records import microseconds
 from jobworker.errors import (
     InvalidRequest,
     JobNotFound,
+    JobNotRunning,
     JobRunning,
     JobWorkerError,
     ServiceUnavailable,
@@ -43,6 +44,7 @@ from jobworker.model import (
     Piece,
     Queued,
     Role,
+    SignalRequest,
     Spec,
     Starting,
     StartKey,
@@ -274,10 +276,10 @@ class FakeEngine:
     """An engine whose jobs do what the test says (``ports.Engine``).
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
-    was asked, ``extensions`` every change of a time limit; where ``obeys`` is set, as it is
-    at first, a stop ends the job. ``hidden`` is what ``blind_spot`` answers, ``unavailable``
-    what ``check`` raises. What happens while the engine is closed is told by ``recover``,
-    as after a restart.
+    was asked, ``signals`` every signal, ``extensions`` every change of a time limit; where
+    ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
+    ``blind_spot`` answers, ``unavailable`` what ``check`` raises. What happens while the
+    engine is closed is told by ``recover``, as after a restart.
     """
 
     def __init__(
@@ -289,6 +291,7 @@ class FakeEngine:
         self.hidden: str | None = None
         self.unavailable: JobWorkerError | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
+        self.signals: list[tuple[JobId, SignalRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
         self._clock = clock or FakeClock()
         self._jobs: dict[JobId, _FakeJob] = {}
@@ -372,6 +375,12 @@ class FakeEngine:
         if self.obeys and self._jobs[job_id].last is None:
             end = self._end(job_id, Cause.STOPPED, signal="SIGKILL", stopped_by=stop.by)
             self._tell_soon(job_id, end)
+
+    async def signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Note the signal; what comes of it is up to the test."""
+        if self._jobs[job_id].last is not None:
+            raise JobNotRunning
+        self.signals.append((job_id, request))
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
         """Note the extension."""

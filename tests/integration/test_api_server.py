@@ -98,6 +98,18 @@ class Jobs:
         assert by
         assert grace == 0
 
+    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
+        assert job_id in self.jobs
+        assert by
+        return f"SIG{signal}"
+
+    async def rerun(
+        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
+    ) -> Job:
+        assert role in Role
+        assert idempotency_key is None
+        return self.add(self.jobs[job_id].spec, by)
+
     async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         assert job_id in self.jobs
         assert by

@@ -78,6 +78,7 @@ class Jobs:
     stops: list[tuple[str, float]] = field(default_factory=list)
     extensions: list[tuple[str, float, Role]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
+    signals: list[tuple[str, str | int]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +102,18 @@ class Jobs:
             raise JobNotRunning
         self.stops.append((by, grace))
         self.end(job_id)
+
+    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
+        if self.jobs[job_id].ended:
+            raise JobNotRunning
+        self.signals.append((by, signal))
+        return "SIGHUP"
+
+    async def rerun(
+        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
+    ) -> Job:
+        spec = self.jobs[job_id].spec
+        return await self.submit(spec, by, role, idempotency_key=idempotency_key)
 
     async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         if self.jobs[job_id].ended:
@@ -571,6 +584,31 @@ async def test_whose_jobs_are_listed(
     assert [query.owner for query in jobs.queries] == ([owner] if status == 200 else [])
 
 
+async def test_signal(client: Client, jobs: Jobs, job: Job) -> None:
+    for signal in ("HUP", 1):
+        answer = await client("POST", f"/jobs/{job.id}/signal", {"signal": signal})
+        expected = {"id": job.id, "signal": "SIGHUP", "error": None}
+        assert (answer.status, answer.json) == (200, expected)
+    assert jobs.signals == [("alice", "HUP"), ("alice", 1)]
+    for body in ({}, {"signal": True}, {"signal": None}, {"signal": 1.5}, {"signal": "1", "to": 1}):
+        answer = await client("POST", f"/jobs/{job.id}/signal", body)
+        assert (answer.status, answer.json["field"]) == (400, "to" if "to" in body else "signal")
+    jobs.end(job.id)
+    answer = await client("POST", f"/jobs/{job.id}/signal", {"signal": "HUP"})
+    assert (answer.status, answer.json["code"]) == (409, "job_not_running")
+
+
+async def test_rerun(client: Client, jobs: Jobs, job: Job) -> None:
+    headers = [(b"idempotency-key", b"k")]
+    answer = await client("POST", f"/jobs/{job.id}/rerun", headers=headers, token="token-admin")
+    new = jobs.jobs[JobId(answer.json["id"])]
+    assert (answer.status, answer.json) == (201, {"id": new.id, "error": None})
+    assert (new.owner, new.spec) == ("root", job.spec)
+    assert jobs.keys[-1] == "k"
+    answer = await client("POST", f"/jobs/{job.id}/rerun", {"env": {"A": "1"}})
+    assert (answer.status, answer.json["field"]) == (400, "env")
+
+
 async def test_extend(client: Client, jobs: Jobs, job: Job) -> None:
     answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": 1800})
     assert (answer.status, answer.json["id"]) == (200, job.id)
@@ -618,6 +656,7 @@ EXPECTED = {
 BODIES: dict[str, dict[str, object]] = {
     "/jobs/start": {"program": "/bin/true"},
     "/jobs/{id}/extend": {"seconds": 60},
+    "/jobs/{id}/signal": {"signal": "HUP"},
     "/policy/can-start": {"program": "/bin/true"},
 }
 """For the routes that take more than an empty body."""

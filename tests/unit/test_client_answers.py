@@ -11,6 +11,7 @@ from jobworker.client import answers, requests
 PAIRS = [
     (schema.RawArgument, answers.RawArgument),
     (schema.IdAnswer, answers.IdAnswer),
+    (schema.SignalAnswer, answers.SignalAnswer),
     (schema.ExtendAnswer, answers.ExtendAnswer),
     (schema.CanStartAnswer, answers.CanStartAnswer),
     (schema.LimitsView, answers.LimitsView),

@@ -33,7 +33,6 @@ from jobworker.model import (
     Spec,
     Starting,
     Status,
-    Wish,
 )
 from jobworker.policy.authority import Authority
 from jobworker.policy.rules import Rules
@@ -53,7 +52,7 @@ OTHERS: Mapping[str, Any] = {
     "network": False,
     "run_as": "root",
     "containment": "full",
-    "wish": Wish(),
+    "imposed": ("output",),
 }
 
 

@@ -17,6 +17,7 @@ from jobworker.lifecycle import (
     Lost,
     Refused,
     Settle,
+    SignalAsked,
     Started,
     StopAsked,
     Withdraw,
@@ -32,6 +33,7 @@ from jobworker.model import (
     Limits,
     Queued,
     Running,
+    SignalRequest,
     Spec,
     Starting,
     Status,
@@ -64,6 +66,7 @@ EVENTS: dict[type[Event], Event] = {
     Started: Started(42, NOW),
     Refused: Refused(REFUSAL, LATER),
     StopAsked: StopAsked(replace(STOP, grace=0)),
+    SignalAsked: SignalAsked(SignalRequest(1, "alice", NOW)),
     Extended: Extended(600, "alice"),
     Ended: Ended(EXITED),
     Lost: Lost("its supervisor was killed", LATER),
@@ -71,8 +74,10 @@ EVENTS: dict[type[Event], Event] = {
 REFUSED = [
     (status, event)
     for status in STATUSES
-    for event in (StopAsked, Extended)
-    if status in (Completed, Failed, Stopped) or (event is Extended and status is not Running)
+    for event in (StopAsked, SignalAsked, Extended)
+    if status in (Completed, Failed, Stopped)
+    or (event is Extended and status is not Running)
+    or (event is SignalAsked and status in (Queued, Starting))
 ]
 
 NOT_STARTED = End(

@@ -22,6 +22,8 @@ from jobworker.schema import (
     JobList,
     JobView,
     MeAnswer,
+    SignalAnswer,
+    SignalBody,
     StartRequest,
     StopBody,
     job_view,
@@ -47,6 +49,24 @@ async def stop(call: Call) -> IdAnswer:
     stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
     await call.hold(asyncio.shield(call.service.carry_on(stopping)))
     return IdAnswer(id=call.job.id)
+
+
+async def signal(call: Call) -> SignalAnswer:
+    """Send a signal to a job's program."""
+    request: SignalBody = call.body
+    name = await call.jobs.signal(call.job.id, request.signal, by=call.user.name)
+    return SignalAnswer(id=call.job.id, signal=name)
+
+
+async def rerun(call: Call) -> IdAnswer:
+    """Start a new job as this one was started."""
+    job = await call.jobs.rerun(
+        call.job.id,
+        by=call.user.name,
+        role=call.user.role,
+        idempotency_key=idempotency_key(call.headers),
+    )
+    return IdAnswer(id=job.id, hint=call.jobs.advice(job) or UNSET)
 
 
 async def extend(call: Call) -> ExtendAnswer:

@@ -40,7 +40,6 @@ from jobworker.model import Stream
 _OF_A_START = (
     ProgramForbidden,
     ProgramNotFound,
-    JobNotFound,
     ProgramNotExecutable,
     LimitTooHigh,
     LimitUnavailable,
@@ -62,7 +61,7 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         body=schema.StartRequest,
         status=201,
-        errors=_OF_A_START,
+        errors=(JobNotFound, *_OF_A_START),
         headers=(wire.IDEMPOTENCY_KEY,),
     )
     yield Route(
@@ -82,6 +81,26 @@ def _jobs() -> Iterable[Route]:
         schema.ExtendAnswer,
         body=schema.ExtendRequest,
         errors=(JobNotRunning, NoDeadline, LimitTooHigh, ProgramForbidden),
+    )
+    yield Route(
+        "POST",
+        "/jobs/{id}/signal",
+        Action.SIGNAL,
+        handlers.signal,
+        schema.SignalAnswer,
+        body=schema.SignalBody,
+        errors=(JobNotRunning,),
+    )
+    yield Route(
+        "POST",
+        "/jobs/{id}/rerun",
+        Action.RERUN,
+        handlers.rerun,
+        schema.IdAnswer,
+        body=schema.RerunBody,
+        status=201,
+        errors=_OF_A_START,
+        headers=(wire.IDEMPOTENCY_KEY,),
     )
     yield Route(
         "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery

@@ -40,6 +40,16 @@ class Jobs(Protocol):
         """Stop a job; returns once no process of it is left."""
         ...
 
+    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
+        """Send a signal to a job's program; returns the signal's name."""
+        ...
+
+    async def rerun(
+        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
+    ) -> Job:
+        """Start a new job of that caller's as another was asked for."""
+        ...
+
     async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
         """Give a running job more time; returns its new deadline."""
         ...

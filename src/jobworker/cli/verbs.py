@@ -31,6 +31,8 @@ VERBS = (
     ("output", "output", "show what a job has written"),
     ("logs", "logs", "the same, byte for byte (output --raw)"),
     ("stop", "stop", "stop jobs and everything they have started"),
+    ("signal", "signal", "send a signal to the program of a job"),
+    ("rerun", "rerun", "start a job again, as it was started"),
     ("why", "why", "tell why a job ended, with the evidence"),
     ("extend", "extend", "let a running job run longer"),
     ("wait", "wait", "wait until jobs have ended"),

@@ -52,6 +52,14 @@ class GapView(TypedDict):
     end: int
 
 
+class SignalAnswer(TypedDict):
+    """The job whose program was sent the signal of that name."""
+
+    id: str
+    signal: str
+    error: None
+
+
 class ExtendAnswer(TypedDict):
     """The job whose deadline was moved, and where it is now."""
 

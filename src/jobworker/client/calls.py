@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         JobView,
         MeAnswer,
         OutputAnswer,
+        SignalAnswer,
     )
     from jobworker.client.finished import Finished
     from jobworker.client.frames import End, Frame, StreamName
@@ -108,10 +109,11 @@ class Calls:
             raise
         return answer
 
-    async def signal(self, job_id: str, name: str) -> IdAnswer:
+    async def signal(self, job_id: str, name: str | int) -> SignalAnswer:
         """Send a signal, such as ``HUP``, to the program of a running job."""
         path, body = path_of(job_id, "signal"), {"signal": name}
-        answer: IdAnswer = await self._session.ask(Request("POST", path, body, repeatable=False))
+        request = Request("POST", path, body, repeatable=False)
+        answer: SignalAnswer = await self._session.ask(request)
         return answer
 
     async def extend(self, job_id: str, seconds: float) -> ExtendAnswer:

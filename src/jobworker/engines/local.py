@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobworker.config import Containment
-from jobworker.engines import cgroup_upkeep
+from jobworker.engines import cgroup_upkeep, signalling
 from jobworker.engines.accounts import uid_of
 from jobworker.engines.cgroups import Cgroups, find
 from jobworker.engines.commands import spec_fields
@@ -28,7 +28,17 @@ from jobworker.engines.tmp_quota import tmp_row
 from jobworker.engines.visibility import blind_spot
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
-from jobworker.model import NO_LIMITS, Grant, Job, JobId, Level, Limits, Spec, StopRequest
+from jobworker.model import (
+    NO_LIMITS,
+    Grant,
+    Job,
+    JobId,
+    Level,
+    Limits,
+    SignalRequest,
+    Spec,
+    StopRequest,
+)
 from jobworker.output import Watcher
 from jobworker.ports import Listener
 from jobworker.spool import Deadline, Spool, StartRecord, end_of, start_record
@@ -212,6 +222,10 @@ class LocalEngine:
         except FileNotFoundError:
             return  # it has ended, or was refused, and is cleared away
         self._poke(start)
+
+    async def signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Send a signal to the program; raises ``JobNotRunning`` where it has ended."""
+        signalling.send(self._spool, job_id, request)
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
         """Record the new time limit and poke the supervisor."""

@@ -14,6 +14,8 @@ class Action(StrEnum):
     START = "start"
     STOP = "stop"
     EXTEND = "extend"
+    SIGNAL = "signal"
+    RERUN = "rerun"
     STATUS = "status"
     OUTPUT = "output"
     LIST = "list"
@@ -23,7 +25,17 @@ class Action(StrEnum):
     PUBLIC = "public"
 
 
-ON_A_JOB = frozenset({Action.STOP, Action.EXTEND, Action.STATUS, Action.OUTPUT, Action.REMOVE})
+ON_A_JOB = frozenset(
+    {
+        Action.STOP,
+        Action.EXTEND,
+        Action.SIGNAL,
+        Action.RERUN,
+        Action.STATUS,
+        Action.OUTPUT,
+        Action.REMOVE,
+    }
+)
 """Actions on one job: for its owner and for admins."""
 
 FOR_EVERY_USER = frozenset({Action.START, Action.CAN_START, Action.LIST, Action.WHOAMI})

@@ -165,7 +165,7 @@ class Attendance:
         cause = verdict.cause(self._wait_status, self._end.cause, oom_kills)
         return [
             ("cause", cause),
-            *_how(code, cause),
+            *_how(code, cause, self._spool),
             *self._end.evidence(),
             *[(key, value) for key, value in self.started if key == "startedAt"],
             ("finishedAt", b"%.6f" % finished_at),
@@ -176,14 +176,26 @@ class Attendance:
         ]
 
 
-def _how(code: int, cause: bytes) -> records.Fields:
+def _how(code: int, cause: bytes, spool: int) -> records.Fields:
     """The program's own exit code, or the signal that ended it and whether that was ours."""
     if code >= 0:
         return [("exitCode", b"%d" % code)]
     name = signals.name_of(-code).encode()
     if cause != b"signaled":
         return [("signal", name)]
-    return [("signal", name), ("evidence.signal", name), ("evidence.sender", b"not jobd")]
+    return [("signal", name), ("evidence.signal", name), *_sender(-code, spool)]
+
+
+def _sender(number: int, spool: int) -> records.Fields:
+    """Who had the server send that signal last, and when; else it was not the server."""
+    try:
+        sent = records.senders(spool).get(str(number))
+    except OSError:
+        sent = None  # that it ended, and how, is not to be lost for this
+    if sent is None:
+        return [("evidence.sender", b"not jobd")]
+    at, _, by = sent.partition(b" ")
+    return [("evidence.sender", by), ("evidence.sentAt", at)]
 
 
 def _output_fault(error: str | None) -> records.Fields:

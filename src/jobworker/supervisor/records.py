@@ -22,6 +22,7 @@ TMP = "tmp"
 STDOUT = "stdout"
 STDERR = "stderr"
 INDEX = "index"
+SIGNALS = "signals"
 
 SPEC = "spec"
 STARTED = "started"
@@ -118,6 +119,18 @@ def read(directory: int) -> dict[str, Fields]:
     finally:
         os.close(fd)
     return _sections(fields)
+
+
+def senders(directory: int) -> dict[str, bytes]:
+    """Of each signal that the server sent the program, by number: when last, and by whom."""
+    try:
+        fd = os.open(SIGNALS, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+    except FileNotFoundError:
+        return {}
+    try:
+        return dict(unpack(os.read(fd, os.fstat(fd).st_size)))
+    finally:
+        os.close(fd)
 
 
 def _sections(fields: Fields) -> dict[str, Fields]:
