@@ -14,6 +14,7 @@ from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
 from jobworker.cli.verbs import VERBS
+from jobworker.errors import IdempotencyKeyReused
 from jobworker.identity.permissions import FOR_EVERY_USER, Action
 
 HERE = Path(__file__).parent
@@ -68,8 +69,10 @@ def http() -> Iterator[str]:
         yield f"* For: {permitted(route)}"
         if parameters := route.query.__struct_encode_fields__:
             yield f"* Parameters: {code(parameters)}"
-        if route.body:
-            yield f"* Body: {code(route.body.__struct_encode_fields__)}"
+        if IdempotencyKeyReused in route.errors:
+            yield "* Header: `Idempotency-Key`, where a retry must not do it twice"
+        if route.body and (fields := route.body.__struct_encode_fields__):
+            yield f"* Body: {code(fields)}"
         yield f"* Answers {route.status}{answered(route)}"
         yield f"* Errors: {failures(route)}\n"
 

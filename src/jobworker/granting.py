@@ -16,10 +16,18 @@ _LIMITS = tuple(each.name for each in fields(Limits))
 def as_granted(spec: Spec, grant: Grant) -> Spec:
     """The spec with what is in force in the place of what was asked for."""
     run_as = grant.run_as.name if grant.run_as else None
-    granted = replace(spec, limits=grant.limits, network=grant.network, run_as=run_as)
-    before, after = _terms(spec), _terms(granted)
-    filled_in = {name for name in before if before[name] != after[name]}
-    return replace(granted, imposed=tuple(sorted(filled_in.union(spec.imposed))))
+    filled_in = {*spec.imposed, *_filled_in(spec.limits, grant.limits)}
+    if spec.network != grant.network:
+        filled_in.add("network")
+    if spec.run_as != run_as:
+        filled_in.add("run_as")
+    return replace(
+        spec,
+        limits=grant.limits,
+        network=grant.network,
+        run_as=run_as,
+        imposed=tuple(sorted(filled_in)),
+    )
 
 
 def as_asked(spec: Spec) -> Spec:
@@ -39,7 +47,5 @@ def is_private(spec: Spec) -> bool:
     return bool(spec.env)
 
 
-def _terms(spec: Spec) -> dict[str, object]:
-    """What the policy may fill in, by name."""
-    limits = {name: getattr(spec.limits, name) for name in _LIMITS}
-    return {**limits, "network": spec.network, "run_as": spec.run_as}
+def _filled_in(asked: Limits, granted: Limits) -> list[str]:
+    return [name for name in _LIMITS if getattr(asked, name) != getattr(granted, name)]
