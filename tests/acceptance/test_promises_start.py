@@ -156,6 +156,19 @@ def test_signal_by_jobctl(server: Jobd) -> None:
     assert (refused.returncode, refused.stderr) == (1, "Error: job not running\n")
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("level", ["namespaces", "basic"])
+def test_signal_where_the_server_is_an_ordinary_user(make_jobd: MakeJobd, level: str) -> None:
+    server = make_jobd("--containment", level, account=65534)
+    job_id = server.start_job("/bin/sh", "-c", HEARS)
+    until(lambda: "ready" in server.succeed("output", job_id))
+    server.succeed("signal", job_id, "HUP")
+    until(lambda: "heard" in server.succeed("output", job_id))
+    server.succeed("signal", job_id, "KILL")
+    assert server.jobctl("wait", job_id).returncode == 137
+    assert "killed by SIGKILL, sent by admin" in server.succeed("why", job_id)
+
+
 def test_signal_by_json(server: Jobd, call: Calls) -> None:
     job_id = server.start_job("/bin/sleep", "300", user="user1")
     answer = json.loads(server.succeed("signal", "--json", job_id, "STOP", user="user1"))
