@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from jobworker import model
-from jobworker.model import Cause, Level, Role, StatusName
+from jobworker.model import Cause, JobId, Level, Role, StatusName
 
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
 
@@ -27,11 +27,31 @@ MAX_WAIT = 300.0
 MAX_PAGE = 1000
 """Most jobs on one page of a list."""
 
-Label = Annotated[str, Meta(max_length=256)]
 MAX_SECONDS = 10 * 365 * 86_400.0
 """Most seconds of a time limit: ten years."""
 
+# What ``api/start_request.py`` checks in words of its own stands here for readers alone.
+Text = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^\x00]*$"})]
+Path = Annotated[
+    str, Meta(extra_json_schema={"pattern": r"^/[^\x00]*$"}, description="absolute path")
+]
+Label = Annotated[Text, Meta(max_length=256)]
+VariableName = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^=\x00]+$"})]
+Base64 = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "contentEncoding": "base64",
+            "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        },
+        description="the bytes, none of them NUL",
+        examples=["/w=="],
+    ),
+]
+
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds from SIGTERM to SIGKILL")]
+Id = Annotated[str, Meta(description="the job's ID", extra_json_schema={"pattern": JobId.PATTERN})]
+NoError = Annotated[None, Meta(description="null: this is a success")]
 
 
 class _Body(Struct, rename="camel", frozen=True, kw_only=True):
@@ -45,10 +65,14 @@ class _Request(Struct, rename="camel", frozen=True, kw_only=True, forbid_unknown
 class RawArgument(_Request, frozen=True):
     """An argument whose bytes are not UTF-8, which JSON text cannot carry."""
 
-    base64: str
+    base64: Base64
 
 
-Argument = str | int | float | RawArgument
+Argument = Text | int | float | RawArgument
+Arguments = Annotated[
+    list[Argument],
+    Meta(description="what the program is given; a number is passed as text", examples=[["5"]]),
+]
 
 
 Seconds = Annotated[float, Meta(ge=0.001, le=MAX_SECONDS, description="seconds")]
@@ -58,48 +82,71 @@ Bytes = Annotated[int, Meta(ge=1, le=2**60, description="bytes")]
 class LimitsRequest(_Request, frozen=True):
     """What the job may use at most; what is left out is the role's default."""
 
-    memory: Bytes | None = None
-    cpus: (
-        Annotated[float, Meta(ge=0.01, le=1024, description="CPUs; 0.5 is half of one")] | None
-    ) = None
-    pids: Annotated[int, Meta(ge=1, le=2**22, description="processes and threads")] | None = None
-    open_files: Annotated[int, Meta(ge=8, le=2**20, description="for each process")] | None = None
-    output: Bytes | None = None
-    tmp: Bytes | None = None
-    nice: Annotated[int, Meta(ge=0, le=19)] | None = None
+    memory: Annotated[Bytes | None, Meta(description="bytes of memory")] = None
+    cpus: Annotated[
+        Annotated[float, Meta(ge=0.01, le=1024)] | None,
+        Meta(description="CPUs; 0.5 is half of one"),
+    ] = None
+    pids: Annotated[
+        Annotated[int, Meta(ge=1, le=2**22)] | None,
+        Meta(description="processes and threads at once"),
+    ] = None
+    open_files: Annotated[
+        Annotated[int, Meta(ge=8, le=2**20)] | None,
+        Meta(description="open files of each process"),
+    ] = None
+    output: Annotated[
+        Bytes | None, Meta(description="bytes of output kept: the first eighth, and the last")
+    ] = None
+    tmp: Annotated[Bytes | None, Meta(description="bytes in the job's own /tmp")] = None
+    nice: Annotated[
+        Annotated[int, Meta(ge=0, le=19)] | None, Meta(description="how far others go first")
+    ] = None
 
 
 class StartRequest(_Request, frozen=True):
     """``POST /jobs/start``: the program by absolute path, and how to run it."""
 
-    program: Annotated[str, Meta(description="absolute path", examples=["/bin/sleep"])]
-    args: Annotated[list[Argument], Meta(examples=[["5"]])] = []
-    env: dict[str, str] = {}
-    cwd: str | None = None
-    name: Annotated[str, Meta(max_length=256)] | None = None
-    labels: dict[Label, Label] = {}
-    timeout: Seconds | None = None
-    grace: Grace = 0.0
-    limits: LimitsRequest = LimitsRequest()
-    run_as: Annotated[str, Meta(max_length=256, description="account of the machine")] | None = None
-    network: bool = True
-    containment: Annotated[Level, Meta(description="the least that will do")] | None = None
+    program: Annotated[Path, Meta(description="absolute path", examples=["/bin/sleep"])]
+    args: Arguments = []
+    env: Annotated[
+        dict[VariableName, Text], Meta(description="variables beside those that jobs have")
+    ] = {}
+    cwd: Annotated[
+        Path | None, Meta(description="working directory; null is one of the job's own")
+    ] = None
+    name: Annotated[Label | None, Meta(description="what people may find it by")] = None
+    labels: Annotated[dict[Label, Label], Meta(description="what lists may be filtered by")] = {}
+    timeout: Annotated[
+        Seconds | None, Meta(description="seconds from the program's start; null is the default")
+    ] = None
+    grace: Annotated[
+        Grace, Meta(description="seconds from SIGTERM to SIGKILL once the time is over")
+    ] = 0.0
+    limits: Annotated[LimitsRequest, Meta(description="what it may use")] = LimitsRequest()
+    run_as: Annotated[
+        Label | None, Meta(description="account of the machine, where the policy allows it")
+    ] = None
+    network: Annotated[bool, Meta(description="false: only a loopback of its own")] = True
+    containment: Annotated[Level | None, Meta(description="the least that will do")] = None
 
 
 class ExtendRequest(_Request, frozen=True):
     """``POST /jobs/{id}/extend``: how many seconds more the job may run."""
 
-    seconds: Seconds
+    seconds: Annotated[Seconds, Meta(description="seconds more than now")]
 
 
 class CanStartRequest(_Request, frozen=True):
     """``POST /policy/can-start``: would this start be allowed, and by which rule."""
 
-    program: Annotated[str, Meta(description="absolute path", examples=["/bin/sleep"])]
-    args: list[Argument] = []
-    env: dict[str, str] = {}
-    run_as: Annotated[str, Meta(max_length=256)] | None = None
-    network: bool = True
+    program: Annotated[Path, Meta(description="absolute path", examples=["/bin/sleep"])]
+    args: Arguments = []
+    env: Annotated[
+        dict[VariableName, Text], Meta(description="variables beside those that jobs have")
+    ] = {}
+    run_as: Annotated[Label | None, Meta(description="account of the machine")] = None
+    network: Annotated[bool, Meta(description="false: only a loopback of its own")] = True
 
 
 class StopBody(_Request, frozen=True):
@@ -124,9 +171,9 @@ class RerunBody(_Request, frozen=True):
 class IdAnswer(_Body, frozen=True):
     """The job that was acted on."""
 
-    id: str
-    error: None = None
-    hint: str | UnsetType = UNSET
+    id: Id
+    error: NoError = None
+    hint: Annotated[str | UnsetType, Meta(description="what the owner had better know")] = UNSET
 
 
 class SignalAnswer(_Body, frozen=True):
@@ -140,96 +187,100 @@ class SignalAnswer(_Body, frozen=True):
 class ExtendAnswer(_Body, frozen=True):
     """The job whose deadline was moved, and where it is now."""
 
-    id: str
-    deadline: datetime
-    error: None = None
+    id: Id
+    deadline: Annotated[Time, Meta(description="when it is stopped")]
+    error: NoError = None
 
 
 class CanStartAnswer(_Body, frozen=True, kw_only=True):
     """What the policy says: which rule decides, and what it imposes."""
 
-    allowed: bool
+    allowed: Annotated[bool, Meta(description="whether the start would be allowed")]
     rule: Annotated[str, Meta(description="the rule that decides, or `default`")]
-    reason: str
-    run_as: str | None
-    network: bool
-    limits: LimitsView
-    error: None = None
+    reason: Annotated[str, Meta(description="one sentence")]
+    run_as: Annotated[str | None, Meta(description="account; null is one of the user's own")]
+    network: Annotated[bool, Meta(description="whether the job would have the network")]
+    limits: Annotated[LimitsView, Meta(description="what would be in force")]
+    error: NoError = None
 
 
 class LimitsView(_Body, frozen=True, kw_only=True):
     """The limits in force; null where nothing is limited."""
 
-    memory: int | None
-    cpus: float | None
-    pids: int | None
-    open_files: int | None
-    output: int | None
-    tmp: int | None
-    nice: int | None
-    timeout: float | None
+    memory: Annotated[int | None, Meta(description="bytes of memory")]
+    cpus: Annotated[float | None, Meta(description="CPUs; 0.5 is half of one")]
+    pids: Annotated[int | None, Meta(description="processes and threads at once")]
+    open_files: Annotated[int | None, Meta(description="open files of each process")]
+    output: Annotated[int | None, Meta(description="bytes of output kept")]
+    tmp: Annotated[int | None, Meta(description="bytes in the job's own /tmp")]
+    nice: Annotated[int | None, Meta(description="how far others go first, 0 to 19")]
+    timeout: Annotated[float | None, Meta(description="seconds from the program's start")]
 
 
 class GapView(_Body, frozen=True):
     """Bytes of a stream, from ``start`` up to ``end``, that were written and not kept."""
 
-    stream: Literal["stdout", "stderr"]
-    start: int
-    end: int
+    stream: Annotated[Literal["stdout", "stderr"], Meta(description="the stream")]
+    start: Annotated[int, Meta(description="place of the first missing byte")]
+    end: Annotated[int, Meta(description="place of the next kept byte")]
 
 
 class UsageView(_Body, frozen=True):
     """What the job used: seconds, bytes."""
 
-    cpu_seconds: float
-    peak_memory: int
-    stdout_bytes: int
-    stderr_bytes: int
-    dropped_bytes: int
+    cpu_seconds: Annotated[float, Meta(description="seconds of CPU time")]
+    peak_memory: Annotated[int, Meta(description="bytes of memory at most")]
+    stdout_bytes: Annotated[int, Meta(description="bytes written to standard output")]
+    stderr_bytes: Annotated[int, Meta(description="bytes written to standard error")]
+    dropped_bytes: Annotated[int, Meta(description="bytes of them that are not kept")]
 
 
 class JobView(_Body, frozen=True, kw_only=True):
     """A job as its owner sees it."""
 
-    id: str
-    status: StatusName
-    exit_code: int | None
-    error: None = None
-    reason: str | None
-    cause: Cause | None
-    signal: str | None
-    owner: str
-    program: str
-    args: list[str | RawArgument]
-    name: str | None
-    labels: dict[str, str]
-    pid: int | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    usage: UsageView | None
-    limits: LimitsView
-    deadline: datetime | None
-    evidence: dict[str, str | int | float] | None
-    gaps: list[GapView]
-    run_as: str | None
-    network: bool
-    containment: Level
-    node: str
+    id: Id
+    status: Annotated[StatusName, Meta(description="where it stands; the last three are final")]
+    exit_code: Annotated[
+        int | None, Meta(description="the program's own; null as long as there is none")
+    ]
+    error: NoError = None
+    reason: Annotated[str | None, Meta(description="one sentence that goes with the status")]
+    cause: Annotated[Cause | None, Meta(description="what ended it")]
+    signal: Annotated[str | None, Meta(description="what ended it, if a signal did")]
+    owner: Annotated[str, Meta(description="who started it")]
+    program: Annotated[str, Meta(description="what was started, as it was asked for")]
+    args: Annotated[list[str | RawArgument], Meta(description="what the program was given")]
+    name: Annotated[str | None, Meta(description="what people may find it by")]
+    labels: Annotated[dict[str, str], Meta(description="what lists may be filtered by")]
+    pid: Annotated[int | None, Meta(description="its PID on the server's machine, while it runs")]
+    created_at: Annotated[Time, Meta(description="when it was accepted")]
+    started_at: Annotated[Time | None, Meta(description="when the program began")]
+    finished_at: Annotated[Time | None, Meta(description="when it ended")]
+    usage: Annotated[UsageView | None, Meta(description="what it used, once it has ended")]
+    limits: Annotated[LimitsView, Meta(description="what is in force")]
+    deadline: Annotated[Time | None, Meta(description="when it is stopped, if it has a limit")]
+    evidence: Annotated[
+        dict[str, str | int | float] | None, Meta(description="what the cause was told by")
+    ]
+    gaps: Annotated[list[GapView], Meta(description="what is not kept of its output")]
+    run_as: Annotated[str | None, Meta(description="account; null is one of the owner's own")]
+    network: Annotated[bool, Meta(description="whether it has the machine's network")]
+    containment: Annotated[Level, Meta(description="how far it is walled off")]
+    node: Annotated[str, Meta(description="the machine that it runs on")]
 
 
 class JobList(_Body, frozen=True, kw_only=True):
     """One page of jobs, newest first; ``next`` is the cursor of the page after."""
 
-    jobs: list[JobView]
-    next: str | None
-    error: None = None
+    jobs: Annotated[list[JobView], Meta(description="newest first")]
+    next: Annotated[str | None, Meta(description="the `cursor` of the next page, if any")]
+    error: NoError = None
 
 
 class LineGapView(GapView, frozen=True):
     """A gap among the lines: ``line`` is how many lines of the stream stand before it."""
 
-    line: int
+    line: Annotated[int, Meta(description="how many lines of the stream stand before it")]
 
 
 class OutputAnswer(_Body, frozen=True):
@@ -239,11 +290,13 @@ class OutputAnswer(_Body, frozen=True):
     the body is that of the core contract.
     """
 
-    id: str
-    stdout: list[str]
-    stderr: list[str]
-    error: None = None
-    gaps: list[LineGapView] | UnsetType = UNSET
+    id: Id
+    stdout: Annotated[list[str], Meta(description="lines of standard output")]
+    stderr: Annotated[list[str], Meta(description="lines of standard error")]
+    error: NoError = None
+    gaps: Annotated[
+        list[LineGapView] | UnsetType, Meta(description="what is not kept; else left out")
+    ] = UNSET
 
 
 class OutputFrame(_Body, frozen=True, kw_only=True):
@@ -256,7 +309,7 @@ class OutputFrame(_Body, frozen=True, kw_only=True):
         int, Meta(ge=0, description="bytes of both streams up to and with these", examples=[6])
     ]
     time: Annotated[Time, Meta(description="when they came")]
-    stream: Literal["stdout", "stderr"]
+    stream: Annotated[Literal["stdout", "stderr"], Meta(description="where to")]
     data: Annotated[str, Meta(description="the bytes, as text", examples=["hello\n"])]
     encoding: Annotated[
         Literal["base64"] | UnsetType,
@@ -269,8 +322,8 @@ class GapFrame(_Body, frozen=True, kw_only=True):
 
     seq: Annotated[int, Meta(ge=0, description="bytes of both streams up to and with these")]
     time: Annotated[Time, Meta(description="when the last of them came")]
-    stream: Literal["stdout", "stderr"]
-    data: Literal[""] = ""
+    stream: Annotated[Literal["stdout", "stderr"], Meta(description="where to")]
+    data: Annotated[Literal[""], Meta(description="nothing")] = ""
     dropped: Annotated[int, Meta(ge=1, description="bytes", examples=[125_829_120])]
 
 
@@ -279,37 +332,39 @@ class EndFrame(_Body, frozen=True, kw_only=True):
 
     seq: Annotated[int, Meta(ge=0, description="bytes of both streams in all")]
     time: Annotated[Time, Meta(description="when the job ended")]
-    stream: Literal["end"] = "end"
-    data: Literal[""] = ""
-    status: StatusName
+    stream: Annotated[Literal["end"], Meta(description="what tells it from output")] = "end"
+    data: Annotated[Literal[""], Meta(description="nothing")] = ""
+    status: Annotated[StatusName, Meta(description="the final one")]
     exit_code: Annotated[int | None, Meta(description="the program's own, if it has one")]
     signal: Annotated[str | None, Meta(description="what ended it, if a signal did")]
-    cause: Cause | None
-    reason: Annotated[str | None, Meta(examples=["exited with code 3"])]
+    cause: Annotated[Cause | None, Meta(description="what ended it")]
+    reason: Annotated[str | None, Meta(description="one sentence", examples=["exited with code 3"])]
 
 
 class ErrorAnswer(_Body, frozen=True):
     """Every answer that is not a success."""
 
-    error: Annotated[str, Meta(pattern="^Error: ")]
-    code: str
-    field: str | UnsetType = UNSET
-    hint: str | UnsetType = UNSET
+    error: Annotated[str, Meta(pattern="^Error: ", description="one sentence for people")]
+    code: Annotated[str, Meta(description="what a program may test for; it stays the same")]
+    field: Annotated[
+        str | UnsetType, Meta(description="the part of the request that is to blame")
+    ] = UNSET
+    hint: Annotated[str | UnsetType, Meta(description="what to do about it")] = UNSET
 
 
 class MeAnswer(_Body, frozen=True):
     """Who the token belongs to."""
 
-    name: str
-    role: Role
-    error: None = None
+    name: Annotated[str, Meta(description="the user")]
+    role: Annotated[Role, Meta(description="own jobs only, or everything")]
+    error: NoError = None
 
 
 class HealthAnswer(_Body, frozen=True):
     """The server answers."""
 
-    status: Literal["ok"] = "ok"
-    error: None = None
+    status: Annotated[Literal["ok"], Meta(description="it answers")] = "ok"
+    error: NoError = None
 
 
 def argument_text(argument: Argument) -> str:

@@ -18,7 +18,7 @@ from jobworker.api.route import Route
 from jobworker.api.wire import HeaderField, Media
 from jobworker.errors import JobWorkerError, RangeNotSatisfiable
 from jobworker.model import JobId
-from jobworker.schema import ErrorAnswer
+from jobworker.schema import ErrorAnswer, IdAnswer
 from jobworker.version import VERSION
 
 _DESCRIPTION = """\
@@ -60,6 +60,7 @@ def document(routes: Sequence[Route]) -> Json:
     paths: dict[str, Json] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route)
+    _link(routes, paths)
     errors = {error for route in routes for error in route.all_errors}
     return {
         "openapi": "3.1.0",
@@ -97,6 +98,21 @@ def tag(route: Route) -> str:
         return "output"
     first = route.path.split("/")[1]
     return {"jobs": "jobs", "policy": "policy", "me": "identity"}.get(first, "service")
+
+
+def _link(routes: Sequence[Route], paths: dict[str, Json]) -> None:
+    """Say of what answers with a new job that its ``id`` goes into the calls about jobs."""
+    links = {
+        operation_id(route): {
+            "operationId": operation_id(route),
+            "parameters": {"id": "$response.body#/id"},
+        }
+        for route in routes
+        if route.about_job
+    }
+    for route in routes:
+        if route.answer is IdAnswer and route.status == 201:
+            paths[route.path][route.method.lower()]["responses"]["201"]["links"] = links
 
 
 def _operation(route: Route) -> Json:

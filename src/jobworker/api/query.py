@@ -11,7 +11,8 @@ from jobworker.errors import InvalidRequest
 from jobworker.model import JobQuery, StatusName
 from jobworker.schema import MAX_PAGE, MAX_WAIT
 
-Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
+Time = Annotated[datetime, Meta(tz=True)]
+PairOfLabel = Annotated[str, Meta(extra_json_schema={"pattern": "="}, examples=["team=web"])]
 
 
 class NoQuery(Struct, frozen=True):
@@ -50,23 +51,38 @@ class StreamQuery(Struct, frozen=True):
 
     follow: Annotated[bool, Meta(description="stream until the job ends")] = False
     offset: Annotated[
-        int, Meta(ge=0, le=2**62, description="first byte to send; only with follow")
+        int,
+        Meta(ge=0, le=2**62, description="first byte to send; a `Range` then counts for nothing"),
     ] = 0
 
 
 class ListQuery(Struct, frozen=True, rename="camel"):
     """Which jobs to list; every condition that is given must hold."""
 
-    status: StatusName | UnsetType = UNSET
-    owner: str | UnsetType = UNSET
-    label: Annotated[list[str], Meta(description="KEY=VALUE; repeatable")] = []
-    program: str | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    since: Time | UnsetType = UNSET
-    until: Time | UnsetType = UNSET
-    id_prefix: str | UnsetType = UNSET
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 100
-    cursor: str | UnsetType = UNSET
+    status: Annotated[StatusName | UnsetType, Meta(description="as it is now")] = UNSET
+    owner: Annotated[
+        str | UnsetType, Meta(description="who started it; another user's are for admins")
+    ] = UNSET
+    label: Annotated[
+        list[PairOfLabel], Meta(description="KEY=VALUE; repeated, all of them must hold")
+    ] = []
+    program: Annotated[str | UnsetType, Meta(description="the program, as it was asked for")] = (
+        UNSET
+    )
+    name: Annotated[str | UnsetType, Meta(description="the name it was given")] = UNSET
+    since: Annotated[
+        Time | UnsetType, Meta(description="accepted then or later; RFC 3339, with its offset")
+    ] = UNSET
+    until: Annotated[
+        Time | UnsetType, Meta(description="accepted before then; RFC 3339, with its offset")
+    ] = UNSET
+    id_prefix: Annotated[
+        str | UnsetType, Meta(description="how the ID begins", examples=["j-8f14"])
+    ] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="most jobs on the page")] = 100
+    cursor: Annotated[
+        str | UnsetType, Meta(description="the `next` of the page before, unchanged")
+    ] = UNSET
 
 
 def job_query(asked: ListQuery, owner: str | None) -> JobQuery:
