@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -75,7 +76,7 @@ def idempotency_key(headers: Headers) -> str | None:
 
 def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
     """The query string as a ``shape``; raises ``InvalidRequest`` naming the parameter."""
-    lists, singles = _parameters_of(shape)
+    lists, singles, times = _parameters_of(shape)
     values: dict[str, Any] = {}
     try:
         pairs = parse_qsl(
@@ -93,9 +94,19 @@ def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
         else:
             raise _unknown_parameter(name, lists | singles)
     try:
+        for name in times & values.keys():
+            values[name] = _time(name, values[name])
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error, "the query") from None
+
+
+def _time(name: str, text: str) -> datetime:
+    """A time as RFC 3339 writes it: decoded with the rest, a number would be one, too."""
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{error} - at `$.{name}`") from None
 
 
 async def read_body(headers: Headers, receive: Receive) -> bytes:
@@ -155,12 +166,26 @@ def _decoder(shape: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(shape)
 
 
+class _Parameters(NamedTuple):
+    """Their names: those that may be given repeatedly, the others, and of these the times."""
+
+    lists: frozenset[str]
+    singles: frozenset[str]
+    times: frozenset[str]
+
+
 @cache
-def _parameters_of(shape: type[msgspec.Struct]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of the parameters that may be given repeatedly, and of the others."""
+def _parameters_of(shape: type[msgspec.Struct]) -> _Parameters:
     fields = msgspec.structs.fields(shape)
     lists = frozenset(each.encode_name for each in fields if isinstance(each.default_factory, type))
-    return lists, frozenset(each.encode_name for each in fields) - lists
+    types = get_type_hints(shape)
+    times = frozenset(each.encode_name for each in fields if datetime in _parts(types[each.name]))
+    return _Parameters(lists, frozenset(each.encode_name for each in fields) - lists, times)
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """A type, or the types that a union is made of."""
+    return get_args(kind) or (kind,)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jobworker.api.decode import header
 from jobworker.api.errors import error_answer
 from jobworker.api.query import StreamQuery
 from jobworker.api.service import Call, StreamBroken
-from jobworker.errors import InvalidRequest, RangeNotSatisfiable
+from jobworker.errors import RangeNotSatisfiable
 from jobworker.model import Gap, JobId, Output, Stream
 from jobworker.schema import LineGapView, OutputAnswer, line_gap_view
 
@@ -59,11 +59,7 @@ def raw(stream: Stream) -> Callable[[Call], Awaitable[Response]]:
         query: StreamQuery = call.query
         if query.follow:
             return _follow(call, stream, query.offset)
-        if query.offset:
-            raise InvalidRequest(
-                "offset: only with follow=true", field="offset", hint="send a Range header"
-            )
-        return await _stored(call, stream)
+        return await _stored(call, stream, query.offset)
 
     return handler
 
@@ -126,18 +122,18 @@ def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
     return (*_AS_BYTES, (b"content-disposition", name), (b"accept-ranges", b"bytes"))
 
 
-async def _stored(call: Call, stream: Stream) -> Response:
-    """The bytes that are kept now, or the range of them that was asked for."""
+async def _stored(call: Call, stream: Stream, offset: int) -> Response:
+    """The bytes that are kept now from ``offset`` on, or the range that was asked for."""
     with ExitStack() as opened:
         reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
         kept = reader.spans(stream)
         size = spans.length(kept)
         headers = _headers(call.job.id, stream)
         try:
-            part = chosen_range(_range_header(call), size)
+            part = None if offset else chosen_range(_range_header(call), size)
         except RangeNotSatisfiable as error:
             return error_answer(error, (b"content-range", b"bytes */%d" % size))
-        first, end = part or (0, size)
+        first, end = part or (min(offset, size), size)
         if part:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
         status = 206 if part else 200

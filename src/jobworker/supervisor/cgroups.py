@@ -15,6 +15,7 @@ from . import oom
 from .places import Place
 from .records import Fields
 
+_MOST_PIDS = 1 << 22  # the kernel's PID_MAX_LIMIT: pids.max takes no number above it
 KEPT_BY_CGROUPS = ("memory", "cpus", "pids")
 
 _ENOENT, _EBUSY, _ENODEV = 2, 16, 19
@@ -95,8 +96,8 @@ class Room:
         self._file = os.open("pids.max", os.O_WRONLY, dir_fd=directory)
 
     def make(self) -> None:
-        """Raise the limit by one."""
-        os.write(self._file, b"%d" % (int(self._limit) + 1))
+        """Raise the limit by one, unless it is the highest: no machine has as many processes."""
+        os.write(self._file, b"%d" % min(int(self._limit) + 1, _MOST_PIDS))
 
     def leave(self) -> None:
         """Take the calling thread out, and the limit back."""
