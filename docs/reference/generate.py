@@ -13,8 +13,8 @@ from pathlib import Path
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
+from jobworker.api.wire import Media
 from jobworker.cli.verbs import VERBS
-from jobworker.errors import IdempotencyKeyReused
 from jobworker.identity.permissions import FOR_EVERY_USER, Action
 
 HERE = Path(__file__).parent
@@ -61,7 +61,8 @@ def http() -> Iterator[str]:
     yield f"# The HTTP API\n\n{NOTE}\n"
     yield (
         "TLS 1.3, and `Authorization: Bearer <token>` on every call but the public ones. Bodies\n"
-        "are JSON. The types of requests and answers are in `/openapi.json`.\n"
+        "are JSON. The types of requests and answers, field by field, are in `/openapi.json`,\n"
+        "and at `/docs` for reading.\n"
     )
     for route in ROUTES:
         yield f"## {route.method} {route.path}\n"
@@ -69,10 +70,12 @@ def http() -> Iterator[str]:
         yield f"* For: {permitted(route)}"
         if parameters := route.query.__struct_encode_fields__:
             yield f"* Parameters: {code(parameters)}"
-        if IdempotencyKeyReused in route.errors:
-            yield "* Header: `Idempotency-Key`, where a retry must not do it twice"
+        if route.headers:
+            yield f"* Headers: {code(tuple(each.name for each in route.headers))}"
         if route.body and (fields := route.body.__struct_encode_fields__):
             yield f"* Body: {code(fields)}"
+        if route.takes:
+            yield f"* Body as {media(route.takes)}"
         yield f"* Answers {route.status}{answered(route)}"
         yield f"* Errors: {failures(route)}\n"
 
@@ -85,10 +88,14 @@ def permitted(route: Route) -> str:
 
 
 def answered(route: Route) -> str:
-    """The fields of a success."""
-    if route.answer is None:
-        return ", not one of the JSON types"
-    return f": {code(route.answer.__struct_encode_fields__)}"
+    """The fields of a success, and its other forms."""
+    fields = f": {code(route.answer.__struct_encode_fields__)}" if route.answer else ""
+    return fields + (f"{'; or' if fields else ''} as {media(route.media)}" if route.media else "")
+
+
+def media(each: tuple[Media, ...]) -> str:
+    """Media types, each with what is in it."""
+    return ", ".join(f"`{one.name}` ({one.description})" for one in each)
 
 
 def failures(route: Route) -> str:

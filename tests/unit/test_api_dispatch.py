@@ -684,7 +684,9 @@ async def test_who_may_call_what(
         assert job.id in jobs.jobs
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/jobs/start/x", f"/jobs/{UNKNOWN}/nothing", ""])
+@pytest.mark.parametrize(
+    "path", ["//", "/nothing", "/jobs/start/x", f"/jobs/{UNKNOWN}/nothing", ""]
+)
 async def test_unknown_paths(client: Client, path: str) -> None:
     """Without a token nobody learns which paths there are."""
     assert (await client("GET", path, token=None)).status == 401

@@ -28,7 +28,7 @@ def test_a_route_without_an_action_does_not_start_up() -> None:
 
 def test_only_what_tells_nothing_is_public() -> None:
     public = {route.path for route in ROUTES if route.public}
-    assert public == {"/healthz", "/readyz", "/openapi.json"}
+    assert public == {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)

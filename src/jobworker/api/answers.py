@@ -10,6 +10,7 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from jobworker.api.pages import POLICY
 from jobworker.model import JobId
 
 SEND_BUDGET = 120.0
@@ -62,6 +63,17 @@ def encode(body: Struct) -> bytes:
 def json_answer(body: bytes, status: int, *headers: Header) -> Response:
     """An answer with ``body``, which is JSON."""
     return bytes_answer(body, status, (b"content-type", b"application/json"), *headers)
+
+
+def html_answer(page: str) -> Response:
+    """An answer with one of our own pages."""
+    return bytes_answer(
+        page.encode("utf-8"),
+        200,
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", POLICY.encode("ascii")),
+        (b"referrer-policy", b"no-referrer"),
+    )
 
 
 class StreamAnswer(Response):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from jobworker import schema
-from jobworker.api import handlers, openapi, output, wire
-from jobworker.api.answers import json_answer
+from jobworker.api import handlers, openapi, output, pages, wire
+from jobworker.api.answers import html_answer, json_answer
 from jobworker.api.query import ListQuery, OutputQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
 from jobworker.api.service import Call
@@ -152,16 +153,46 @@ def _service() -> Iterable[Route]:
     yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, schema.HealthAnswer)
     yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, schema.HealthAnswer)
     yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None, media=(wire.OPENAPI,))
+    for path, handler in (("/docs", _show_docs), ("/", _show_home)):
+        yield Route(
+            "GET",
+            path,
+            Action.PUBLIC,
+            handler,
+            None,
+            media=(wire.HTML,),
+            answer_headers=(wire.CONTENT_SECURITY_POLICY,),
+        )
 
 
 async def _describe(_: Call) -> Response:
     """Describe the API, in OpenAPI 3.1."""
-    return json_answer(_document(), 200)
+    return json_answer(_document_as_json(), 200)
+
+
+async def _show_docs(_: Call) -> Response:
+    """Show the reference of the API to people; nothing in it comes from elsewhere."""
+    return html_answer(_docs())
+
+
+async def _show_home(_: Call) -> Response:
+    """Tell people what answers here, and where to read on."""
+    return html_answer(pages.home())
 
 
 @cache  # anybody may ask for it, and it takes milliseconds to make
-def _document() -> bytes:
-    return msgspec.json.encode(openapi.document(ROUTES))
+def _document() -> dict[str, Any]:
+    return openapi.document(ROUTES)
+
+
+@cache  # the same
+def _document_as_json() -> bytes:
+    return msgspec.json.encode(_document())
+
+
+@cache  # the same
+def _docs() -> str:
+    return pages.reference(_document())
 
 
 ROUTES: tuple[Route, ...] = (*_jobs(), *_service())

@@ -55,11 +55,15 @@ CONTENT_DISPOSITION = HeaderField(
     "the name of a file to save it as",
     'attachment; filename="j-8f14e45f-ceea-4e7a-9c3b-2f0a1d5b6c7d.stdout"',
 )
+CONTENT_SECURITY_POLICY = HeaderField(
+    "Content-Security-Policy", "what a browser may load with it", "default-src 'none'"
+)
 
 FIELDS = {each.name.lower().encode("ascii"): each for each in (RETRY_AFTER, WWW_AUTHENTICATE)}
 """Those of error answers, by their names as they are sent."""
 
 BYTES = Media("application/octet-stream", "exactly what the program wrote")
+HTML = Media("text/html", "a page for people, without scripts")
 OPENAPI = Media("application/json", "the OpenAPI document")
 _FRAMES = (OutputFrame, GapFrame, EndFrame)
 _FRAME = '{"seq":6,"time":"2026-11-24T12:00:00.123456Z","stream":"stdout","data":"hello\\n"}'
