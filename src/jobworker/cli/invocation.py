@@ -27,6 +27,8 @@ COMMON: tuple[Option, ...] = (
 class UsageError(Exception):
     """A wrong use of ``jobctl``, told in one line; the exit code is 2."""
 
+    code = "wrong_use"
+
 
 class Invocation:
     """The options and words of one call, of which the verb's own word is no part."""
@@ -79,8 +81,16 @@ def read_options(
     try:
         found, rest = parse(words, short, long)
     except getopt.GetoptError as error:
-        raise UsageError(f"{error.msg}; see jobctl help{subject}") from None
+        raise UsageError(f"{_explained(error, known)} see jobctl help{subject}") from None
     return Invocation([(names.get(flag, flag[2:]), value) for flag, value in found], rest)
+
+
+def _explained(error: getopt.GetoptError, known: Sequence[Option]) -> str:
+    if not error.msg.endswith("not recognized"):
+        return f"{error.msg};"
+    from jobworker.cli import suggestions
+
+    return error.msg + (suggestions.option(error.opt, (name for name, *_ in known)) or ";")
 
 
 def no_words(call: Invocation) -> None:

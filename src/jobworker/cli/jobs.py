@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobworker.cli import report
 from jobworker.cli.invocation import UsageError
-from jobworker.errors import JobNotFound, JobWorkerError
+from jobworker.errors import JobNotFound, JobWorkerError, ServerUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,14 +61,27 @@ def find(client: Client, word: str) -> str:
 
 
 def each(call: Invocation, act: Callable[[Client, str], None]) -> int:
-    """Do ``act`` to every job that was named, also where one before it was refused."""
+    """Do ``act`` to every job that was named, also where one before it was refused.
+
+    Every word is looked up first: an ambiguous one is wrong use, and then nothing is done.
+    """
     words = all_words(call)
-    code = 0
     with call.client() as client:
-        for word in words:
-            try:
-                act(client, find(client, word))
-            except JobWorkerError as error:
-                report.failure(error, call)
-                code = 1
-    return code
+        ids: list[str] = []
+        looked_up = _attempt(call, words, lambda word: ids.append(find(client, word)))
+        acted = _attempt(call, list(dict.fromkeys(ids)), lambda job_id: act(client, job_id))
+    return 0 if looked_up and acted else 1
+
+
+def _attempt(call: Invocation, names: list[str], step: Callable[[str], None]) -> bool:
+    """Take ``step`` for each name, and tell what is refused; whether nothing was."""
+    all_done = True
+    for name in names:
+        try:
+            step(name)
+        except ServerUnreachable:
+            raise  # it would be so for all others, too, each after its time-out
+        except JobWorkerError as error:
+            report.failure(error, call, about=name if len(call.words) > 1 else None)
+            all_done = False
+    return all_done

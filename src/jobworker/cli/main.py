@@ -47,7 +47,8 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
-        return _complain(f"cannot write the output: {error.strerror}", EXIT_REFUSED)
+        sys.stderr.write(f"jobctl: cannot write the output: {error.strerror}\n")
+        return EXIT_REFUSED
     return code
 
 
@@ -55,11 +56,11 @@ def _perform(words: list[str]) -> int:
     try:
         module, call = understand(words)
     except UsageError as error:
-        return _complain(str(error), EXIT_USAGE)
+        return _misused(error, as_json="--json" in _before_dashes(words))
     try:
         return module.run(call)
     except UsageError as error:
-        return _complain(str(error), EXIT_USAGE)
+        return _misused(error, as_json=call.has("json"))
     except JobWorkerError as error:
         from jobworker.cli import report
 
@@ -71,7 +72,7 @@ def understand(words: list[str]) -> tuple[Verb, Invocation]:
     """Which verb is meant, and with which options; raises ``UsageError``."""
     first = read_options(COMMON, words, until_first_word=True, subject="")
     if first.has("help"):
-        return load("help"), Invocation([], [])
+        return load("help"), Invocation(first.options, [])
     if not first.words:
         raise UsageError("no verb was given; see jobctl help")
     name, *rest = first.words
@@ -81,14 +82,23 @@ def understand(words: list[str]) -> tuple[Verb, Invocation]:
         (*COMMON, *module.OPTIONS), rest, until_first_word=until_first_word, subject=f" {name}"
     )
     if call.has("help"):
-        return load("help"), Invocation([], [name])
+        return load("help"), Invocation([*first.options, *call.options], [name])
     call.options[:0] = first.options
     return module, call
 
 
-def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"jobctl: {message}\n")
-    return code
+def _before_dashes(words: list[str]) -> list[str]:
+    """The words that may be options of ``jobctl``, where it could not tell by parsing them."""
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _misused(error: UsageError, *, as_json: bool) -> int:
+    from jobworker.cli import report
+
+    if as_json:
+        report.answer({"error": f"Error: {error}", "code": error.code})
+    report.message(f"jobctl: {error}")
+    return EXIT_USAGE
 
 
 if __name__ == "__main__":

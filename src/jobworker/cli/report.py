@@ -59,15 +59,17 @@ def flush() -> None:
     sys.stdout.flush()
 
 
-def failure(error: JobWorkerError, call: Invocation) -> None:
+def failure(error: JobWorkerError, call: Invocation, about: str | None = None) -> None:
     """Say what the server, or the client itself, refused.
 
     With ``--json`` the error is an answer like any other, on standard output, so that a
-    script reads one object in every case; people get the line all the same.
+    script reads one object in every case; people get the line all the same. ``about`` is
+    the job, where the call was about several.
     """
     if call.has("json"):
-        answer(failures.to_answer(error))
-    message(f"Error: {error}")
+        job = {"id": about} if about else {}
+        answer({**job, **failures.to_answer(error)})
+    message(f"Error: {error}" + (f" ({about})" if about else ""))
     if hint := error.hint or _ADVICE.get(error.code):
         message(f"hint: {hint}")
 
@@ -82,14 +84,17 @@ def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
         message(f"hint: {hint}")
 
 
-def job(call: Invocation, view: JobView) -> None:
-    """Print a job's status."""
+def job(call: Invocation, view: JobView, *, apart: bool = False) -> None:
+    """Print a job's status, for people ``apart`` from what stands before it."""
     if call.has("json"):
         answer(view)
         return
-    line(f"ID: {view['id']}" if not call.has("quiet") else view["id"])
     if call.has("quiet"):
+        line(view["id"])
         return
+    if apart:
+        line("")
+    line(f"ID: {view['id']}")
     code = view["exitCode"]
     line(f"Status: {view['status']}")
     line(f"Exit code: {'n/a' if code is None else code}")

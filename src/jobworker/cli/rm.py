@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 USAGE = "rm ID..."
 OPTIONS: tuple[Option, ...] = ()
+DETAILS = """\
+Goes on where one cannot be removed, as it still runs for one, and exits with 1 then."""
+EXAMPLES = (
+    "jobctl rm j-9f8b j-07aa",
+    "jobctl list -q --all --status Completed --until 30d | xargs -r jobctl rm",
+)
 
 
 def run(call: Invocation) -> int:

@@ -13,6 +13,14 @@ USAGE = "stop [--grace DURATION] ID..."
 OPTIONS: tuple[Option, ...] = (
     ("grace", "", "DURATION", "SIGTERM first, SIGKILL after this time; otherwise SIGKILL at once"),
 )
+DETAILS = """\
+Stops the jobs one after the other, each with all of its processes. Goes on where one cannot
+be stopped, and exits with 1 then."""
+EXAMPLES = (
+    "jobctl stop j-9f8b",
+    "jobctl stop --grace 10s j-9f8b j-07aa",
+    "jobctl list -q --label team=web --status Running | xargs -r jobctl stop",
+)
 
 
 def run(call: Invocation) -> int:

@@ -128,7 +128,46 @@ def test_removing_goes_on_after_a_refusal(jobctl: Jobctl, server: Server) -> Non
     done = jobctl("rm", ID, OTHER)
     assert done.returncode == 1
     assert done.stdout == f"Job with ID {OTHER} removed.\n".encode()
-    assert done.stderr == b"Error: job not found\n"
+    assert done.stderr == f"Error: job not found ({ID})\n".encode()
+
+
+def test_with_json_a_refusal_among_several_names_its_job(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"DELETE /jobs/{ID}"] = JOB_NOT_FOUND
+    server.answers[f"DELETE /jobs/{OTHER}"] = (200, {"id": OTHER, "error": None})
+    done = jobctl("rm", "--json", ID, OTHER)
+    refused, removed = map(json.loads, done.stdout.splitlines())
+    assert refused == {"id": ID, **JOB_NOT_FOUND[1]}
+    assert removed == {"id": OTHER, "error": None}
+
+
+def test_nothing_is_done_where_one_of_several_is_ambiguous(jobctl: Jobctl, server: Server) -> None:
+    page = {"jobs": [view(), view(id=OTHER)], "next": None, "error": None}
+    server.answers["GET /jobs?idPrefix=j-9f8b&limit=10"] = (200, page)
+    done = jobctl("rm", "--json", ID, "j-9f8b")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["code"] == "wrong_use"
+    assert server.requests() == ["GET /jobs?idPrefix=j-9f8b&limit=10"]
+
+
+def test_a_server_that_is_gone_is_told_once(jobctl: Jobctl, server: Server) -> None:
+
+    def hang_up(handler: Handler) -> None:
+        handler.close_connection = True
+
+    server.answers[f"DELETE /jobs/{ID}"] = hang_up
+    done = jobctl("rm", ID, OTHER)
+    assert done.returncode == 1
+    assert done.stderr.count(b"Error: ") == 1
+    assert set(server.requests()) == {f"DELETE /jobs/{ID}"}
+
+
+def test_the_status_of_several_jobs(jobctl: Jobctl, server: Server) -> None:
+    server.answers[f"GET /jobs/{ID}"] = (200, view())
+    server.answers[f"GET /jobs/{OTHER}"] = (200, FAILED | {"id": OTHER})
+    blocks = jobctl("status", ID, OTHER, ID).stdout.decode().split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [f"ID: {ID}", f"ID: {OTHER}"]
+    quiet = jobctl("status", "-q", OTHER, ID).stdout.decode()
+    assert quiet == f"{OTHER}\n{ID}\n"
 
 
 def test_a_list_pages_and_filters(jobctl: Jobctl, server: Server) -> None:
@@ -140,7 +179,7 @@ def test_a_list_pages_and_filters(jobctl: Jobctl, server: Server) -> None:
     server.answers[f"GET /jobs?{rest}"] = (200, second)
     words = ["list", "--limit", "2", "--owner", "alice", "--status", "failed", "--label", "k=v"]
     done = jobctl(*words, "--program", "/bin/a b")
-    rows = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    rows = [line.split("\t")[:6] for line in done.stdout.decode().splitlines()]
     assert rows == [
         [job, "Running", "-", "alice", "2026-01-31 12:00:00", r"/bin/echo a\tb\x1b …"]
         for job in (ID, OTHER)
@@ -151,10 +190,17 @@ def test_a_list_pages_and_filters(jobctl: Jobctl, server: Server) -> None:
 def test_a_list_on_a_terminal_is_a_table(jobctl: Jobctl, server: Server) -> None:
     page = {"jobs": [view()], "next": None, "error": None}
     server.answers["GET /jobs?limit=1000"] = (200, page)
-    jobctl.environment["COLUMNS"] = "120"
+    jobctl.environment |= {"COLUMNS": "64", "TERM": "xterm"}
     code, seen = on_terminal(jobctl, "list", "--all")
     assert code == 0
-    assert seen.splitlines()[0].split() == ["ID", "STATUS", "EXIT", "OWNER", "CREATED", "PROGRAM"]
+    header, row = seen.splitlines()
+    assert header.split() == ["ID", "STATUS", "EXIT", "OWNER", "CREATED", "TIME", "PROGRAM"]
+    assert row.startswith("j-9f8b6c52  \x1b[36mRunning\x1b[0m  -")
+    assert len(row.replace("\x1b[36m", "").replace("\x1b[0m", "")) == 64
+    assert row.endswith("\N{HORIZONTAL ELLIPSIS}")
+    jobctl.environment["NO_COLOR"] = "1"
+    _, seen = on_terminal(jobctl, "list", "--all", "--wide")
+    assert seen.splitlines()[1].startswith(f"{ID}  Running")
     assert "\x1b" not in seen
 
 
