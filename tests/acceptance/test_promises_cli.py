@@ -92,7 +92,9 @@ def test_an_argument_cannot_forge_a_line(server: Jobd) -> None:
     ).strip()
     server.jobctl("wait", job_id)
     (line,) = server.succeed("list", "--label", "forged=1").splitlines()
-    assert line.endswith("\t/bin/echo a\\nj-1\\tCompleted\\x1b[2J")
+    cells = line.split("\t")
+    assert cells[5] == "/bin/echo a\\nj-1\\tCompleted\\x1b[2J"
+    assert float(cells[6]) >= 0
 
 
 def test_the_beginning_of_an_id_is_enough(server: Jobd) -> None:
@@ -109,6 +111,31 @@ def test_wait_exits_as_the_first_that_failed(server: Jobd) -> None:
     assert server.jobctl("wait", ids[0]).returncode == 0
 
 
+def test_wait_for_any_is_over_with_the_first(server: Jobd, gate: Gate) -> None:
+    script = f"read line < {gate.path}; exit 4"
+    first = server.start_job("/bin/sh", "-c", script)
+    others = [server.start_job("/bin/sleep", "1000") for _ in range(2)]
+    process = spawn(server, "wait", "-q", "--any", others[0], first, others[1])
+    gate.open()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.decode(), err) == (4, f"{first}\n", b"")
+    server.succeed("stop", *others)
+
+
+def test_wait_for_all_is_over_with_the_last(server: Jobd, gate: Gate) -> None:
+    waiting = server.start_job("/bin/sh", "-c", f"read line < {gate.path}; exit 4")
+    ids = [finished(server, "exit 0"), waiting, finished(server, "exit 5")]
+    process = spawn(server, "wait", "-q", *ids)
+    gate.open()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.decode().split(), err) == (4, ids, b"")
+
+
+def test_wait_exits_with_125_where_the_service_refuses(server: Jobd) -> None:
+    other = finished(server, "true", user="user1")
+    assert say(server, "wait", other, user="user2")[0] == 125
+
+
 def test_wait_no_longer_than_told(server: Jobd) -> None:
     job_id = server.start_job("/bin/sleep", "1000")
     code, out, err = say(server, "wait", "--timeout", "0.2s", job_id)
@@ -122,7 +149,7 @@ def test_stop_goes_on_after_one_that_has_ended(server: Jobd) -> None:
     running = server.start_job("/bin/sleep", "1000")
     code, out, err = say(server, "stop", ended, running)
     assert (code, out) == (1, f"Job with ID {running} stopped.\n")
-    assert err == "Error: job not running\n"
+    assert err == f"Error: job not running ({ended})\n"
 
 
 def test_stop_with_a_grace_lets_a_job_end_by_itself(server: Jobd) -> None:

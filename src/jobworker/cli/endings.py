@@ -13,6 +13,18 @@ NOT_FOUND = 127
 KILLED = 137
 """128 + SIGKILL: stopped, or over a limit, also where it ended by itself within its grace."""
 
+EXITS = (
+    ("N", "the job's own exit code"),
+    ("128+N", "signal N killed it"),
+    ("137", "it was stopped, out of memory, or wrote too much"),
+    ("124", "its time was over, or that of the waiting"),
+    ("125", "the service failed, or cannot be reached, or refused"),
+    ("126", "the program cannot be executed"),
+    ("127", "the program was not found"),
+    ("2", "wrong use; nothing was sent"),
+)
+"""What ``run`` and ``wait`` exit with, for help."""
+
 _OF_CAUSE = {
     "stopped": KILLED,
     "oom": KILLED,

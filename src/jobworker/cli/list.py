@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from jobworker.cli import report, times
+from jobworker.cli import report, table, times
 from jobworker.cli.invocation import UsageError, no_words
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 USAGE = "list [OPTIONS]"
 OPTIONS: tuple[Option, ...] = (
     ("status", "", "STATUS", "Queued, Running, Completed, Failed or Stopped"),
-    ("owner", "", "NAME", "jobs of this user"),
+    ("owner", "", "NAME", "jobs of this user; an admin sees anybody's, others their own"),
     ("label", "", "KEY=VALUE", "jobs with this label (repeatable)"),
     ("program", "", "PATH", "jobs of this program"),
     ("name", "", "NAME", "jobs of this name"),
@@ -24,14 +24,22 @@ OPTIONS: tuple[Option, ...] = (
     ("until", "", "TIME", "started before this time"),
     ("limit", "", "N", "no more than this many; otherwise 100"),
     ("all", "", "", "as many as there are"),
+    ("wide", "", "", "on a terminal: whole IDs and commands, though lines may be too long"),
+)
+DETAILS = """\
+On a terminal a table that fits it, with IDs as long as it takes to tell them apart.
+Elsewhere one line a job, with a tab between: ID, status, exit code, owner, time of its
+creation (UTC), program and arguments, running time in seconds; - where there is none."""
+EXAMPLES = (
+    "jobctl list --status Running",
+    "jobctl list --label team=web --since 1d --all",
+    "jobctl list -q --status Running | xargs -r jobctl stop",
 )
 
 STATUSES = ("Queued", "Running", "Completed", "Failed", "Stopped")
 DEFAULT_LIMIT = 100
 _PAGE = 1000
 """Most jobs that one answer holds, as the server has it."""
-
-_HEADER = ("ID", "STATUS", "EXIT", "OWNER", "CREATED", "PROGRAM")
 
 
 def run(call: Invocation) -> int:
@@ -48,7 +56,7 @@ def run(call: Invocation) -> int:
         for job in found["jobs"]:
             report.line(job["id"])
     else:
-        _print(found["jobs"])
+        _print(found["jobs"], wide=call.has("wide"))
     if found["next"]:
         report.message("There are more jobs; see them with --all or a higher --limit.")
     return 0
@@ -96,34 +104,20 @@ def _collect(client: Client, query: list[tuple[str, str]], limit: int | None) ->
         cursor = [("cursor", page["next"])]
 
 
-def _print(jobs: list[JobView]) -> None:
+def _print(jobs: list[JobView], *, wide: bool) -> None:
     """A table with a header on a terminal; elsewhere columns with a tab between."""
-    rows = [_row(job) for job in jobs]
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
     if not sys.stdout.isatty():
-        for row in rows:
-            report.line("\t".join(row))
+        for job in jobs:
+            report.line("\t".join(table.fields(job, now)))
         return
     import shutil
 
-    table = [_HEADER, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
-    room = shutil.get_terminal_size().columns
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        report.line("  ".join(cells).rstrip()[:room])
+    from jobworker.cli import terminal
 
-
-def _row(job: JobView) -> tuple[str, ...]:
-    """The cells of a job; control characters are escaped, so that lines and columns hold."""
-    code = job["exitCode"]
-    created = job["createdAt"][:19].replace("T", " ")
-    words = [job["program"], *(arg if isinstance(arg, str) else "…" for arg in job["args"])]
-    cells = (
-        job["id"],
-        job["status"],
-        "-" if code is None else str(code),
-        job["owner"],
-        created,
-        " ".join(words),
-    )
-    return tuple(report.escaped(cell).replace("\t", "\\t") for cell in cells)
+    room = 0 if wide else shutil.get_terminal_size().columns
+    colour = terminal.has_colour(sys.stdout)
+    for line in table.render(jobs, now, room=room, colour=colour):
+        sys.stdout.write(line + "\n")  # the cells are escaped, the colours are ours

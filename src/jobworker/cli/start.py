@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from jobworker.cli import program, report
 
 TYPE_CHECKING = False
@@ -14,6 +16,7 @@ PROGRAM_FOLLOWS = True
 EXAMPLES = (
     "jobctl start -- /bin/sleep 60",
     "jobctl start --name nightly --timeout 2h --memory 1G -- /srv/nightly",
+    "id=$(jobctl start -q --label team=web -- /usr/bin/make -C /srv/project)",
 )
 
 
@@ -21,5 +24,16 @@ def run(call: Invocation) -> int:
     """Start a program as a job and say its ID."""
     order = program.Order(call)
     with call.client() as client:
-        report.acted_on(call, order.start(client), "Job started with ID {}.")
+        answer = order.start(client)
+        report.acted_on(call, answer, "Job started with ID {}.")
+        _say_what_is_next(call, answer["id"])
     return 0
+
+
+def _say_what_is_next(call: Invocation, job_id: str) -> None:
+    """Tell a person, and nobody else, how to see what the job does."""
+    if sys.stderr.isatty() and not call.has("json") and not call.has("quiet"):
+        user = call.value("user")
+        profile = f" -u {user}" if user else ""
+        short = job_id[: len("j-xxxxxxxx")]
+        report.message(f"follow it with: jobctl{profile} output -f {short}")

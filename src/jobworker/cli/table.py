@@ -1,0 +1,140 @@
+"""Jobs as lines: a table for a terminal, or fields for a program that reads them.
+
+Every cell is escaped, so that nothing in a job's name or arguments acts or forges a line.
+"""
+
+from __future__ import annotations
+
+from jobworker.cli import terminal
+from jobworker.cli.report import escaped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from jobworker.client.answers import JobView
+
+_SHORT_ID = len("j-xxxxxxxx")
+_LEAST_PROGRAM = 12
+"""Columns for the program; on a terminal that has no room for it, lines are too long."""
+
+_TITLES = ("ID", "STATUS", "EXIT", "OWNER", "NAME", "CREATED", "TIME", "PROGRAM")
+_LESS_USEFUL = ("CREATED", "OWNER", "NAME", "TIME")
+"""What a narrow terminal goes without, the first one first."""
+
+_NONE = "-"
+_UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1))
+
+
+def fields(job: JobView, now: datetime) -> tuple[str, ...]:
+    """What a program reads: ID, status, exit code, owner, creation, program, seconds."""
+    code = job["exitCode"]
+    took = running_time(job, now)
+    return (
+        job["id"],
+        job["status"],
+        _NONE if code is None else str(code),
+        _cell(job["owner"]),
+        job["createdAt"][:19].replace("T", " "),
+        _command(job),
+        _NONE if took is None else f"{took:.3f}",
+    )
+
+
+def render(jobs: Sequence[JobView], now: datetime, *, room: int, colour: bool) -> list[str]:
+    """A table with a header, at most ``room`` columns wide; 0 for as wide as it gets."""
+    length = _length_of_ids([job["id"] for job in jobs]) if room else None
+    rows = [_TITLES, *(_row(job, now, length) for job in jobs)]
+    widths = [max(terminal.width(row[column]) for row in rows) for column in range(len(_TITLES))]
+    shown = [
+        column
+        for column, title in enumerate(_TITLES)
+        if title != "NAME" or any(job.get("name") for job in jobs)
+    ]
+    for title in _LESS_USEFUL:
+        if room and _left(room, widths, shown) < _LEAST_PROGRAM:
+            shown = [column for column in shown if _TITLES[column] != title]
+    lines = []
+    for row, job in zip(rows, (None, *jobs), strict=True):
+        cells = [_padded(row[column], widths[column]) for column in shown[:-1]]
+        if job and colour:
+            cells[1] = terminal.coloured(cells[1], job["status"])
+        last = row[-1]
+        if room:
+            last = terminal.cut(last, max(_LEAST_PROGRAM, _left(room, widths, shown)))
+        lines.append("  ".join([*cells, last]))
+    return lines
+
+
+def _left(room: int, widths: Sequence[int], shown: Sequence[int]) -> int:
+    """What the columns before it leave for the program."""
+    return room - sum(widths[column] + 2 for column in shown[:-1])
+
+
+def running_time(job: JobView, now: datetime) -> float | None:
+    """Seconds from the program's start to its end, or to ``now``; None before its start."""
+    if job["startedAt"] is None:
+        return None
+    end = _moment(job["finishedAt"]) if job["finishedAt"] else now
+    return max(0.0, (end - _moment(job["startedAt"])).total_seconds())  # clocks may differ
+
+
+def brief(seconds: float) -> str:
+    """A time as people say it, in its two largest units: ``0.4s``, ``12s``, ``3m5s``, ``2d4h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for big, size, small, rest in _UNITS:
+        if seconds >= size:
+            left = int(seconds % size) // rest
+            return f"{int(seconds // size)}{big}" + (f"{left}{small}" if left else "")
+    return f"{int(seconds)}s"
+
+
+def _row(job: JobView, now: datetime, length: int | None) -> tuple[str, ...]:
+    took = running_time(job, now)
+    ago = max(0, int((now - _moment(job["createdAt"])).total_seconds()))
+    return (
+        job["id"][:length],
+        job["status"],
+        _ending(job),
+        _cell(job["owner"]),
+        _cell(job.get("name") or _NONE),
+        f"{brief(ago) if ago >= 60 else f'{ago}s'} ago",
+        _NONE if took is None else brief(took),
+        _command(job),
+    )
+
+
+def _ending(job: JobView) -> str:
+    """The exit code, or what signal there was instead."""
+    if job["exitCode"] is not None:
+        return str(job["exitCode"])
+    return _cell((job["signal"] or _NONE).removeprefix("SIG"))
+
+
+def _command(job: JobView) -> str:
+    words = [job["program"], *(arg if isinstance(arg, str) else "\u2026" for arg in job["args"])]
+    return _cell(" ".join(words))
+
+
+def _cell(text: str) -> str:
+    return escaped(text).replace("\t", "\\t")
+
+
+def _padded(cell: str, columns: int) -> str:
+    return cell + " " * (columns - terminal.width(cell))
+
+
+def _length_of_ids(ids: Sequence[str]) -> int:
+    """How many characters it takes to tell these IDs apart."""
+    length = _SHORT_ID
+    while len({job_id[:length] for job_id in ids}) < len(set(ids)):
+        length += 1
+    return length
+
+
+def _moment(text: str) -> datetime:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text)
