@@ -31,6 +31,19 @@ def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
     assert modules & (DEAR | NOT_OURS | ASYNC) == set()
 
 
+ONLY_WHERE_NEEDED = {
+    f"jobworker.cli.{name}"
+    for name in ("complete", "completion", "cursor", "help", "pages", "suggestions")
+}
+
+
+@pytest.mark.parametrize("verb", ["status", "start", "run", "stop", "output", "wait", "rm", "why"])
+def test_a_common_verb_loads_nothing_of_help_and_completion(verb: str) -> None:
+    modules = loaded_by(f"from jobworker.cli import main, verbs; verbs.load({verb!r})")
+    unused = {"jobworker.cli.table", "jobworker.cli.terminal", "difflib", "unicodedata"}
+    assert modules & (ONLY_WHERE_NEEDED | unused) == set()
+
+
 @pytest.mark.parametrize("words", [["ca"], ["start", "sleep"], ["status", "x"]])
 def test_what_needs_no_server_loads_no_network(words: list[str]) -> None:
     modules = loaded_by(f"from jobworker.cli import main; main.run({words!r})")

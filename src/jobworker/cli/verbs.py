@@ -42,16 +42,24 @@ VERBS = (
     ("whoami", "whoami", "show who the server takes you for"),
     ("token", "token", "print the bearer token of the profile"),
     ("ca", "ca", "print the path of the CA certificate of the profile"),
+    ("completion", "completion", "print what makes a shell complete jobctl's words"),
     ("version", "version", "show the version of jobctl"),
     ("help", "help", "show how to use jobctl, or one verb"),
 )
-"""Each verb: its name, its module in this package, what it does. Help is made from it."""
+"""Each verb: its name, its module in this package, what it does. Help, the man page and
+completion are made from it."""
+
+HIDDEN = ("__complete", "complete", "say what may stand at the cursor; for completion scripts")
+"""What no person calls."""
 
 
 def load(name: str) -> Verb:
     """The module of a verb; raises ``UsageError`` where there is no such verb."""
-    for verb, module, _ in VERBS:
+    for verb, module, _ in (*VERBS, HIDDEN):
         if verb == name:
             found: Verb = import_module(f"jobworker.cli.{module}")  # type: ignore[assignment]
             return found
-    raise UsageError(f"there is no verb {name!r}; see jobctl help")
+    from jobworker.cli import suggestions
+
+    meant = suggestions.verb(name, (verb for verb, _, _ in VERBS)) or ";"
+    raise UsageError(f"there is no verb {name!r}{meant} see jobctl help")

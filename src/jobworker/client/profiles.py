@@ -70,6 +70,13 @@ def load(name: str | None = None) -> Profile:
     return profile
 
 
+def known() -> list[tuple[str, str]]:
+    """The name and the server of each stored profile; raises ``ConfigurationInvalid``."""
+    path = config_path()
+    config = _parse(path, config_file.read(path))
+    return [(name, fields["server"]) for name, fields in config["profiles"].items()]
+
+
 def store(profile: Profile, *, make_default: bool = False) -> None:
     """Keep ``profile``, in the place of one of the same name.
 
