@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 USAGE = "logs [OPTIONS] ID"
 OPTIONS = output.OPTIONS
+EXAMPLES = ("jobctl logs j-9f8b > out.bin 2> err.bin", "jobctl logs --stdout j-9f8b | gzip -d")
 
 
 def run(call: Invocation) -> int:

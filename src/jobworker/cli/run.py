@@ -20,6 +20,7 @@ OPTIONS: tuple[Option, ...] = (
     *program.OPTIONS,
 )
 PROGRAM_FOLLOWS = True
+EXITS = endings.EXITS
 EXAMPLES = (
     "jobctl run -- /bin/echo hello",
     "jobctl run --memory 512M --timeout 10m --grace 10s -- /usr/bin/make -C /srv/project",
