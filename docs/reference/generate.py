@@ -1,4 +1,4 @@
-"""Writes the pages of this folder that are made from the code: scripts/docs calls it.
+"""Writes the pages that are made from the code, here and in docs/man: scripts/docs calls it.
 
 With --check it writes nothing, and exits with 1 where a page is not what it would write.
 """
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from docs.reference import manual
+
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
@@ -17,27 +19,34 @@ from jobworker.api.wire import Media
 from jobworker.cli.verbs import VERBS
 from jobworker.identity.permissions import FOR_EVERY_USER, Action
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1]
 NOTE = "<!-- Made by scripts/docs from the code; change it there. -->"
 
 
 def main() -> int:
     """Write the pages, or check them."""
-    pages = {"jobctl.md": "\n".join(jobctl()), "http.md": "\n".join(http())}
+    pages = {
+        "reference/jobctl.md": "\n".join(jobctl()),
+        "reference/http.md": "\n".join(http()),
+        "man/jobctl.1": manual.jobctl(),
+        "man/jobd.1": manual.jobd(),
+    }
     stale = [name for name, text in pages.items() if current(name) != text]
     if "--check" in sys.argv:
         for name in stale:
-            print(f"docs/reference/{name} is not what the code says: run scripts/docs")
+            print(f"docs/{name} is not what the code says: run scripts/docs")
         return bool(stale)
     for name in stale:
-        (HERE / name).write_text(pages[name], encoding="utf-8")
-        print(f"wrote docs/reference/{name}")
+        path = DOCS / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(pages[name], encoding="utf-8")
+        print(f"wrote docs/{name}")
     return 0
 
 
 def current(name: str) -> str | None:
     """What stands in a page now, or None where there is none."""
-    path = HERE / name
+    path = DOCS / name
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 

@@ -123,8 +123,11 @@ def test_every_setting_stands_in_the_reference() -> None:
 
 
 def test_the_reference_is_what_the_code_says() -> None:
-    generate = ROOT / "docs" / "reference" / "generate.py"
     done = subprocess.run(
-        [sys.executable, generate, "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "docs.reference.generate", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

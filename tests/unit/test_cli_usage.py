@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from jobworker.cli import main, verbs
+from jobworker.cli import endings, main, pages, verbs
 from jobworker.cli.invocation import UsageError
 from jobworker.client import profiles
 
@@ -26,8 +30,12 @@ def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([], "no verb was given; see jobctl help"),
         (["dance"], "there is no verb 'dance'; see jobctl help"),
+        (["stauts"], "there is no verb 'stauts'; did you mean 'status'? see jobctl help"),
+        (["ps"], "there is no verb 'ps'; did you mean 'list'? see jobctl help"),
         (["--dance"], "option --dance not recognized; see jobctl help"),
+        (["-x", "list"], "option -x not recognized; see jobctl help"),
         (["status", "--dance", ID], "option --dance not recognized; see jobctl help status"),
+        (["wait", "--tiemout", "1", ID], "not recognized; did you mean --timeout? see jobctl help"),
         (["-u"], "option -u requires argument; see jobctl help"),
         (["status", "--json=1", ID], "option --json must not have an argument; see"),
         (["start"], "no program was given"),
@@ -44,8 +52,9 @@ def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["start", "--env", "=x", "/bin/true"], "--env takes KEY=VALUE, not '=x'"),
         (["start", "--env", "A=\udcff", "/bin/true"], "the env must be UTF-8"),
         (["start", "--label", "x", "/bin/true"], "--label takes KEY=VALUE, not 'x'"),
-        (["status"], "name one job, not none"),
-        (["status", ID, ID], "name one job, not 2"),
+        (["status"], "name a job; see jobctl list"),
+        (["status", ID, "x"], "'x' is not a job ID"),
+        (["why", ID, ID], "name one job, not 2"),
         (["status", "nonsense"], "'nonsense' is not a job ID; one looks like j-"),
         (["status", ""], "'' is not a job ID"),
         (["status", "j-"], "'j-' is not a job ID"),
@@ -94,6 +103,9 @@ def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["can-i", "start", "sh"], "must be an absolute path, not 'sh'; try /bin/sh"),
         (["can-i", "start", "--memory", "1M", "/bin/sh"], "--memory not recognized"),
         (["rm"], "name a job"),
+        (["wait"], "name a job"),
+        (["completion"], "name one shell: bash, zsh, fish"),
+        (["completion", "csh"], "name one shell: bash, zsh, fish"),
         (["wait", "--timeout", "-1", ID], "--timeout: '-1' is not a duration"),
         (["list", "x"], "'x' is one word too many"),
         (["list", "--status", "Dead"], "--status takes one of Queued, Running"),
@@ -113,6 +125,42 @@ def test_wrong_use(words: list[str], says: str, capsys: pytest.CaptureFixture[st
     assert err.startswith("jobctl: ")
     assert says in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["output", "--raw", "--json", ID], "cannot go with --raw or --follow"),
+        (["--json", "dance"], "there is no verb 'dance'; see jobctl help"),
+        (["status", "--json"], "name a job; see jobctl list"),
+        (["status", "--json", "--dance"], "option --dance not recognized"),
+        (["start", "--json", "--", "sh"], "must be an absolute path"),
+    ],
+)
+def test_wrong_use_with_json_is_an_answer(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert answer == {
+        "error": "Error: " + err.rstrip("\n").removeprefix("jobctl: "),
+        "code": "wrong_use",
+    }
+    assert says in err
+
+
+def test_what_is_the_programs_asks_for_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["start", "--dance", "--", "/bin/echo", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_word_that_is_misunderstood_cannot_act(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main.run(["--\x1b]52;c;AAAA\x07"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -146,7 +194,39 @@ def test_each_verb_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -
     for option, _, _, meaning in verbs.load(name).OPTIONS:
         assert f"--{option}" in out
         assert meaning in out
+    assert "\nExit codes:\n" in out
+    assert "  2  " in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in verbs.VERBS])
+def test_each_example_is_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An example is a use that ``jobctl`` itself would take, up to the first request."""
+    examples = pages.Page(name).examples
+    assert len(examples) >= 2
+    for example in examples:
+        for command in re.findall(r"\bjobctl ([^|>)]*)", example):
+            words = shlex.split(command)
+            _, call = main.understand(words)
+            assert call is not None
+    assert any(f"jobctl {name}" in example or f" {name} " in example for example in examples)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_exit_codes_of_a_job_stand_where_they_are_used() -> None:
+    """Every verb that exits as a job did says so."""
+    as_the_job = {name for name, _, _ in verbs.VERBS if hasattr(verbs.load(name), "endings")}
+    assert {name for name in as_the_job if pages.Page(name).exits == endings.EXITS} == as_the_job
+
+
+def test_help_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["help", "--json", "wait"]) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page["usage"].startswith("jobctl wait")
+    assert {option["name"] for option in page["options"]} >= {"any", "timeout", "json"}
+    assert main.run(["--json", "help"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [verb["verb"] for verb in listed["verbs"]] == [name for name, _, _ in verbs.VERBS]
 
 
 @pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
@@ -154,14 +234,14 @@ def test_help_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[s
     assert main.run(words) == 0
     out = capsys.readouterr().out
     for name, _, summary in verbs.VERBS:
-        assert f"  {name:<9} {summary}" in out
+        assert re.search(rf"^  {name} +{re.escape(summary)}$", out, re.MULTILINE)
 
 
 def test_every_verb_stands_in_the_table() -> None:
     """A file that holds a verb is one that the table names."""
     directory = Path(verbs.__file__).parent
     holding = {path.stem for path in directory.glob("*.py") if "\nUSAGE = " in path.read_text()}
-    assert holding == {module for _, module, _ in verbs.VERBS}
+    assert holding == {module for _, module, _ in (*verbs.VERBS, verbs.HIDDEN)}
 
 
 def test_an_unknown_verb_has_no_module() -> None:

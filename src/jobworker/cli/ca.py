@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 USAGE = "ca"
 OPTIONS: tuple[Option, ...] = ()
+EXAMPLES = ("jobctl ca", 'curl --cacert "$(jobctl ca)" https://127.0.0.1:8443/healthz')
 
 
 def run(call: Invocation) -> int:

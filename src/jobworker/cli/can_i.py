@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 USAGE = "can-i start [OPTIONS] [--] PROGRAM [ARGUMENT...]"
 OPTIONS: tuple[Option, ...] = (program.ENV, *limits.SURROUNDINGS)
 PROGRAM_FOLLOWS = True
+EXITS = (
+    ("0", "yes"),
+    ("1", "no; or the server cannot be reached"),
+    ("2", "wrong use; nothing was sent"),
+)
 EXAMPLES = (
     "jobctl can-i start -- /usr/bin/make -C /srv/project",
     "jobctl can-i start --run-as reports --no-network -- /usr/bin/sort /srv/data",

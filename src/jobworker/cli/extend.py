@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 USAGE = "extend ID DURATION"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl extend j-9f8b 30m",)
+EXAMPLES = ("jobctl extend j-9f8b 30m", "jobctl extend --json j-9f8b 1h30m | jq -r .deadline")
 
 
 def run(call: Invocation) -> int:

@@ -2,64 +2,83 @@
 
 from __future__ import annotations
 
-from jobworker.cli import report
+from jobworker.cli import pages, report
 from jobworker.cli.invocation import COMMON, UsageError
-from jobworker.cli.verbs import VERBS, load
+from jobworker.cli.verbs import VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobworker.cli.invocation import Invocation, Option
 
 USAGE = "help [VERB]"
 OPTIONS: tuple[Option, ...] = ()
-
-_CODES = """\
-Exit codes: 0 done; 1 refused by the server, or it cannot be reached; 2 wrong use.
-run and wait exit as the job did: its own code, 128+N killed by signal N, 124 timed out,
-137 stopped, out of memory or too much output, 125 the service failed, 126 the program
-cannot be executed, 127 it was not found."""
+EXAMPLES = ("jobctl help", "jobctl help run", "jobctl run --help")
 
 
 def run(call: Invocation) -> int:
     """Show how to use ``jobctl``, or one verb of it."""
     if len(call.words) > 1:
         raise UsageError("help takes one verb at most; see jobctl help")
-    for text in _about_verb(call.words[0]) if call.words else _about_all():
+    name = call.words[0] if call.words else None
+    if call.has("json"):
+        report.answer(pages.as_json(name) if name else _verbs())
+        return 0
+    for text in _about_verb(pages.Page(name)) if name else _about_all():
         report.line(text)
     return 0
 
 
+def _verbs() -> dict[str, object]:
+    verbs = [{"verb": name, "summary": summary} for name, _, summary in VERBS]
+    return {"usage": f"jobctl {pages.SYNOPSIS}", "verbs": verbs, "error": None}
+
+
 def _about_all() -> list[str]:
     return [
-        "Usage: jobctl [-u NAME] VERB [OPTIONS] ...",
+        f"Usage: jobctl {pages.SYNOPSIS}",
         "",
-        *(f"  {name:<9} {summary}" for name, _, summary in VERBS),
+        f"{pages.SUMMARY[0].upper()}{pages.SUMMARY[1:]}.",
         "",
-        "A job is named by its ID or the beginning of it. jobctl help VERB tells more.",
+        *_columns([(name, summary) for name, _, summary in VERBS]),
         "",
-        *_CODES.splitlines(),
+        *pages.NAMING.splitlines(),
+        "",
+        "Exit codes (run and wait have more):",
+        *_columns(pages.EXITS),
+        "",
+        "Environment:",
+        *_columns(pages.ENVIRONMENT),
+        "",
+        "jobctl help VERB tells more about a verb, with examples.",
     ]
 
 
-def _about_verb(name: str) -> list[str]:
-    module = load(name)
-    summary = next(text for verb, _, text in VERBS if verb == name)
-    options = [_option(option) for option in (*module.OPTIONS, *COMMON)]
+def _about_verb(page: pages.Page) -> list[str]:
     return [
-        f"Usage: jobctl {module.USAGE}",
+        f"Usage: jobctl {page.usage}",
         "",
-        f"{summary[0].upper()}{summary[1:]}.",
+        page.summary,
+        *(["", *page.details.splitlines()] if page.details else []),
         "",
-        *options,
-        *_examples(getattr(module, "EXAMPLES", ())),
+        *map(_option, (*page.options, *COMMON)),
+        *_part("", _columns(page.units())),
+        *_part("Examples:", [f"  {command}" for command in page.examples]),
+        *_part("Exit codes:", _columns(page.exits)),
     ]
 
 
-def _examples(commands: tuple[str, ...]) -> list[str]:
-    return ["", "Examples:", *(f"  {command}" for command in commands)] if commands else []
+def _part(title: str, lines: list[str]) -> list[str]:
+    return ["", *([title] if title else []), *lines] if lines else []
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"  {name:<{width}}  {text}" for name, text in rows]
 
 
 def _option(option: Option) -> str:
-    name, letter, metavar, meaning = option
-    flags = f"-{letter}, --{name}" if letter else f"    --{name}"
-    return f"  {f'{flags} {metavar}'.rstrip():<26} {meaning}"
+    flags = pages.flags(option)
+    indent = "" if option[1] else "    "
+    return f"  {indent + flags:<26} {option[3]}"

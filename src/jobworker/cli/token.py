@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 USAGE = "token print"
 OPTIONS: tuple[Option, ...] = ()
+EXAMPLES = (
+    "jobctl token print",
+    'curl --cacert "$(jobctl ca)" -H "Authorization: Bearer $(jobctl token print)" URL/jobs',
+)
 
 
 def run(call: Invocation) -> int:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 USAGE = "whoami"
 OPTIONS: tuple[Option, ...] = ()
+EXAMPLES = ("jobctl whoami", "jobctl -u admin whoami --json")
 
 
 def run(call: Invocation) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 USAGE = "why ID"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl why j-9f8b",)
+EXAMPLES = ("jobctl why j-9f8b", "jobctl why -q j-9f8b")
 
 _SIZES = ("Limit", "Peak", "Bytes")
 _SIZED = ("memory", "swap", "output", "stdout", "stderr", "dropped", "tmp")

@@ -1,0 +1,100 @@
+"""What there is to say about ``jobctl`` and each verb: help and man pages are made from it."""
+
+from __future__ import annotations
+
+from jobworker.cli.invocation import COMMON
+from jobworker.cli.verbs import VERBS, load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobworker.cli.invocation import Option
+
+SUMMARY = "run programs as jobs on a job worker server"
+SYNOPSIS = "[-u NAME] VERB [OPTIONS] ..."
+NAMING = """\
+A job is named by its ID or by the beginning of it (j-9f8b), as long as it fits one job only.
+Data go to standard output, messages to standard error; colour, progress and hints to
+terminals only. With --json each answer is one object on one line of standard output, and
+has an error: null, or a sentence, with its code beside it."""
+
+EXITS = (
+    ("0", "done"),
+    ("1", "refused by the server, or it cannot be reached"),
+    ("2", "wrong use; nothing was sent"),
+)
+"""Of every verb that does not say otherwise."""
+
+UNITS = {
+    "DURATION": "90 or 90s, 10m, 1h30m, 2d; without a unit seconds",
+    "SIZE": "65536, 512K, 512M, 1.5G, 2T; powers of 1024, without a unit bytes",
+    "TIME": "2026-01-31, 2026-01-31T12:00:00Z, or how long ago: 10m; without a zone local time",
+}
+"""How a value is written, by what it is called in the usage."""
+
+ENVIRONMENT = (
+    (
+        "JOBCTL_CONFIG",
+        "the file with the profiles; otherwise jobctl/config.toml in XDG_CONFIG_HOME",
+    ),
+    ("JOBCTL_USER", "the profile to use where -u names none"),
+    ("JOBCTL_SERVER", "https://HOST:PORT, in the place of the profile's own"),
+    (
+        "JOBCTL_COMPLETION_TIMEOUT",
+        "how long completion waits for a server that is far away; otherwise 0.2s",
+    ),
+    ("NO_COLOR", "not empty: no colours"),
+)
+
+FILES = (("~/.config/jobctl/config.toml", "the profiles, with their tokens; mode 0600"),)
+
+
+class Page:
+    """One verb: its usage, what it does, its options, examples and exit codes."""
+
+    __slots__ = ("details", "examples", "exits", "name", "options", "summary", "usage")
+
+    def __init__(self, name: str) -> None:
+        """Read the verb's module; raises ``UsageError`` where there is no such verb."""
+        module = load(name)
+        self.name = name
+        self.usage = module.USAGE
+        summary = next(text for verb, _, text in VERBS if verb == name)
+        self.summary = f"{summary[0].upper()}{summary[1:]}."
+        self.details: str = getattr(module, "DETAILS", "")
+        self.options = module.OPTIONS
+        self.examples: tuple[str, ...] = getattr(module, "EXAMPLES", ())
+        self.exits: tuple[tuple[str, str], ...] = getattr(module, "EXITS", EXITS)
+
+    def units(self) -> list[tuple[str, str]]:
+        """How the values are written that this verb takes."""
+        called = {metavar for _, _, metavar, _ in self.options} | set(self.usage.split())
+        return [(name, text) for name, text in UNITS.items() if name in called]
+
+
+def flags(option: Option) -> str:
+    """How an option is typed: ``-u, --user NAME``."""
+    name, letter, metavar, _ = option
+    return f"{f'-{letter}, ' if letter else ''}--{name} {metavar}".rstrip()
+
+
+def as_json(name: str) -> dict[str, object]:
+    """The page of a verb, for a program."""
+    page = Page(name)
+    return {
+        "verb": name,
+        "usage": f"jobctl {page.usage}",
+        "summary": page.summary,
+        "options": _options((*page.options, *COMMON)),
+        "examples": list(page.examples),
+        "exitCodes": [{"code": code, "meaning": meaning} for code, meaning in page.exits],
+        "error": None,
+    }
+
+
+def _options(options: Sequence[Option]) -> list[dict[str, str | None]]:
+    return [
+        {"name": name, "letter": letter or None, "value": metavar or None, "meaning": meaning}
+        for name, letter, metavar, meaning in options
+    ]
