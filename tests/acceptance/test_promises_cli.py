@@ -15,6 +15,7 @@ import pytest
 from support.calls import Calls
 from support.gate import Gate, opened
 from support.jobd import Jobd
+from support.keyboard import at_terminal
 
 ID = r"j-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LONGEST = 131_071
@@ -120,6 +121,21 @@ def test_wait_for_any_is_over_with_the_first(server: Jobd, gate: Gate) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out.decode(), err) == (4, f"{first}\n", b"")
     server.succeed("stop", *others)
+
+
+@pytest.mark.parametrize("options", [[], ["--any"]], ids=["all", "any"])
+def test_wait_outlives_a_restart_of_the_server(jobd: Jobd, gate: Gate, options: list[str]) -> None:
+    script = f"read line < {gate.path}; exit 4"
+    first = jobd.start_job("/bin/sh", "-c", script)
+    other = jobd.start_job("/bin/sleep", "1000" if options else "0")
+    command = [str(Path(sys.executable).with_name("jobctl")), "wait", *options, first, other]
+    with at_terminal(command, jobd.environ) as person:
+        person.wait_for("0 of 2 ended" if options else "1 of 2 ended")
+        jobd.restart()
+        gate.open()
+        person.wait_for(f"ID: {first}\r\nStatus: Failed\r\nExit code: 4\r\n")
+        if not options:
+            person.wait_for(f"ID: {other}\r\nStatus: Completed\r\n")
 
 
 def test_wait_for_all_is_over_with_the_last(server: Jobd, gate: Gate) -> None:

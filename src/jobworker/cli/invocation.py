@@ -63,7 +63,8 @@ def _tell(retry: Retry) -> None:
     """Say once that the server is away, and not that it still is."""
     if retry.attempt == 1:
         sys.stdout.flush()
-        sys.stderr.write(f"jobctl: {retry.error}; trying again\n")
+        over = "\r" if sys.stderr.isatty() else ""  # there may be a line of progress
+        sys.stderr.write(f"{over}jobctl: {retry.error}; trying again\n")
 
 
 def read_options(

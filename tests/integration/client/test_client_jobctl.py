@@ -188,15 +188,15 @@ def test_a_list_pages_and_filters(jobctl: Jobctl, server: Server) -> None:
 
 
 def test_a_list_on_a_terminal_is_a_table(jobctl: Jobctl, server: Server) -> None:
-    page = {"jobs": [view()], "next": None, "error": None}
+    page = {"jobs": [view(args=["x" * 100])], "next": None, "error": None}
     server.answers["GET /jobs?limit=1000"] = (200, page)
-    jobctl.environment |= {"COLUMNS": "64", "TERM": "xterm"}
+    jobctl.environment |= {"COLUMNS": "80", "TERM": "xterm"}
     code, seen = on_terminal(jobctl, "list", "--all")
     assert code == 0
     header, row = seen.splitlines()
     assert header.split() == ["ID", "STATUS", "EXIT", "OWNER", "CREATED", "TIME", "PROGRAM"]
     assert row.startswith("j-9f8b6c52  \x1b[36mRunning\x1b[0m  -")
-    assert len(row.replace("\x1b[36m", "").replace("\x1b[0m", "")) == 64
+    assert len(row.replace("\x1b[36m", "").replace("\x1b[0m", "")) == 80
     assert row.endswith("\N{HORIZONTAL ELLIPSIS}")
     jobctl.environment["NO_COLOR"] = "1"
     _, seen = on_terminal(jobctl, "list", "--all", "--wide")
