@@ -9,7 +9,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,20 @@ class Connection:
     def stop(self, job_id: str) -> None:
         """``POST /jobs/{id}/stop``."""
         self._call("POST", f"/jobs/{job_id}/stop")
+
+    def frames(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """The frames of a job's output as they come; the connection is of no use after it."""
+        path = f"/jobs/{job_id}/output?follow=true"
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        pending = b""
+        while True:
+            *lines, pending = (pending + self._more()).split(b"\n")
+            for line in lines:
+                if line.startswith(b"{"):  # not a head or the length of a chunk
+                    frame: dict[str, Any] = json.loads(line)
+                    yield frame
+                    if frame["stream"] == "end":
+                        return
 
     def _call(self, method: str, path: str, body: str = "") -> dict[str, Any]:
         kind = "Content-Type: application/json\r\n" if body else ""

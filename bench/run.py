@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench import command_line, crowd, limits, machine, peer, rounds
+from bench import command_line, crowd, limits, machine, output, peer, rounds, web
 from bench.figures import Figure, table
 from bench.server import Server
 
 _LAST = Path(__file__).with_name("last.md")
-_BUDGET = 420
+_BUDGET = 900
 """Seconds for the whole run: it is ended, and cleaned up after, when it takes longer."""
 
 _SIDES = """\
@@ -42,14 +42,25 @@ class Sizes:
     turns: rounds.Sizes
     crowd: crowd.Sizes
     limits: limits.Sizes
+    output: output.Sizes
     commands: int
 
 
 _FULL = Sizes(
-    3, rounds.Sizes(2000, 1200, 400), crowd.Sizes(1000, 10_000), limits.Sizes(400, 200), commands=20
+    3,
+    rounds.Sizes(2000, 1200, 400),
+    crowd.Sizes(1000, 10_000),
+    limits.Sizes(400, 200),
+    output.Sizes(alone=300, crowd=50, readers=200, lines=500),
+    commands=20,
 )
 _QUICK = Sizes(
-    3, rounds.Sizes(400, 96, 40), crowd.Sizes(100, 500), limits.Sizes(40, 20), commands=4
+    3,
+    rounds.Sizes(400, 96, 40),
+    crowd.Sizes(100, 500),
+    limits.Sizes(40, 20),
+    output.Sizes(alone=30, crowd=5, readers=20, lines=50),
+    commands=4,
 )
 
 
@@ -71,13 +82,15 @@ def main() -> None:
 def _measure(sizes: Sizes) -> tuple[list[Figure], list[str]]:
     """All figures, and what could not be measured, with the reason."""
     no_peer = peer.missing()
-    left_out = [f"The peer was not run: {no_peer}."] if no_peer else []
+    no_web = web.missing()
+    left_out = [f"A peer was not run: {why}." for why in (no_peer, no_web) if why]
     if os.geteuid() != 0:
         left_out.append("Memory was not measured: only root can read it.")
     with ExitStack() as stack:
         strongest = stack.enter_context(Server("auto"))
         basic = stack.enter_context(Server("basic"))
         ssh = None if no_peer else stack.enter_context(peer.Ssh())
+        nginx = None if no_web else stack.enter_context(web.Nginx(strongest.home / "state/tls"))
         ours, theirs = [], []
         for number in range(sizes.repeats):
             _say(f"round {number + 1} of {sizes.repeats}")
@@ -88,6 +101,8 @@ def _measure(sizes: Sizes) -> tuple[list[Figure], list[str]]:
         found += rounds.peer_figures(theirs) if theirs else []
         _say("limits")
         found += limits.figures(strongest, sizes.limits, sizes.repeats)
+        _say("output")
+        found += output.figures(strongest, ssh, nginx, sizes.output, sizes.repeats)
         _say("the command line")
         found += command_line.figures(strongest, sizes.commands)
         _say(f"{sizes.crowd.running:,} running jobs, {sizes.crowd.finished:,} finished ones")

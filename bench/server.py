@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bench.connection import Connection
 
@@ -99,6 +100,30 @@ class Server:
         """A connection as admin, ready for the first request."""
         host, _, port = self._listen.rpartition(":")
         return Connection((host, int(port)), self.home / "state/tls/ca.pem", self._token)
+
+    def curl(self, paths: Sequence[str]) -> None:
+        """Read what is at ``paths``, all at once, and throw it away; a path may be a whole URL."""
+        urls = [path if "://" in path else f"https://{self._listen}{path}" for path in paths]
+        lines = [
+            f'header = "Authorization: Bearer {self._token}"',
+            f'cacert = "{self.home / "state/tls/ca.pem"}"',
+            "tlsv1.3\nsilent\nshow-error\nfail\nno-progress-meter",
+            f"parallel\nparallel-immediate\nparallel-max = {len(urls)}" if len(urls) > 1 else "",
+        ]
+        for url in urls:
+            lines += [f'url = "{url}"', 'output = "/dev/null"']
+        config = "\n".join(lines)  # by a pipe: the token must not be in the list of processes
+        subprocess.run(["curl", "--config", "-"], input=config, text=True, check=True)
+
+    def follow(self, job_id: str) -> None:
+        """``jobctl output -f``, thrown away."""
+        command_line = [command("jobctl"), "output", "-f", "--raw", job_id]
+        subprocess.run(command_line, env=self.environ, stdout=subprocess.DEVNULL, check=True)
+
+    def frames(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """The frames of a job as they come, each as its JSON."""
+        with closing(self.connect()) as connection:
+            yield from connection.frames(job_id)
 
     def level(self) -> str:
         """The containment that its jobs get."""

@@ -40,7 +40,10 @@ ROOMS: dict[str, set[str]] = {
     "testing": VALUES | {"ports", "lifecycle", "archive", "spans", "supervisor"},
     "admission": VALUES,
     "seats": VALUES,
-    "lookup": VALUES | {"ports", "seats", "filing", "spans"},
+    "frames": VALUES | {"ports", "supervisor"},
+    "tail": VALUES | {"ports", "frames"},
+    "following": VALUES | {"ports", "seats"},
+    "lookup": VALUES | {"ports", "seats", "filing", "spans", "frames", "tail", "following"},
     "filing": VALUES | {"ports", "seats"},
     "granting": VALUES,
     "signal_names": {"errors"},
@@ -51,7 +54,8 @@ ROOMS: dict[str, set[str]] = {
     | {"signal_names"},
     "identity": VALUES | {"archive"},
     "api": VALUES
-    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"},
+    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"}
+    | {"frames"},
     "client": {"errors", "schema"},
     "cli": {"client", "errors", "schema", "signal_names", "units", "version"},
     # The only room that knows every other: it wires them up.
