@@ -80,8 +80,20 @@ def test_the_tour(jobd: Jobd) -> None:
         session.expect(session.type(command), wanted)
 
 
+def test_the_client_example(jobd: Jobd) -> None:
+    example, _ = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        env=jobd.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("b'hello\\n'\n", "")
+
+
 def test_the_library_example(tmp_path: Path) -> None:
-    (example,) = blocks("python")
+    _, example = blocks("python")
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
     )
