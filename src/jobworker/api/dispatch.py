@@ -21,6 +21,7 @@ from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.decode import bearer_token, decode_body, decode_query, header, read_body
 from jobworker.api.errors import STATUS, error_answer
 from jobworker.api.route import Route, Router
+from jobworker.api.scarcity import is_shortage
 from jobworker.api.service import (
     Call,
     ClientGone,
@@ -51,6 +52,11 @@ CLIENT_GONE = 499
 _CUT = ServiceUnavailable(
     "the server stopped before the request was done",
     hint="look whether it took effect before you send it again",
+)
+
+_SHORT = ServiceUnavailable(
+    "the server is out of descriptors, memory or threads for now",
+    hint="send it again in a moment",
 )
 
 
@@ -116,7 +122,10 @@ class Dispatcher:
             if not self.service.draining.is_set():
                 raise
             return error_answer(_CUT)
-        except Exception:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+        except Exception as error:  # noqa: BLE001  # the last resort: logged, and no detail goes out
+            if is_shortage(error):
+                _log.warning("cannot answer a request for now: %s", error)
+                return error_answer(_SHORT)
             _log.exception("cannot answer a request: this is a bug")
             return error_answer(JobWorkerError())
 

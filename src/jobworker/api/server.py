@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from pathlib import Path
@@ -19,6 +20,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported, 
 from granian.server.embed import Server
 
 from jobworker.api.dispatch import Dispatcher
+from jobworker.api.gate import Gate, Shares
 from jobworker.api.service import StreamBroken
 from jobworker.config import Address
 from jobworker.errors import ConfigurationInvalid, StateUnusable
@@ -35,12 +37,6 @@ HEADER_BUDGET = 10_000
 
 MAX_HEADER = 64 * 1024
 """Most bytes of a request's header, the path included; what clients send is below 2 KiB."""
-
-MAX_CONNECTIONS = 1024
-"""Most connections at once; further ones wait in the kernel's queue, which is as long.
-
-A TLS connection costs some 50 KiB, and every process may open 1,024 files at least.
-"""
 
 MAX_STREAMS = 100
 """Most requests at once on one HTTP/2 connection: what RFC 9113 calls the sensible least."""
@@ -73,6 +69,7 @@ class HttpsServer:
         self._key = key
         self._server: _Embedded | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> Address:
         """Begin to serve; returns the real address.
@@ -81,13 +78,17 @@ class HttpsServer:
         when the certificate or its key cannot.
         """
         _quieten_granian()
-        listener = _listen(self._address)
+        shares = Shares(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        listener = _listen(self._address, shares.queue)
         address = Address(self._address.host, listener.getsockname()[1])
+        gate = Gate(listener, shares)
         try:
-            self._server = _embedded(self._app, listener, self._certificate, self._key)
+            self._server = _embedded(self._app, listener, shares, self._certificate, self._key)
         except (OSError, ssl.SSLError) as error:
             listener.close()
+            gate.close()
             raise StateUnusable(f"cannot use certificate {self._certificate}: {error}") from None
+        self._watching = asyncio.create_task(gate.watch())
         self._serving = asyncio.create_task(self._server.serve())
         return address
 
@@ -103,6 +104,7 @@ class HttpsServer:
         if self._server is None or self._serving is None:
             return
         self._app.drain()
+        await self._leave_gate()
         self._server.stop()  # type: ignore[no-untyped-call]  # granian has no annotations here
         _, late = await asyncio.wait({self._serving}, timeout=STOP_BUDGET)
         if late:
@@ -112,6 +114,13 @@ class HttpsServer:
         if late:
             self._serving.cancel()
             await asyncio.wait(late)
+
+    async def _leave_gate(self) -> None:
+        """Let go of the gate's hold on the socket, so that it closes when granian closes it."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+            self._watching = None
 
 
 class _Embedded(Server):
@@ -134,7 +143,9 @@ class _Embedded(Server):
         self._shd = holder(self._listener.detach(), False, self.backlog)
 
 
-def _embedded(app: Dispatcher, listener: socket.socket, certificate: Path, key: Path) -> _Embedded:
+def _embedded(
+    app: Dispatcher, listener: socket.socket, shares: Shares, certificate: Path, key: Path
+) -> _Embedded:
     return _Embedded(
         listener,
         app,
@@ -142,8 +153,8 @@ def _embedded(app: Dispatcher, listener: socket.socket, certificate: Path, key: 
         http=PROTOCOLS,
         websockets=False,
         runtime_threads=1,
-        backlog=MAX_CONNECTIONS,
-        backpressure=MAX_CONNECTIONS,
+        backlog=shares.queue,
+        backpressure=shares.connections,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER),
         http2_settings=HTTP2Settings(
             keep_alive_interval=SILENCE_BUDGET * 500,
@@ -159,14 +170,14 @@ def _embedded(app: Dispatcher, listener: socket.socket, certificate: Path, key: 
     )
 
 
-def _listen(address: Address) -> socket.socket:
+def _listen(address: Address, queue: int) -> socket.socket:
     """A listening socket; what is set on it holds for every connection it accepts."""
     try:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         family, *_, where = found[0]
-        listener = socket.create_server(where[:2], family=family, backlog=MAX_CONNECTIONS)
+        listener = socket.create_server(where[:2], family=family, backlog=queue)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigurationInvalid(

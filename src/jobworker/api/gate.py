@@ -1,0 +1,134 @@
+"""Holds new connections back while descriptors are short, before the server under us sees them.
+
+granian accepts a connection before it counts it, and where there is no descriptor for one it
+tries again at once and for ever, and gets to nothing else: who opened enough connections
+without a word would have stopped the server for good. So a crowd is kept in the network: a
+socket filter drops what comes to the listening socket, clients try again by themselves, and
+connections that are open are not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import logging
+import os
+import resource
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+_log = logging.getLogger(__name__)
+
+PAUSE = 0.25
+"""Seconds between two looks: nothing announces that descriptors run short. A look takes some
+10 µs. Should a crowd be faster, then the server is busy in vain up to the next look."""
+
+_SPARE = 8  # the kernel's queue takes one more than it was told, and a look takes one
+
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
+_DROP = (ctypes.c_uint64 * 1)(0x06)  # one instruction of classic BPF: return 0, so no byte passes
+
+
+MAX_CONNECTIONS = 1024
+"""Most connections at once; further ones wait in the kernel's queue, which is as long.
+
+A TLS connection costs some 50 KiB. Fewer where the process may open few files.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the descriptors that this process may have are shared out."""
+
+    files: int
+
+    @property
+    def connections(self) -> int:
+        """Connections served at once: each has its own descriptor, and a request opens some."""
+        return min(MAX_CONNECTIONS, max(self.files // 4, 1))
+
+    @property
+    def queue(self) -> int:
+        """Connections that the kernel may hold ready: once the gate is shut they still come.
+
+        granian takes no number below 128.
+        """
+        return max(self.connections, 128)
+
+    @property
+    def limit(self) -> int:
+        """The limit of open files in ordinary times: the rest is for the queue, and to spare."""
+        return self.files - self.queue - _SPARE
+
+    @property
+    def shut_above(self) -> int:
+        """So many open files are a crowd."""
+        return self.files // 2
+
+    @property
+    def open_below(self) -> int:
+        """So few are none any more: less than ``shut_above``, or the gate would flutter."""
+        return self.files * 3 // 8
+
+
+class Gate:
+    """The gate before one listening socket; ``watch`` opens and shuts it."""
+
+    def __init__(self, listener: socket.socket, shares: Shares) -> None:
+        self._listener = listener.dup()
+        self._shares = shares
+        self.shut = False
+
+    async def watch(self) -> None:
+        """Look at the descriptors again and again, until cancelled."""
+        self._limit(self._shares.limit)
+        try:
+            while True:
+                self._look()
+                await asyncio.sleep(PAUSE)
+        finally:
+            self._limit(self._shares.files)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._listener.close()
+
+    def _look(self) -> None:
+        count = _open_files()
+        if not self.shut and count > self._shares.shut_above:
+            _log.warning("new connections wait: there are %s open files", count)
+            self._attach()
+            # What waits in the queue is still accepted, and must be before the server rests.
+            self._limit(self._shares.files)
+            self.shut = True
+        elif self.shut and count < self._shares.open_below:
+            self._limit(self._shares.limit)
+            self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+            self.shut = False
+
+    def _attach(self) -> None:
+        program = _Program(len(_DROP), ctypes.addressof(_DROP))
+        self._listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+
+    def _limit(self, files: int) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError):  # somebody has brought the hard limit down meanwhile
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+
+
+class _Program(ctypes.Structure):
+    """``struct sock_fprog``."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def _open_files() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are wanted
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
