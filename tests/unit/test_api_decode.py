@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -139,3 +140,16 @@ def test_what_names_no_idempotency_key(values: list[bytes]) -> None:
 
 def test_without_the_header_there_is_no_idempotency_key() -> None:
     assert idempotency_key(JSON) is None
+
+
+@pytest.mark.parametrize("text", ["0.5", "1764000000", "2026-11-24", "2026-11-24T12:00:00", "now"])
+def test_a_time_in_a_query_is_rfc_3339_with_its_offset(text: str) -> None:
+    """A number is none, though it could be taken for seconds since 1970."""
+    with pytest.raises(InvalidRequest) as caught:
+        decode_query(f"since={text}".encode(), ListQuery)
+    assert caught.value.field == "since"
+
+
+def test_a_time_in_a_query() -> None:
+    query = decode_query(b"until=2026-11-24T12:00:00%2B01:00", ListQuery)
+    assert query.until == datetime(2026, 11, 24, 11, tzinfo=UTC)

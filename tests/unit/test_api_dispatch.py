@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -486,6 +487,40 @@ async def test_the_kept_bytes_are_what_a_range_counts(
         assert (answer.status, answer.body) == (206, kept[first : last + 1])
         assert answer.headers["content-range"] == f"bytes {first}-{last}/{3 * size}"
     assert jobs.readers_closed == 5
+
+
+async def test_an_offset_counts_what_was_written_with_and_without_follow(
+    client: Client, jobs: Jobs, job: Job
+) -> None:
+    """It is a place in the stream, so a gap counts; and a range beside it means nothing."""
+    jobs.written.append(Stream.STDOUT, b"abc")
+    jobs.written.skip(Stream.STDOUT, 10)
+    jobs.written.append(Stream.STDOUT, b"xyz")
+    path = f"/jobs/{job.id}/output/stdout?offset="
+    expected = {0: b"abcxyz", 1: b"bcxyz", 3: b"xyz", 13: b"xyz", 15: b"z", 16: b"", 99: b""}
+    for offset, content in expected.items():
+        answer = await client("GET", f"{path}{offset}")
+        assert (answer.status, answer.body) == (200, content)
+        assert answer.headers["content-length"] == str(len(content))
+    answer = await client("GET", f"{path}15", headers=[(b"range", b"bytes=0-0")])
+    assert (answer.status, answer.body) == (200, b"z")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "Too many open files"), RuntimeError("can't start new thread")]
+)
+async def test_what_is_short_for_now_is_a_503(
+    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """T35: not a bug, and the client may come again."""
+
+    async def output(_: JobId) -> Output:
+        raise error
+
+    monkeypatch.setattr(jobs, "output", output)
+    answer = await client("GET", f"/jobs/{job.id}/output")
+    assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
+    assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_stream_that_is_removed_while_it_is_read_is_cut(

@@ -90,10 +90,9 @@ class Gate:
                 await asyncio.sleep(PAUSE)
         finally:
             self._limit(self._shares.files)
-            self.close()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Let go of the socket; nobody may watch any more."""
         self._listener.close()
 
     def _look(self) -> None:

@@ -123,17 +123,17 @@ def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
 
 
 async def _stored(call: Call, stream: Stream, offset: int) -> Response:
-    """The bytes that are kept now from ``offset`` on, or the range that was asked for."""
+    """The bytes that are kept now from that place on, or the range that was asked for."""
     with ExitStack() as opened:
         reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
-        kept = reader.spans(stream)
+        kept = [(max(at, offset), end) for at, end in reader.spans(stream) if end > offset]
         size = spans.length(kept)
         headers = _headers(call.job.id, stream)
         try:
             part = None if offset else chosen_range(_range_header(call), size)
         except RangeNotSatisfiable as error:
             return error_answer(error, (b"content-range", b"bytes */%d" % size))
-        first, end = part or (min(offset, size), size)
+        first, end = part or (0, size)
         if part:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
         status = 206 if part else 200

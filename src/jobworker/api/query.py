@@ -52,7 +52,11 @@ class StreamQuery(Struct, frozen=True):
     follow: Annotated[bool, Meta(description="stream until the job ends")] = False
     offset: Annotated[
         int,
-        Meta(ge=0, le=2**62, description="first byte to send; a `Range` then counts for nothing"),
+        Meta(
+            ge=0,
+            le=2**62,
+            description="place of the first byte to send; a `Range` then counts for nothing",
+        ),
     ] = 0
 
 

@@ -69,7 +69,7 @@ class HttpsServer:
         self._key = key
         self._server: _Embedded | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._gate: tuple[Gate, asyncio.Task[None]] | None = None
 
     async def start(self) -> Address:
         """Begin to serve; returns the real address.
@@ -88,7 +88,7 @@ class HttpsServer:
             listener.close()
             gate.close()
             raise StateUnusable(f"cannot use certificate {self._certificate}: {error}") from None
-        self._watching = asyncio.create_task(gate.watch())
+        self._gate = (gate, asyncio.create_task(gate.watch()))
         self._serving = asyncio.create_task(self._server.serve())
         return address
 
@@ -117,10 +117,12 @@ class HttpsServer:
 
     async def _leave_gate(self) -> None:
         """Let go of the gate's hold on the socket, so that it closes when granian closes it."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait({self._watching})
-            self._watching = None
+        if self._gate is not None:
+            gate, watching = self._gate
+            watching.cancel()
+            await asyncio.wait({watching})
+            gate.close()
+            self._gate = None
 
 
 class _Embedded(Server):

@@ -1,0 +1,100 @@
+"""The gate before the listening socket, and how descriptors are shared out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from jobworker.api import gate as gate_module
+from jobworker.api.gate import Gate, Shares
+from jobworker.api.scarcity import is_shortage
+
+
+@pytest.mark.parametrize("files", [512, 1024, 4096, 20_000, 1 << 20])
+def test_the_shares_leave_room_for_each_other(files: int) -> None:
+    shares = Shares(files)
+    assert shares.connections <= gate_module.MAX_CONNECTIONS
+    assert shares.open_below < shares.shut_above < shares.limit
+    assert shares.limit + shares.queue < files
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=10) as one:
+        yield one
+
+
+def reach(listener: socket.socket) -> bool:
+    """Whether a connection is made at once, as it is on this machine's own network."""
+    with socket.socket() as client:
+        client.settimeout(0.3)
+        with suppress(TimeoutError):
+            client.connect(listener.getsockname())
+            return True
+        return False
+
+
+async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the loop that everything runs in, so each look is awaited."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shares = Shares(soft)
+    count = 0
+    looked = asyncio.Event()
+
+    def open_files() -> int:
+        looked.set()
+        return count
+
+    monkeypatch.setattr(gate_module, "_open_files", open_files)
+    monkeypatch.setattr(gate_module, "PAUSE", 0.01)
+    gate = Gate(listener, shares)
+    watching = asyncio.create_task(gate.watch())
+
+    async def look() -> None:
+        for _ in range(2):  # the first may have begun before the count was changed
+            looked.clear()
+            await looked.wait()
+        await asyncio.sleep(0)
+
+    await look()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == shares.limit
+    assert reach(listener)
+    count = shares.shut_above + 1
+    await look()
+    assert gate.shut
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == shares.files
+    assert not reach(listener)
+    count = shares.open_below
+    await look()
+    assert gate.shut, "between the two nothing changes"
+    count = shares.open_below - 1
+    await look()
+    assert reach(listener)
+    watching.cancel()
+    await asyncio.wait({watching})
+    gate.close()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == soft
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), True),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), True),
+        (MemoryError(), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("dictionary changed size during iteration"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_counts_as_a_shortage(error: Exception, expected: bool) -> None:  # noqa: FBT001  a parameter of the test
+    assert is_shortage(error) is expected
