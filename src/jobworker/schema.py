@@ -179,9 +179,9 @@ class IdAnswer(_Body, frozen=True):
 class SignalAnswer(_Body, frozen=True):
     """The job whose program was sent the signal of that name."""
 
-    id: str
-    signal: Annotated[str, Meta(examples=["SIGHUP"])]
-    error: None = None
+    id: Id
+    signal: Annotated[str, Meta(description="the name of the signal", examples=["SIGHUP"])]
+    error: NoError = None
 
 
 class ExtendAnswer(_Body, frozen=True):

@@ -64,7 +64,6 @@ def no_profile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["status", ID.replace("-4c7a", "-1c7a")], "is not a job ID"),
         (["status", "j-../../etc/passwd"], "is not a job ID"),
         (["output", "9f8b6c52"], "is not a job ID"),
-        (["output", "--raw", "--json", ID], "cannot go with the bytes of --raw"),
         (["stop"], "name a job"),
         (["stop", ID, "x"], "'x' is not a job ID"),
         (["stop", "--grace", "soon", ID], "--grace: 'soon' is not a duration"),
@@ -130,7 +129,7 @@ def test_wrong_use(words: list[str], says: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["output", "--raw", "--json", ID], "cannot go with --raw or --follow"),
+        (["output", "--raw", "--json", ID], "cannot go with the bytes of --raw"),
         (["--json", "dance"], "there is no verb 'dance'; see jobctl help"),
         (["status", "--json"], "name a job; see jobctl list"),
         (["status", "--json", "--dance"], "option --dance not recognized"),

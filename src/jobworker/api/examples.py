@@ -20,6 +20,9 @@ from jobworker.schema import (
     JobList,
     MeAnswer,
     OutputAnswer,
+    RerunBody,
+    SignalAnswer,
+    SignalBody,
     StartRequest,
     StopBody,
     job_view,
@@ -50,6 +53,7 @@ _JOB = Job(
 
 _ANSWERS: tuple[Struct, ...] = (
     IdAnswer(id=EXAMPLE_ID),
+    SignalAnswer(id=EXAMPLE_ID, signal="SIGHUP"),
     ExtendAnswer(id=EXAMPLE_ID, deadline=_NOON + timedelta(minutes=10)),
     CanStartAnswer(
         allowed=True,
@@ -71,6 +75,8 @@ EXAMPLES: dict[type[Struct], dict[str, Any]] = {
     CanStartRequest: {"program": "/bin/sleep", "args": [5]},
     ExtendRequest: {"seconds": 600},
     StopBody: {"grace": 10},
+    SignalBody: {"signal": "HUP"},
+    RerunBody: {},
     **{type(answer): msgspec.json.decode(encode(answer)) for answer in _ANSWERS},
 }
 """What a client would send and get, as JSON, by the type of the body."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 USAGE = "rerun ID"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl rerun j-9f8b",)
+EXAMPLES = ("jobctl rerun j-9f8b", "id=$(jobctl rerun -q j-9f8b)")
 
 
 def run(call: Invocation) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 USAGE = "signal ID SIGNAL"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl signal j-9f8b HUP",)
+EXAMPLES = ("jobctl signal j-9f8b HUP", "jobctl signal j-9f8b SIGUSR1")
 
 
 def run(call: Invocation) -> int:
