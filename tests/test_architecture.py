@@ -32,7 +32,8 @@ ROOMS: dict[str, set[str]] = {
     "ports": VALUES | {"lifecycle"},
     "spans": VALUES | {"ports"},
     "spool_output": VALUES | {"ports", "spans"},
-    "spool": VALUES | {"ports", "lifecycle", "spool_output", "supervisor"},
+    "spool_input": VALUES | {"supervisor"},
+    "spool": VALUES | {"ports", "lifecycle", "spool_input", "spool_output", "supervisor"},
     "output": VALUES | {"ports", "spool"},
     "engines": VALUES
     | {"config", "ports", "lifecycle", "spool", "spool_output", "output", "supervisor"},
@@ -48,14 +49,15 @@ ROOMS: dict[str, set[str]] = {
     "granting": VALUES,
     "signal_names": {"errors"},
     "idempotency": VALUES | {"lifecycle", "ports", "seats"},
+    "inputs": VALUES | {"ports", "seats"},
     "manager": VALUES
     | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
-    | {"admission", "seats", "filing", "granting", "idempotency", "lookup", "policy"}
+    | {"admission", "seats", "filing", "granting", "idempotency", "inputs", "lookup", "policy"}
     | {"signal_names"},
     "identity": VALUES | {"archive"},
     "api": VALUES
-    | {"config", "identity", "manager", "policy", "ports", "output", "schema", "spans", "version"}
-    | {"frames"},
+    | {"config", "identity", "inputs", "manager", "policy", "ports", "output", "schema"}
+    | {"frames", "spans", "version"},
     "client": {"errors", "schema"},
     "cli": {"client", "errors", "schema", "signal_names", "units", "version"},
     # The only room that knows every other: it wires them up.
@@ -71,7 +73,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "api": {"cryptography", "granian", "msgspec", "starlette"},
     "archive": {"alembic", "msgspec", "sqlalchemy"},
-    "client": {"h11"},
+    "client": {"h11", "websockets"},
     "identity": {"sqlalchemy"},
     "schema": {"msgspec"},
 }

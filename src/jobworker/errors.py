@@ -87,6 +87,13 @@ class UnsupportedMediaType(JobWorkerError):
     summary = "the body must be JSON, sent as Content-Type: application/json"
 
 
+class UpgradeRequired(JobWorkerError):
+    """The route is a WebSocket, and the request does not ask for one."""
+
+    code = "upgrade_required"
+    summary = "this path is a WebSocket (RFC 6455); ask for an upgrade"
+
+
 class RangeNotSatisfiable(JobWorkerError):
     """The requested byte range begins past the end of the output."""
 
@@ -120,6 +127,20 @@ class JobRunning(JobWorkerError):
 
     code = "job_running"
     summary = "job is running"
+
+
+class InputClosed(JobWorkerError):
+    """The job takes no input: it has none, or no more; the message says which."""
+
+    code = "input_closed"
+    summary = "the job takes no input"
+
+
+class InputBusy(JobWorkerError):
+    """Somebody else feeds the job, and two at once would mix what they send."""
+
+    code = "input_busy"
+    summary = "somebody else is feeding this job"
 
 
 class ProgramNotFound(JobWorkerError):

@@ -23,6 +23,7 @@ from jobworker.archive.sql import SqlArchive
 from jobworker.config import Containment
 from jobworker.engines.local import LocalEngine
 from jobworker.errors import (
+    InvalidRequest,
     JobNotRunning,
     JobRunning,
     JobWorkerError,
@@ -32,6 +33,7 @@ from jobworker.errors import (
 )
 from jobworker.granting import as_asked, as_granted, is_private
 from jobworker.idempotency import KeyedStarts, key_for_rerun, key_for_start
+from jobworker.inputs import Attachment, Feeding
 from jobworker.lifecycle import (
     Admitted,
     DeliverStop,
@@ -51,6 +53,7 @@ from jobworker.model import (
     NO_LIMITS,
     Cause,
     Grant,
+    Input,
     Job,
     JobId,
     Limits,
@@ -108,6 +111,7 @@ class Manager(Lookup):
         self._authority = authority
         self._admission = Admission(authority.queue)
         self._keyed = KeyedStarts(archive, self._seats)
+        self._feeding = Feeding(engine, self._seats)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -160,17 +164,22 @@ class Manager(Lookup):
         labels: Mapping[str, str] | None = None,
         limits: Limits = NO_LIMITS,
         idempotency_key: str | None = None,
+        stdin: bytes | None = None,
     ) -> JobId:
         """Run ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
 
-        Where it has to wait for others to end, it returns at once. Raises
+        ``stdin`` is all of its standard input; without, it reads nothing. Where it has to wait
+        for others to end, this returns at once. Raises
         ``ProgramNotFound``, ``ProgramNotExecutable``, ``ProgramForbidden``, ``LimitTooHigh``,
         ``LimitUnavailable``, ``IsolationUnavailable``, ``TooManyJobs``, ``InvalidRequest``,
         ``ServiceUnavailable``, ``StartFailed`` or ``StorageFull``, and then there is no job.
         """
         named = dict(labels or {})
         spec = Spec(program, tuple(args), dict(env or {}), cwd, name, named, limits)
-        return (await self.submit(spec, owner, idempotency_key=idempotency_key)).id
+        if stdin is not None:
+            spec = replace(spec, input=Input.of(stdin))
+        job = await self.submit(spec, owner, stdin=stdin, idempotency_key=idempotency_key)
+        return job.id
 
     async def submit(
         self,
@@ -178,29 +187,44 @@ class Manager(Lookup):
         owner: str,
         role: Role = Role.USER,
         *,
+        stdin: bytes | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """``start`` for a spec that is at hand, for an owner of that role; returns the job.
 
-        Of all calls of an owner with the same ``idempotency_key``, one starts a job and the
-        others return it. Raises ``IdempotencyKeyReused`` where it came with another spec
-        before, ``JobNotFound`` where its job has been removed. A caller that is cancelled
-        meanwhile leaves the start to take its course.
+        ``stdin`` goes with a spec whose ``input`` is given. Of all calls of an owner with the
+        same ``idempotency_key``, one starts a job and the others return it. Raises
+        ``IdempotencyKeyReused`` where it came with another spec before, ``JobNotFound`` where
+        its job has been removed. A caller that is cancelled meanwhile leaves the start to take
+        its course.
         """
         key = None if idempotency_key is None else key_for_start(idempotency_key, spec)
-        return await self._begin(spec, owner, role, key)
+        return await self._begin(spec, owner, role, key, stdin)
 
-    async def _begin(self, spec: Spec, owner: str, role: Role, key: StartKey | None) -> Job:
+    async def _begin(
+        self,
+        spec: Spec,
+        owner: str,
+        role: Role,
+        key: StartKey | None,
+        stdin: bytes | None = None,
+    ) -> Job:
+        def start() -> Coroutine[None, None, Job]:
+            return self._start(spec, owner, role, key, stdin)
+
         if key is not None:
-            return await self._keyed.once(owner, key, lambda: self._start(spec, owner, role, key))
-        return await asyncio.shield(asyncio.ensure_future(self._start(spec, owner, role, None)))
+            return await self._keyed.once(owner, key, start)
+        return await asyncio.shield(asyncio.ensure_future(start()))
 
-    async def _start(self, spec: Spec, owner: str, role: Role, key: StartKey | None) -> Job:
+    async def _start(
+        self, spec: Spec, owner: str, role: Role, key: StartKey | None, stdin: bytes | None
+    ) -> Job:
         grant = await self._ask(self._authority.grant, owner, role, spec)
         spec = as_granted(spec, grant)
         self._engine.check(spec)
         account = await self._archive.account(owner)
-        seat = await self._take_seat(spec, owner, self._engine.blind_spot(spec, account), key)
+        blind_spot = self._engine.blind_spot(spec, account)
+        seat = await self._take_seat(spec, owner, blind_spot, key, stdin)
         if seat.placed:
             await self._hand_over(seat, account, grant)
             await seat.begun.wait()
@@ -213,7 +237,12 @@ class Manager(Lookup):
         return seat.job
 
     async def _take_seat(
-        self, spec: Spec, owner: str, blind_spot: str | None, key: StartKey | None
+        self,
+        spec: Spec,
+        owner: str,
+        blind_spot: str | None,
+        key: StartKey | None,
+        stdin: bytes | None,
     ) -> Seat:
         """Record a new job, with a place among the running or the waiting ones."""
         placed = self._admission.enter(owner)
@@ -227,13 +256,25 @@ class Manager(Lookup):
             node=self._engine.node,
         )
         try:
-            await self._archive.add(job, key)
+            await self._record(job, key, stdin)
         except BaseException:
             self._give_back(owner, placed=placed)
             raise
         seat = Seat(job, blind_spot, placed)
         self._seats.add(seat)
         return seat
+
+    async def _record(self, job: Job, key: StartKey | None, stdin: bytes | None) -> None:
+        """Record a job and what it is to read: there is no job without its input."""
+        if stdin is None:
+            await self._archive.add(job, key)
+            return
+        await self._engine.keep_input(job.id, stdin)
+        try:
+            await self._archive.add(job, key)
+        except BaseException:
+            await self._engine.drop_input(job.id)
+            raise
 
     def _give_back(self, owner: str, *, placed: bool) -> None:
         if placed:
@@ -323,13 +364,20 @@ class Manager(Lookup):
 
         It belongs to ``by``, who has that ``role``; to the owner where it is left out. Raises
         what ``submit`` does, ``JobNotFound``, and ``UnauthorizedAction`` where the spec is
-        another user's and has an environment, which may hold secrets.
+        another user's and has an environment, which may hold secrets. ``InvalidRequest`` is
+        raised where input came with the start.
         """
         model = self.status(job_id)
         owner = by or model.owner
         if owner != model.owner and is_private(model.spec):
             raise UnauthorizedAction(
                 hint="its environment may hold secrets, so only its owner may rerun this job"
+            )
+        if model.spec.input is not None and model.spec.input.kind == "given":
+            raise InvalidRequest(
+                f"the job read {model.spec.input.size} bytes that came with its start, and those "
+                "are not kept",
+                hint="start it anew, with the input",
             )
         key = None if idempotency_key is None else key_for_rerun(idempotency_key, model.id)
         return await self._begin(as_asked(model.spec), owner, role, key)
@@ -358,6 +406,17 @@ class Manager(Lookup):
         if deadline is None:
             raise JobNotRunning  # it ended meanwhile
         return deadline
+
+    def attach(self, job_id: str, *, by: str | None = None, takeover: bool = False) -> Attachment:
+        """Take hold of the input of a job that was started with one to feed; to be closed.
+
+        ``by`` is who asks, the owner where it is left out. Raises ``JobNotFound``,
+        ``JobNotRunning``, ``InputClosed`` where it has none, ``InputBusy`` where somebody
+        else has hold of it and this is no ``takeover``, and ``ServiceUnavailable`` where
+        too many jobs are fed.
+        """
+        job = self.status(job_id)
+        return self._feeding.attach(job, by or job.owner, takeover=takeover)
 
     def refresh(self) -> None:
         """Take note that the authority has other rules: there may be room for who waits."""
@@ -443,6 +502,7 @@ class Manager(Lookup):
                 self._admission.line_up(job.id, job.owner)
             else:
                 self._admission.occupy(job.owner)
+        await self._engine.sweep_inputs({job.id for job in jobs})
         await self._engine.recover(job for job in jobs if not isinstance(job.status, Queued))
         self._admit_waiting()
 

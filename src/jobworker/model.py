@@ -6,6 +6,7 @@ belongs to it. Of ours, only how sizes are written is imported.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -114,6 +115,27 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Where a program's standard input comes from; without any it reads nothing.
+
+    ``given`` came with the start, all ``size`` bytes of it, which ``sha256`` tells from
+    others. A ``pipe``, or a ``terminal`` of so many rows and columns at first, is fed while
+    the job runs.
+    """
+
+    kind: Literal["given", "pipe", "terminal"]
+    size: int = 0
+    sha256: str = ""
+    rows: int = 0
+    cols: int = 0
+
+    @classmethod
+    def of(cls, data: bytes) -> Input:
+        """That which is given whole."""
+        return cls("given", len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What was asked for; immutable once accepted.
 
@@ -121,8 +143,9 @@ class Spec:
     surrogate escapes (PEP 383). ``grace`` is how many seconds after SIGTERM SIGKILL comes
     once the time is over; ``run_as`` the account of the machine to run as, where it is not
     the owner's own; without ``network`` there is only a loopback of the job's own;
-    ``containment`` is the least that will do. Once the policy has granted it, limits, network
-    and account are those in force, and ``imposed`` names those that nobody had asked for.
+    ``containment`` is the least that will do; ``input`` says where standard input comes from.
+    Once the policy has granted it, limits, network and account are those in force, and
+    ``imposed`` names those that nobody had asked for.
     """
 
     program: str
@@ -136,6 +159,7 @@ class Spec:
     network: bool = True
     run_as: str | None = None
     containment: Level | None = None
+    input: Input | None = None
     imposed: tuple[str, ...] = ()
 
 

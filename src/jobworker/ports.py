@@ -7,7 +7,7 @@ held to the same contract tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -73,6 +73,24 @@ class OutputReader(Protocol):
         ...
 
 
+class InputWriter(Protocol):
+    """Feeds a job that runs; ``taken`` is how many bytes have gone where it reads."""
+
+    taken: int
+
+    async def write(self, data: bytes) -> None:
+        """Return once all of it is on its way; raises ``InputClosed`` where nobody reads it."""
+        ...
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Change the size of the job's terminal; raises ``InputClosed``."""
+        ...
+
+    def close(self) -> None:
+        """Let go; the input stays open."""
+        ...
+
+
 class Engine(Protocol):
     """Where supervisors start, and what became of them."""
 
@@ -99,6 +117,29 @@ class Engine(Protocol):
 
     def blind_spot(self, spec: Spec, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
+        ...
+
+    async def keep_input(self, job_id: JobId, data: bytes) -> None:
+        """Keep what a job that is to be started will read; durable once this returns.
+
+        Raises ``StorageFull``. It goes with ``discard``.
+        """
+        ...
+
+    async def drop_input(self, job_id: JobId) -> None:
+        """Remove what was kept: there is to be no such job."""
+        ...
+
+    async def sweep_inputs(self, known: Collection[JobId]) -> None:
+        """Remove what was kept for jobs that nobody was told of."""
+        ...
+
+    def open_input(self, job: Job) -> InputWriter:
+        """Feed a job that runs; raises ``InputClosed`` where nobody reads, or will."""
+        ...
+
+    async def end_input(self, job_id: JobId) -> None:
+        """Let the job's program come to the end of its input."""
         ...
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:

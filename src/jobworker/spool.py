@@ -28,6 +28,7 @@ from jobworker.model import (
     Usage,
     time_text,
 )
+from jobworker.spool_input import Inputs
 from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
@@ -40,7 +41,7 @@ _EVIDENCE = "evidence."
 
 _TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "sentAt", "outputError"})
 
-_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,13 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the record of a job says so far."""
+    """What the record of a job says so far; ``input_over`` once no more of that is to come."""
 
     start: StartRecord | None
     stop: StopRequest | None
     deadline: Deadline | None
     end: End | None
+    input_over: bool = False
 
 
 class Spool:
@@ -80,9 +82,11 @@ class Spool:
         directory.mkdir(mode=0o700, exist_ok=True)
         (state / records.EMPTY).mkdir(mode=0o555, exist_ok=True)
         self._root = records.open_directory(str(directory))
+        self.inputs = Inputs(state, self._root)
 
     def close(self) -> None:
         """Let go of the directory."""
+        self.inputs.close()
         os.close(self._root)
 
     def create(self, job_id: JobId, spec: Fields) -> None:
@@ -96,7 +100,7 @@ class Spool:
                 os.close(directory)
         except OSError as error:
             self.remove(job_id)
-            if error.errno in _OUT_OF_SPACE:
+            if error.errno in OUT_OF_SPACE:
                 raise StorageFull from error
             raise
 
@@ -120,6 +124,7 @@ class Spool:
 
     def remove(self, job_id: JobId) -> None:
         """Remove a job's directory, under a dot-name first; fine where there is none."""
+        self.inputs.drop(job_id)
         try:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         except FileNotFoundError:
@@ -165,6 +170,7 @@ class Spool:
             stop=_parse(stop_request, sections.get(records.STOP)),
             deadline=_parse(deadline, sections.get(records.DEADLINE)),
             end=_parse(end_of, sections.get(records.EXIT)),
+            input_over=records.EOF in sections,
         )
 
     def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
@@ -200,6 +206,10 @@ class Spool:
             os.rename(draft, records.SIGNALS, src_dir_fd=directory, dst_dir_fd=directory)
         finally:
             os.close(directory)
+
+    def note_end_of_input(self, job_id: JobId) -> None:
+        """Record that the job's input is over, of which the supervisor learns likewise."""
+        self._note(job_id, records.EOF, [])
 
     def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
         directory = self._open(job_id)

@@ -13,7 +13,7 @@ goes only when it is told to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
@@ -22,6 +22,7 @@ from jobworker import spans
 from jobworker.archive.cursors import cursor_at, number_at
 from jobworker.archive.records import microseconds
 from jobworker.errors import (
+    InputClosed,
     InvalidRequest,
     JobNotFound,
     JobNotRunning,
@@ -272,14 +273,33 @@ class _FakeJob:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
+class FakeInput:
+    """Keeps what a job is fed (``ports.InputWriter``)."""
+
+    def __init__(self, fed: bytearray) -> None:
+        self._fed = fed
+        self.taken = 0
+
+    async def write(self, data: bytes) -> None:
+        """Take it all."""
+        self.taken += len(data)
+        self._fed += data
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Take no note."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
 class FakeEngine:
     """An engine whose jobs do what the test says (``ports.Engine``).
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
-    was asked, ``signals`` every signal, ``extensions`` every change of a time limit; where
-    ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
-    ``blind_spot`` answers, ``unavailable`` what ``check`` raises. What happens while the
-    engine is closed is told by ``recover``, as after a restart.
+    was asked, ``signals`` every signal, ``extensions`` every change of a time limit,
+    ``inputs`` what jobs were given or fed; where ``obeys`` is set, as it is at first, a stop
+    ends the job. ``hidden`` is what ``blind_spot`` answers, ``unavailable`` what ``check``
+    raises. What happens while the engine is closed is told by ``recover``, as after a restart.
     """
 
     def __init__(
@@ -293,6 +313,8 @@ class FakeEngine:
         self.stops: list[tuple[JobId, StopRequest]] = []
         self.signals: list[tuple[JobId, SignalRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
+        self.inputs: dict[JobId, bytearray] = {}
+        self.inputs_over: set[JobId] = set()
         self._clock = clock or FakeClock()
         self._jobs: dict[JobId, _FakeJob] = {}
         self._refusal: JobWorkerError | None = None
@@ -358,6 +380,28 @@ class FakeEngine:
     def blind_spot(self, spec: Spec, account: int) -> str | None:  # noqa: ARG002 - the port's
         """What ``hidden`` was set to."""
         return self.hidden
+
+    async def keep_input(self, job_id: JobId, data: bytes) -> None:
+        """Keep it in ``inputs``."""
+        self.inputs[job_id] = bytearray(data)
+
+    async def drop_input(self, job_id: JobId) -> None:
+        """Forget it."""
+        self.inputs.pop(job_id, None)
+
+    async def sweep_inputs(self, known: Collection[JobId]) -> None:
+        """Forget that of jobs that are not known."""
+        self.inputs = {job_id: data for job_id, data in self.inputs.items() if job_id in known}
+
+    def open_input(self, job: Job) -> FakeInput:
+        """Add to ``inputs``; raises ``InputClosed`` where it has been ended."""
+        if job.id in self.inputs_over:
+            raise InputClosed("the end of the job's input has been sent already")
+        return FakeInput(self.inputs.setdefault(job.id, bytearray()))
+
+    async def end_input(self, job_id: JobId) -> None:
+        """Note it in ``inputs_over``."""
+        self.inputs_over.add(job_id)
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Take the job as started, unless ``refuse_next`` was called."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 from jobworker.engines.limits import limit_fields
-from jobworker.model import Executable, Grant, Job, Level
+from jobworker.model import Executable, Grant, Input, Job, Level
+from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.scratch import MACHINE_TMP, shared_name
 from jobworker.supervisor.site import OWN_NAMESPACES
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_STDIN = {"given": records.GIVEN, "pipe": records.FED, "terminal": records.TERMINAL}
 
 _NOTHING_GRANTED = Grant()
 
@@ -40,7 +42,16 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
         fields.append(("output", b"%d" % spec.limits.output))
         if grant.on_output_limit == "kill":
             fields.append(("outputAction", b"kill"))
+    if spec.input is not None:
+        fields += _input_fields(spec.input)
     return fields + limit_fields(spec.limits)
+
+
+def _input_fields(given: Input) -> Fields:
+    fields = [("stdin", _STDIN[given.kind])]
+    if given.kind == "terminal":
+        fields += [("rows", b"%d" % given.rows), ("cols", b"%d" % given.cols)]
+    return fields
 
 
 def _identity(file: Executable) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from jobworker.engines import cgroup_upkeep, signalling
 from jobworker.engines.accounts import uid_of
 from jobworker.engines.cgroups import Cgroups, find
 from jobworker.engines.commands import spec_fields
+from jobworker.engines.feeding import PipeFeed
 from jobworker.engines.isolation import check_isolation
 from jobworker.engines.janitor import Janitor
 from jobworker.engines.limits import Keeping, check_limits, table, words
@@ -26,7 +28,7 @@ from jobworker.engines.refusals import refusal
 from jobworker.engines.spawning import SpawnerProcess, open_log
 from jobworker.engines.tmp_quota import tmp_row
 from jobworker.engines.visibility import blind_spot
-from jobworker.errors import ServiceUnavailable, StartFailed
+from jobworker.errors import InputClosed, ServiceUnavailable, StartFailed, StorageFull
 from jobworker.lifecycle import Ended, Extended, Lost, Refused, Started, StopAsked
 from jobworker.model import (
     NO_LIMITS,
@@ -41,7 +43,7 @@ from jobworker.model import (
 )
 from jobworker.output import Watcher
 from jobworker.ports import Listener
-from jobworker.spool import Deadline, Spool, StartRecord, end_of, start_record
+from jobworker.spool import OUT_OF_SPACE, Deadline, Spool, StartRecord, end_of, start_record
 from jobworker.spool_output import SpoolOutput
 from jobworker.supervisor.records import Fields
 
@@ -188,6 +190,12 @@ class LocalEngine:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
             raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
+        try:
+            if job.spec.input:
+                self._spool.inputs.place(job.id, job.spec.input)
+        except OSError as error:
+            self._spool.remove(job.id)
+            raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
         self._seats[job.id] = _Seat(job.spec, uid)
         try:
             await self._order(job.id, uid, offline=not grant.network)
@@ -234,6 +242,47 @@ class LocalEngine:
             start = self._spool.record(job_id).start
         except FileNotFoundError:
             return  # the same
+        self._poke(start)
+
+    async def keep_input(self, job_id: JobId, data: bytes) -> None:
+        """Write it to a file of its own."""
+        try:
+            await asyncio.to_thread(self._spool.inputs.keep, job_id, data)
+        except OSError as error:
+            if error.errno in OUT_OF_SPACE:
+                raise StorageFull from error
+            raise ServiceUnavailable(f"cannot keep the job's input: {error}") from error
+
+    async def drop_input(self, job_id: JobId) -> None:
+        """Remove the file."""
+        self._spool.inputs.drop(job_id)
+
+    async def sweep_inputs(self, known: Collection[JobId]) -> None:
+        """Remove the files of jobs that are not known."""
+        await asyncio.to_thread(self._spool.inputs.sweep, known)
+
+    def open_input(self, job: Job) -> PipeFeed:
+        """Open the job's pipe."""
+        assert job.spec.input
+        try:
+            if self._spool.record(job.id).input_over:
+                raise InputClosed("the end of the job's input has been sent already")
+            fd = self._spool.inputs.open_pipe(job.id)
+        except FileNotFoundError:
+            raise InputClosed("the job has ended") from None
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise ServiceUnavailable(f"cannot open the job's input: {error}") from error
+            raise InputClosed("the program reads no more input") from None
+        return PipeFeed(fd, is_terminal=job.spec.input.kind == "terminal")
+
+    async def end_input(self, job_id: JobId) -> None:
+        """Record that the input is over and poke the supervisor."""
+        try:
+            self._spool.note_end_of_input(job_id)
+            start = self._spool.record(job_id).start
+        except FileNotFoundError:
+            return  # it has ended
         self._poke(start)
 
     def _poke(self, start: StartRecord | None) -> None:

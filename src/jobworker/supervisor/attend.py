@@ -17,11 +17,20 @@ from .site import OWN_NAMESPACES, Site
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import JobCgroup
+    from .feed import Feed
+    from .terminal import Terminal
+
+    Tap = Feed | Terminal
+    """Where a program's input comes from."""
 
 _SIGNAL_INFO = 128
 """The size of a signalfd_siginfo (signalfd(2)), which begins with the signal's number."""
 
 _F_GETPIPE_SZ = 1032
+
+_TERMINAL_MOST = 65_536
+"""More than the kernel keeps of a terminal's output: 8,192 bytes before the line discipline
+(``pty_common_install`` of pty.c), and a page in it."""
 
 _LONGEST_WAIT = 86_400.0
 """Most seconds for one poll(2), whose milliseconds end after 24 days."""
@@ -30,12 +39,15 @@ _LONGEST_WAIT = 86_400.0
 class Attendance:
     """The supervisor's part from the program's exec to the end of the last process."""
 
-    def __init__(self, site: Site, spool: int, pump: Pump, group: JobCgroup | None) -> None:
+    def __init__(
+        self, site: Site, spool: int, pump: Pump, group: JobCgroup | None, tap: Tap | None
+    ) -> None:
         self._site = site
         self._spool = spool
         self._group = group
         self._alarm = group.alarm if group is not None else None
         self._pump = pump
+        self._tap = tap
         self._end = Ending()
         self._wait_status: int | None = None
         self._output_error: str | None = None
@@ -57,20 +69,28 @@ class Attendance:
         alarm = self._alarm
         if alarm is not None:
             poll.register(alarm.fd, select.POLLIN)
+        tap = self._tap
+        if tap is not None:
+            tap.register(poll)
         self._heed_record()  # it may have been added to before there was somebody to hear it
         while self._wait_status is None:
-            for fd, _ in poll.poll(self._patience()):
+            for fd, event in poll.poll(self._patience()):
                 if fd == self._site.signals:
                     self._heed_signal()
                 elif alarm is not None and fd == alarm.fd:
                     alarm.ring()
-                elif not self._pump.carry(fd, self._program.sources.index(fd)):
-                    poll.unregister(fd)
+                elif tap is None or tap.heed(fd, event, poll):
+                    self._carry(fd, event, poll)
             self._limit_output()
             self._act(self._end.due(time.monotonic()))
             if alarm is not None and alarm.confirmed():
                 self._kill()
         return self._finish()
+
+    def _carry(self, fd: int, event: int, poll: select.poll) -> None:
+        """Take output. What has none just now is looked at again; what is hung up is not."""
+        if not self._pump.carry(fd, self._program.sources.index(fd)) and event & select.POLLHUP:
+            poll.unregister(fd)
 
     def _finish(self) -> records.Fields:
         """The program is dead: whatever it left behind goes with it."""
@@ -123,6 +143,8 @@ class Attendance:
         sections = records.read(self._spool)
         if deadline := sections.get(records.DEADLINE):
             self._end.move_deadline(deadline)
+        if records.EOF in sections and self._tap is not None:
+            self._tap.end()
         if stop := sections.get(records.STOP):
             self._act(self._end.stop(time.monotonic(), stop))
 
@@ -154,7 +176,7 @@ class Attendance:
         """
         for stream, source in enumerate(self._program.sources):
             os.set_blocking(source, False)
-            left = fcntl.fcntl(source, _F_GETPIPE_SZ)
+            left = _capacity(source)
             while left > 0 and (length := self._pump.carry(source, stream)):
                 left -= length
 
@@ -174,6 +196,14 @@ class Attendance:
             *_output_fault(self._output_error),
             *([] if self._group is None else self._group.evidence(oom_kills)),
         ]
+
+
+def _capacity(source: int) -> int:
+    """Most bytes that can wait in a pipe, or in a terminal, which has its own way of counting."""
+    try:
+        return fcntl.fcntl(source, _F_GETPIPE_SZ)
+    except OSError:
+        return _TERMINAL_MOST
 
 
 def _how(code: int, cause: bytes, spool: int) -> records.Fields:

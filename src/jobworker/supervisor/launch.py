@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .cgroups import JobCgroup
     from .limited import ProcessLimits, Step
+    from .streams import Streams
 
 LIMITS = ("memory", "cpus", "pids", "openFiles", "nice")
 """The limits of a spec that its program has to be started under."""
@@ -49,6 +50,8 @@ class Order:
         self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}
         self.output = int(single["output"]) if "output" in single else None
+        self.stdin = single.get("stdin")
+        self.window = (int(single.get("rows", 0)), int(single.get("cols", 0)))
         self.kill_over_output = single.get("outputAction") == b"kill"
 
     @classmethod
@@ -58,31 +61,29 @@ class Order:
 
 
 class Program:
-    """The program as executed: its PID here and on the machine, and its output pipes."""
+    """The program as executed: its PID here and on the machine, and where its output comes."""
 
-    def __init__(self, pid: int, machine_pid: int, stdout: int, stderr: int) -> None:
+    def __init__(self, pid: int, machine_pid: int, sources: tuple[int, ...]) -> None:
         self.pid = pid
         self.machine_pid = machine_pid
-        self.sources = (stdout, stderr)
+        self.sources = sources
 
 
-def launch(site: Site, order: Order, group: JobCgroup | None, tmp: int) -> Program:
+def launch(
+    site: Site, order: Order, group: JobCgroup | None, tmp: int, streams: Streams
+) -> Program:
     """Execute the program; returns once its exec has succeeded, else raises ``NotExecuted``.
 
     ``group`` is the job's cgroup, None where it has no limits. ``tmp`` is a
     descriptor of its temporary directory.
     """
-    stdout, stdout_in = os.pipe()
-    stderr, stderr_in = os.pipe()
     _give_up_privileges(site)
-    output = (stdout_in, stderr_in)
     if group is not None:
-        pid = _spawn_limited(site, order, group, tmp, output)
+        pid = _spawn_limited(site, order, group, tmp, streams)
     else:
-        pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, *output))
-    os.close(stdout_in)
-    os.close(stderr_in)
-    return Program(pid, _machine_pid(pid, site.proc), stdout, stderr)
+        pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, streams))
+    streams.let_go()
+    return Program(pid, _machine_pid(pid, site.proc), streams.sources)
 
 
 def _give_up_privileges(site: Site) -> None:
@@ -108,16 +109,14 @@ def _spawn_as_user(site: Site, order: Order, tmp: int, spawn: Callable[[], int])
             _become_root_again()
 
 
-def _spawn_limited(
-    site: Site, order: Order, group: JobCgroup, tmp: int, output: tuple[int, int]
-) -> int:
+def _spawn_limited(site: Site, order: Order, group: JobCgroup, tmp: int, streams: Streams) -> int:
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
 
     limits = limited.ProcessLimits(order.limits, site, counted=group.counts_processes)
     if group.takes_threads and not limits.resources:
-        pid = _spawn_within(site, order, group, tmp, limits, output)
+        pid = _spawn_within(site, order, group, tmp, limits, streams)
     else:
-        pid = _fork_limited(site, order, group, tmp, limits, output)
+        pid = _fork_limited(site, order, group, tmp, limits, streams)
     limited.reject_unexecuted(pid, group)
     return pid
 
@@ -128,12 +127,12 @@ def _spawn_within(
     group: JobCgroup,
     tmp: int,
     limits: ProcessLimits,
-    output: tuple[int, int],
+    streams: Streams,
 ) -> int:
     from . import visit  # noqa: PLC0415 - loaded by the spawner, see there
 
     def spawn() -> int:
-        return visit.spawn_within(lambda: _spawn(order, *output), limits, group)
+        return visit.spawn_within(lambda: _spawn(order, streams), limits, group)
 
     try:
         return _spawn_as_user(site, order, tmp, spawn)
@@ -150,7 +149,7 @@ def _fork_limited(
     group: JobCgroup,
     tmp: int,
     limits: ProcessLimits,
-    output: tuple[int, int],
+    streams: Streams,
 ) -> int:
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
 
@@ -163,7 +162,7 @@ def _fork_limited(
         step("cwd")
         _enter_directory(site, order, tmp)
 
-    program = limited.Command(order.argv, order.env, order.executable, output, be_the_job)
+    program = limited.Command(order.argv, order.env, order.executable, streams, be_the_job)
     pid = limited.spawn(program, limits, group)
     os.chdir("/")  # as is the supervisor of a job without limits, out of the state directory
     return pid
@@ -216,7 +215,7 @@ def _enter_directory(site: Site, order: Order, tmp: int) -> None:
         raise NotExecuted("cwd", error.errno or 5) from error
 
 
-def _spawn(order: Order, stdout: int, stderr: int) -> int:
+def _spawn(order: Order, streams: Streams) -> int:
     program = order.argv[0]
     try:
         image = image_of(program, order.executable)
@@ -225,12 +224,7 @@ def _spawn(order: Order, stdout: int, stderr: int) -> int:
                 image.path,
                 order.argv,
                 order.env,
-                file_actions=(
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, stdout, 1),
-                    (os.POSIX_SPAWN_DUP2, stderr, 2),
-                    *image.spawn_actions(),
-                ),
+                file_actions=(*streams.spawn_actions(), *image.spawn_actions()),
                 setsid=True,
                 setsigmask=(),
                 setsigdef=signals.IGNORED,

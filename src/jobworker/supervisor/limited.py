@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .streams import Streams
+
     Step = Callable[[str], None]
     """Called with the name of what is tried next, for the report of its failure."""
 
@@ -29,7 +31,7 @@ _ENDED_UNEXECUTED = 0x44
 
 
 class Command:
-    """What to execute, where its output goes, and how to become the job's user there.
+    """What to execute, with which streams, and how to become the job's user there.
 
     ``executable`` is the identity of the file, where only that may be executed.
     """
@@ -39,13 +41,13 @@ class Command:
         argv: list[bytes],
         env: dict[bytes, bytes],
         executable: bytes | None,
-        output: tuple[int, int],
+        streams: Streams,
         be_the_job: Callable[[Step], None],
     ) -> None:
         self.argv = argv
         self.env = env
         self.executable = executable
-        self.output = output
+        self.streams = streams
         self.be_the_job = be_the_job
 
 
@@ -138,7 +140,8 @@ def _be_program(
     try:
         group.enter(unified=unified)
         step("setup")
-        _face_the_outside(command.output)
+        os.setsid()
+        command.streams.take_place()
         command.be_the_job(step)
         step("exec")
         image = image_of(command.argv[0], command.executable)
@@ -158,13 +161,6 @@ def _be_program(
         _report(report, stage, errno, kind)
     finally:
         os._exit(127)
-
-
-def _face_the_outside(output: tuple[int, int]) -> None:
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDONLY)
-    for source, target in ((null, 0), (output[0], 1), (output[1], 2)):
-        os.dup2(source, target)
 
 
 def _report(report: int, stage: str, errno: int, kind: str) -> None:

@@ -15,6 +15,8 @@ from .segment import INDEX, Segment
 _CHUNK = 65536
 """The size of a pipe (pipe(7)): one read empties it."""
 
+_EIO = 5
+
 _WITHOUT_END = 1 << 62
 _TAIL_PARTS = 8
 _MOST_SEGMENTS = 64
@@ -48,11 +50,15 @@ class Pump:
         """Move what the pipe ``source`` holds, up to one chunk, and return how much it was.
 
         ``stream`` is 0 for standard output and 1 for standard error. 0 means that the
-        pipe has ended, or is empty and does not block.
+        pipe has ended, or is empty and does not block; so is a terminal that was hung up.
         """
         try:
             data = os.read(source, _CHUNK)
         except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno != _EIO:  # as a terminal says that all of its program have hung up
+                raise
             return 0
         if data:
             self._keep(stream, memoryview(data))

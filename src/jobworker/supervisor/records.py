@@ -1,7 +1,7 @@
 """The spool: names of its directories and files, and how a job's record is kept.
 
 A record is one file that is only ever appended to, a section at a time: ``spec``,
-``stop`` and ``deadline`` by the server, ``started`` and ``exit`` by the supervisor. A
+``stop``, ``deadline`` and ``eof`` by the server, ``started`` and ``exit`` by the supervisor. A
 section is a list of ``key=value`` fields, each ended by a NUL, like the environment in
 ``/proc/PID/environ``: what goes into exec cannot hold a NUL, so no byte needs escaping,
 and reading it takes no module that would sit in the memory of every supervisor.
@@ -19,6 +19,7 @@ SPOOL = "spool"
 EMPTY = "empty"
 RECORD = "record"
 TMP = "tmp"
+STDIN = "stdin"
 STDOUT = "stdout"
 STDERR = "stderr"
 INDEX = "index"
@@ -28,7 +29,11 @@ SPEC = "spec"
 STARTED = "started"
 STOP = "stop"
 DEADLINE = "deadline"
+EOF = "eof"
 EXIT = "exit"
+
+GIVEN, FED, TERMINAL = b"given", b"fed", b"terminal"
+"""What a spec may have as ``stdin``: a whole file, a pipe, or a pipe to a terminal."""
 
 INDEX_ENTRY = struct.Struct("<QII")
 """One entry of the index: nanoseconds since 1970, stream number (1 or 2), length.

@@ -44,9 +44,9 @@ def main() -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if site.level == "full":
         kernel.drop_bounding_set()
-    # What only a job under limits needs is loaded, but last: among what every supervisor
-    # touches it would spread that over more pages, each of which is copied.
-    from . import limited, quota, visit  # noqa: F401, PLC0415
+    # What only a job under limits, or with input, needs is loaded, but last: among what every
+    # supervisor touches it would spread that over more pages, each of which is copied.
+    from . import feed, limited, quota, terminal, visit  # noqa: F401, PLC0415
 
     # The collector would write into every object's header, and so copy every page.
     gc.disable()

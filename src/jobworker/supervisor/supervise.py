@@ -17,11 +17,14 @@ from .failure import NotExecuted
 from .launch import Order, launch
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
+from .streams import Pipes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .attend import Tap
     from .cgroups import JobCgroup
     from .quota import TmpQuota
+    from .streams import Streams
 
     Kept = list[JobCgroup | TmpQuota]
     """What keeps limits, to be removed in the end in any case."""
@@ -149,8 +152,9 @@ def _start(site: Site, charge: Charge) -> Attendance:
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)
-    attendance = Attendance(site, spool, pump, charge.group)
-    program = launch(site, order, charge.group, tmp)
+    streams, tap = _streams(site, charge)
+    attendance = Attendance(site, spool, pump, charge.group, tap)
+    program = launch(site, order, charge.group, tmp, streams)
     started_at = b"%.6f" % time.time()
     os.close(tmp)
     started = [
@@ -166,6 +170,23 @@ def _start(site: Site, charge: Charge) -> Attendance:
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)
     return attendance
+
+
+def _streams(site: Site, charge: Charge) -> tuple[Streams, Tap | None]:
+    """The program's streams, and where its input comes from, if it has any."""
+    order, spool = charge.order, charge.spool
+    if order.stdin is None:
+        return Pipes(None), None
+    if order.stdin == records.TERMINAL:
+        from .terminal import Terminal  # noqa: PLC0415 - loaded by the spawner, see there
+
+        terminal = Terminal(site, spool, (order.uid, order.gid))
+        terminal.resize(*order.window)
+        return terminal, terminal
+    from .feed import Feed  # noqa: PLC0415 - loaded by the spawner, see there
+
+    feed = Feed(spool, order.stdin)
+    return Pipes(feed), feed
 
 
 def _limit_tmp(tmp: int, size: int, seed: int, kept: Kept) -> None:

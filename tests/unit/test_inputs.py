@@ -1,0 +1,109 @@
+"""Who feeds which job: one at a time, over the engine that does what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jobworker import inputs
+from jobworker.errors import InputBusy, InputClosed, JobNotRunning, ServiceUnavailable, StorageFull
+from jobworker.manager import Manager
+from jobworker.model import Input, JobId, Spec
+from jobworker.testing import FakeEngine, MemoryArchive
+
+PIPE = Spec("/bin/cat", input=Input("pipe"))
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+async def manager(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Manager]:
+    async with Manager.open(tmp_path, engine=engine, archive=MemoryArchive()) as manager:
+        yield manager
+
+
+async def test_what_is_fed_arrives_until_its_end(manager: Manager, engine: FakeEngine) -> None:
+    job = await manager.submit(PIPE, "alice")
+    attachment = manager.attach(job.id)
+    await attachment.open()
+    await attachment.write(b"one")
+    await attachment.write(b"two")
+    assert attachment.taken == 6
+    await attachment.end()
+    attachment.close()
+    assert engine.inputs[job.id] == b"onetwo"
+    assert engine.inputs_over == {job.id}
+    again = manager.attach(job.id)
+    with pytest.raises(InputClosed, match="has been sent already"):
+        await again.open()
+
+
+async def test_a_job_without_input_takes_none(manager: Manager) -> None:
+    for spec, stdin in (
+        (Spec("/bin/cat"), None),
+        (Spec("/bin/cat", input=Input("given", 1)), b"x"),
+    ):
+        job = await manager.submit(spec, "alice", stdin=stdin)
+        with pytest.raises(InputClosed, match="started without an input"):
+            manager.attach(job.id)
+
+
+async def test_a_job_that_has_ended_takes_none(manager: Manager, engine: FakeEngine) -> None:
+    job = await manager.submit(PIPE, "alice")
+    attachment = manager.attach(job.id)
+    engine.exit(job.id)
+    await attachment.job_ended()
+    with pytest.raises(InputClosed, match="has ended"):
+        await attachment.open()
+    with pytest.raises(JobNotRunning):
+        manager.attach(job.id)
+
+
+async def test_two_do_not_feed_one_job_at_once(manager: Manager) -> None:
+    job = await manager.submit(PIPE, "alice")
+    first = manager.attach(job.id)
+    with pytest.raises(InputBusy):
+        manager.attach(job.id)
+    second = manager.attach(job.id, takeover=True)
+    assert first.displaced.is_set()
+    first.close()  # which takes nothing from the second
+    with pytest.raises(InputBusy):
+        manager.attach(job.id)
+    second.close()
+    manager.attach(job.id).close()
+
+
+async def test_one_user_does_not_take_all_room(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "MOST_BY_ONE", 2)
+    monkeypatch.setattr(inputs, "MOST", 3)
+    jobs = [await manager.submit(PIPE, "alice") for _ in range(4)]
+    manager.attach(jobs[0].id, by="alice")
+    manager.attach(jobs[1].id, by="alice")
+    with pytest.raises(ServiceUnavailable, match="2 by alice, 2 in all"):
+        manager.attach(jobs[2].id, by="alice")
+    manager.attach(jobs[2].id, by="root")
+    with pytest.raises(ServiceUnavailable, match="3 in all"):
+        manager.attach(jobs[3].id, by="root")
+
+
+async def test_what_came_with_a_start_is_there_before_the_job_is(
+    manager: Manager, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await manager.start("/bin/cat", owner="alice", stdin=b"data")
+    assert engine.inputs[JobId(job_id)] == b"data"
+    assert manager.status(job_id).spec.input == Input.of(b"data")
+
+    async def full(*_: object) -> None:
+        raise StorageFull
+
+    monkeypatch.setattr(engine, "keep_input", full)
+    with pytest.raises(StorageFull):
+        await manager.start("/bin/cat", owner="alice", stdin=b"data")
+    assert len((await manager.list()).jobs) == 1
