@@ -21,6 +21,15 @@ Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
 MAX_BODY = 8 * 1024 * 1024
 """Most bytes of a request body: exec takes 2 MiB of arguments, JSON may double them."""
 
+MAX_STDIN = 16 * 1024 * 1024
+"""Most bytes of standard input that go with a start."""
+
+MAX_START = MAX_BODY + MAX_STDIN // 3 * 4 + 4
+"""Most bytes of the body of a start: its input as base64 comes on top of the rest."""
+
+MAX_PIECE = 64 * 1024
+"""Most bytes of one message of input."""
+
 MAX_WAIT = 300.0
 """Most seconds that one ``?wait=`` holds a connection; a client asks again."""
 
@@ -79,6 +88,9 @@ Seconds = Annotated[float, Meta(ge=0.001, le=MAX_SECONDS, description="seconds")
 Bytes = Annotated[int, Meta(ge=1, le=2**60, description="bytes")]
 
 
+Side = Annotated[int, Meta(ge=1, le=10_000)]
+
+
 class LimitsRequest(_Request, frozen=True):
     """What the job may use at most; what is left out is the role's default."""
 
@@ -102,6 +114,13 @@ class LimitsRequest(_Request, frozen=True):
     nice: Annotated[
         Annotated[int, Meta(ge=0, le=19)] | None, Meta(description="how far others go first")
     ] = None
+
+
+class WindowRequest(_Request, frozen=True):
+    """The size of a terminal, in characters."""
+
+    rows: Annotated[Side, Meta(description="lines")]
+    cols: Annotated[Side, Meta(description="characters in one")]
 
 
 class StartRequest(_Request, frozen=True):
@@ -129,6 +148,39 @@ class StartRequest(_Request, frozen=True):
     ] = None
     network: Annotated[bool, Meta(description="false: only a loopback of its own")] = True
     containment: Annotated[Level | None, Meta(description="the least that will do")] = None
+    stdin: Annotated[
+        str | RawArgument | None,
+        Meta(description=f"all of standard input, at most {MAX_STDIN} bytes"),
+    ] = None
+    input: Annotated[
+        Literal["pipe", "terminal"] | None,
+        Meta(description="standard input that `GET /jobs/{id}/input` feeds; not with stdin"),
+    ] = None
+    window: Annotated[WindowRequest | None, Meta(description="of the terminal, at first")] = None
+
+
+class EndOfInput(_Request, frozen=True, tag_field="type", tag="eof"):
+    """Over the WebSocket of an input: nothing more is to come."""
+
+
+class Resize(_Request, frozen=True, tag_field="type", tag="resize"):
+    """Over the WebSocket of an input: the window has another size."""
+
+    rows: Annotated[Side, Meta(description="lines")]
+    cols: Annotated[Side, Meta(description="characters in one")]
+
+
+class Taken(_Body, frozen=True, tag_field="type", tag="taken"):
+    """Over the WebSocket of an input: so many bytes of this connection are in the pipe."""
+
+    bytes: int
+
+
+class Over(_Body, frozen=True, tag_field="type", tag="over"):
+    """Over the WebSocket of an input: nothing more is taken; ``code`` is that of the close."""
+
+    code: int
+    reason: str
 
 
 class ExtendRequest(_Request, frozen=True):
@@ -266,6 +318,10 @@ class JobView(_Body, frozen=True, kw_only=True):
     run_as: Annotated[str | None, Meta(description="account; null is one of the owner's own")]
     network: Annotated[bool, Meta(description="whether it has the machine's network")]
     containment: Annotated[Level, Meta(description="how far it is walled off")]
+    input: Annotated[
+        Literal["given", "pipe", "terminal"] | None,
+        Meta(description="where its standard input comes from; null is nowhere"),
+    ]
     node: Annotated[str, Meta(description="the machine that it runs on")]
 
 
@@ -370,9 +426,13 @@ class HealthAnswer(_Body, frozen=True):
 def argument_text(argument: Argument) -> str:
     """The text of an argument as the program gets it; raises ``ValueError``."""
     if isinstance(argument, RawArgument):
-        raw = base64.b64decode(argument.base64, validate=True)
-        return raw.decode("utf-8", "surrogateescape")
+        return from_base64(argument).decode("utf-8", "surrogateescape")
     return argument if isinstance(argument, str) else str(argument)
+
+
+def from_base64(text: RawArgument) -> bytes:
+    """The bytes that ``text`` stands for; raises ``ValueError``."""
+    return base64.b64decode(text.base64, validate=True)
 
 
 def argument_view(text: str) -> str | RawArgument:
@@ -415,6 +475,7 @@ def job_view(job: model.Job) -> JobView:
         run_as=job.spec.run_as,
         network=job.spec.network,
         containment=job.containment,
+        input=job.spec.input.kind if job.spec.input else None,
         node=job.node,
     )
 

@@ -31,9 +31,16 @@ from jobworker.api.routes import ROUTES
 from jobworker.api.server import HttpsServer
 from jobworker.api.service import Service
 from jobworker.config import Address
-from jobworker.errors import BadAuthentication, ConfigurationInvalid, JobNotFound, StateUnusable
+from jobworker.errors import (
+    BadAuthentication,
+    ConfigurationInvalid,
+    InputClosed,
+    JobNotFound,
+    StateUnusable,
+)
 from jobworker.frames import Frame, Replay, Selection
 from jobworker.identity.users import User
+from jobworker.inputs import Attachment
 from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Running, Spec, Stream
 from jobworker.testing import MemoryOutput
 
@@ -81,14 +88,23 @@ class Jobs:
         return job
 
     async def submit(
-        self, spec: Spec, owner: str, role: Role, *, idempotency_key: str | None = None
+        self,
+        spec: Spec,
+        owner: str,
+        role: Role,
+        *,
+        stdin: bytes | None = None,
+        idempotency_key: str | None = None,
     ) -> Job:
         assert role in Role
-        assert idempotency_key is None
+        assert stdin is idempotency_key is None
         if spec.program == "/bin/slow":
             self.starting.set()
             await self.may_start.wait()
         return self.add(spec, owner)
+
+    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> Attachment:
+        raise InputClosed(f"{self.jobs[job_id].id} has none for {by}, {takeover}")
 
     def advice(self, job: Job) -> str | None:
         return None if job else "no job"

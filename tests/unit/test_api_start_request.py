@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobworker.api.start_request import MAX_STRING, MAX_STRINGS, spec_from
-from jobworker.errors import InvalidRequest
-from jobworker.model import Spec
-from jobworker.schema import StartRequest
+from jobworker.api.start_request import MAX_STRING, MAX_STRINGS, spec_from, stdin_from
+from jobworker.errors import BodyTooLarge, InvalidRequest
+from jobworker.model import Input, Spec
+from jobworker.schema import MAX_STDIN, StartRequest
 
 
 def spec(**fields: Any) -> Spec:
@@ -87,3 +87,50 @@ def test_the_longest_strings_that_the_kernel_passes_on() -> None:
     assert spec(env={"A": "x" * (MAX_STRING - 3)})
     assert spec(args=["x" * 100_000] * 20)
     assert spec(program="/" + "x" * 4094)
+
+
+@pytest.mark.parametrize(
+    ("body", "source", "data"),
+    [
+        ({}, None, None),
+        ({"stdin": "grüße"}, Input.of("grüße".encode()), "grüße".encode()),
+        ({"stdin": ""}, Input.of(b""), b""),
+        ({"stdin": {"base64": "/wA="}}, Input.of(b"\xff\0"), b"\xff\0"),
+        ({"input": "pipe"}, Input("pipe"), None),
+        ({"input": "terminal"}, Input("terminal", rows=24, cols=80), None),
+        (
+            {"input": "terminal", "window": {"rows": 50, "cols": 200}},
+            Input("terminal", rows=50, cols=200),
+            None,
+        ),
+    ],
+)
+def test_where_standard_input_comes_from(
+    body: dict[str, object], source: Input | None, data: bytes | None
+) -> None:
+    request = msgspec.convert({"program": "/bin/cat", **body}, StartRequest)
+    stdin = stdin_from(request)
+    assert (spec_from(request, stdin).input, stdin) == (source, data)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"stdin": "x", "input": "pipe"}, "input"),
+        ({"stdin": {"base64": "?"}}, "stdin.base64"),
+        ({"window": {"rows": 1, "cols": 1}}, "window"),
+        ({"input": "pipe", "window": {"rows": 1, "cols": 1}}, "window"),
+    ],
+)
+def test_input_that_makes_no_sense(body: dict[str, object], field: str) -> None:
+    request = msgspec.convert({"program": "/bin/cat", **body}, StartRequest)
+    with pytest.raises(InvalidRequest) as raised:
+        spec_from(request, stdin_from(request))
+    assert raised.value.field == field
+
+
+def test_more_input_than_can_come_with_a_start() -> None:
+    request = StartRequest(program="/bin/cat", stdin="x" * (MAX_STDIN + 1))
+    with pytest.raises(BodyTooLarge) as raised:
+        stdin_from(request)
+    assert raised.value.field == "stdin"

@@ -74,6 +74,12 @@ def idempotency_key(headers: Headers) -> str | None:
     return re.sub(r"\\(.)", r"\1", quoted[1])
 
 
+def declared_length(headers: Headers) -> int | None:
+    """How long the client says that the body is; None where it does not say."""
+    declared = header(headers, b"content-length")
+    return int(declared[:20]) if declared is not None and declared.isdigit() else None
+
+
 def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
     """The query string as a ``shape``; raises ``InvalidRequest`` naming the parameter."""
     lists, singles, times = _parameters_of(shape)
@@ -109,14 +115,15 @@ def _time(name: str, text: str) -> datetime:
         raise msgspec.ValidationError(f"{error} - at `$.{name}`") from None
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body; what the client says of its length only serves to refuse early.
+async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) -> bytes:
+    """The whole body, of at most ``most`` bytes.
+
+    What the client says of its length only serves to refuse early.
 
     Raises ``BodyTooLarge``, ``InvalidRequest`` or ``RequestTimedOut``.
     """
-    declared = header(headers, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared[:20]) > MAX_BODY:
-        raise _too_large()
+    if (declared_length(headers) or 0) > most:
+        raise _too_large(most)
     pieces: list[bytes] = []
     size = 0
     now = asyncio.get_running_loop().time
@@ -130,8 +137,8 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
                     raise InvalidRequest(f"the request body breaks off after {size} bytes")
                 piece = message.get("body", b"")
                 size += len(piece)
-                if size > MAX_BODY:
-                    raise _too_large()
+                if size > most:
+                    raise _too_large(most)
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces)
@@ -213,8 +220,8 @@ def _unknown_parameter(name: str, known: frozenset[str]) -> InvalidRequest:
     return InvalidRequest(f"unknown parameter {name[:80]!r}", field=name[:80], hint=hint)
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"the request body is larger than {MAX_BODY} bytes")
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is larger than {most} bytes")
 
 
 def _reason(error: Exception) -> str:

@@ -18,8 +18,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
-from jobworker.api.decode import bearer_token, decode_body, decode_query, header, read_body
+from jobworker.api.decode import (
+    bearer_token,
+    declared_length,
+    decode_body,
+    decode_query,
+    header,
+    read_body,
+)
 from jobworker.api.errors import STATUS, error_answer
+from jobworker.api.feed import SocketAnswer
 from jobworker.api.route import Route, Router
 from jobworker.api.scarcity import is_shortage
 from jobworker.api.service import (
@@ -37,17 +45,22 @@ from jobworker.errors import (
     NotFound,
     ServiceUnavailable,
     UnauthorizedAction,
+    UpgradeRequired,
 )
 from jobworker.identity import permissions
 from jobworker.identity.tokens import redact
 from jobworker.identity.users import User
 from jobworker.model import Job, JobId
+from jobworker.schema import MAX_BODY
 
 _log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
 """Status in the log for a request whose client left before the answer."""
 
+
+IN_PASSING = 1024 * 1024
+"""Most bytes of a body that are decoded on the event loop; more would hold up the others."""
 
 _CUT = ServiceUnavailable(
     "the server stopped before the request was done",
@@ -67,10 +80,19 @@ class Dispatcher:
         self.service = service
         self._router = Router(routes)
         self._in_hand: set[asyncio.Task[Any]] = set()
+        self._sockets: set[asyncio.Task[Any]] = set()
 
     def drain(self) -> None:
         """End long polls and streams, now and from now on: the server is to stop."""
         self.service.draining.set()
+
+    async def until_sockets_end(self, budget: float) -> None:
+        """Return once the clients of all WebSockets have been told; only after ``drain``.
+
+        Who has not been within ``budget`` seconds is cut off.
+        """
+        if self._sockets:
+            await asyncio.wait(self._sockets, timeout=budget)
 
     def cut(self) -> None:
         """End every request in hand with a 503; only after ``drain``."""
@@ -91,7 +113,10 @@ class Dispatcher:
         try:
             response = await self._answer(request)
             request.status = response.status_code
-            if isinstance(response, StreamAnswer):
+            if isinstance(response, SocketAnswer):
+                self._sockets.add(task)
+                await response.serve(receive, send, self.service.draining)
+            elif isinstance(response, StreamAnswer):
                 await self._stream(response, request, send)
             else:
                 await response(scope, receive, send)
@@ -99,6 +124,7 @@ class Dispatcher:
             request.status = CLIENT_GONE
         finally:
             self._in_hand.discard(task)
+            self._sockets.discard(task)
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Response:
@@ -163,6 +189,8 @@ class Dispatcher:
         owner = request.job.owner if request.job else None
         if not permissions.allowed(request.user, route.action, owner):
             raise UnauthorizedAction
+        if route.is_socket and not request.is_socket:
+            raise UpgradeRequired
         return route
 
     def _load(self, text: str) -> Job:
@@ -175,10 +203,25 @@ class Dispatcher:
 
     async def _handle(self, route: Route, request: _Request) -> Response:
         query = decode_query(request.scope["query_string"], route.query)
+        if request.is_socket and not route.is_socket:
+            raise InvalidRequest("this path is no WebSocket", field="Upgrade")
+        length = declared_length(request.headers)
+        if route.most_body > MAX_BODY and (length is None or length > MAX_BODY):
+            async with self.service.large_bodies:
+                return await self._perform(route, request, query, route.most_body)
+        return await self._perform(route, request, query, MAX_BODY)
+
+    async def _perform(
+        self, route: Route, request: _Request, query: Any, most_body: int
+    ) -> Response:
         body = None
         if route.body is not None:
-            raw = await read_body(request.headers, request.receive)
-            body = decode_body(request.headers, raw, route.body)
+            raw = await read_body(request.headers, request.receive, most_body)
+            if len(raw) > IN_PASSING:
+                body = await asyncio.to_thread(decode_body, request.headers, raw, route.body)
+            else:
+                body = decode_body(request.headers, raw, route.body)
+            del raw
         call = Call(
             service=self.service,
             caller=request.user,
@@ -208,9 +251,14 @@ class _Request:
     began: float = field(default_factory=perf_counter)
 
     @property
+    def is_socket(self) -> bool:
+        """Whether the client asks for a WebSocket."""
+        return bool(self.scope["type"] == "websocket")
+
+    @property
     def method(self) -> str:
-        """The method, in capitals."""
-        return str(self.scope["method"])
+        """The method, in capitals; that of a WebSocket is GET (RFC 6455)."""
+        return str(self.scope.get("method", "GET"))
 
     @property
     def path(self) -> str:

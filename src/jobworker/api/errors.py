@@ -25,6 +25,8 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.JobRunning: 409,
     errors.NoDeadline: 409,
     errors.UserExists: 409,
+    errors.InputBusy: 409,
+    errors.InputClosed: 409,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
@@ -33,6 +35,7 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.LimitUnavailable: 422,
     errors.LimitTooHigh: 422,
     errors.IsolationUnavailable: 422,
+    errors.UpgradeRequired: 426,
     errors.TooManyJobs: 429,
     errors.StartFailed: 503,
     errors.ServiceUnavailable: 503,
@@ -51,6 +54,7 @@ _EXACT = (
 
 EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
     errors.BadAuthentication: ((b"www-authenticate", b"Bearer"),),
+    errors.UpgradeRequired: ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
     errors.ServiceUnavailable: ((b"retry-after", b"1"),),
     errors.TooManyJobs: ((b"retry-after", b"5"),),
 }

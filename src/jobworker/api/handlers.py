@@ -9,7 +9,7 @@ from msgspec import UNSET
 from jobworker.api.decode import idempotency_key
 from jobworker.api.query import ListQuery, WaitQuery, given, job_query
 from jobworker.api.service import Call
-from jobworker.api.start_request import spec_from
+from jobworker.api.start_request import asked_for, spec_from
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
 from jobworker.model import NO_LIMITS, Role
 from jobworker.schema import (
@@ -34,10 +34,15 @@ from jobworker.schema import (
 async def start(call: Call) -> IdAnswer:
     """Start a job."""
     request: StartRequest = call.body
+    if request.stdin:  # which may be long, and is decoded and digested
+        stdin, spec = await asyncio.to_thread(asked_for, request)
+    else:
+        stdin, spec = asked_for(request)
     job = await call.jobs.submit(
-        spec_from(request),
+        spec,
         call.user.name,
         call.user.role,
+        stdin=stdin,
         idempotency_key=idempotency_key(call.headers),
     )
     return IdAnswer(id=job.id, hint=call.jobs.advice(job) or UNSET)

@@ -152,7 +152,7 @@ def _parameters(route: Route) -> Iterable[Json]:
 
 def _successes(route: Route) -> dict[str, Json]:
     """The answers of a success by status: a part of the bytes has one of its own."""
-    whole: Json = {"description": "success"}
+    whole: Json = {"description": "a WebSocket" if route.is_socket else "success"}
     if content := _content(route.answer, route.media):
         whole["content"] = content
     if route.answer_headers:

@@ -117,3 +117,11 @@ def _label(text: str) -> tuple[str, str]:
             f"label: {text[:80]!r} is not KEY=VALUE", field="label", hint="write label=team=web"
         )
     return key, value
+
+
+class InputQuery(Struct, frozen=True):
+    """Of ``GET /jobs/{id}/input``."""
+
+    takeover: Annotated[
+        bool, Meta(description="take the input from another client that has it")
+    ] = False

@@ -21,8 +21,10 @@ from jobworker.errors import (
     ServiceUnavailable,
     UnauthorizedAction,
     UnsupportedMediaType,
+    UpgradeRequired,
 )
 from jobworker.identity.permissions import Action
+from jobworker.schema import MAX_BODY
 
 Handler = Callable[[Call], Awaitable[Struct | Response]]
 """Gives the body of a success, or a whole answer where that is not JSON."""
@@ -32,6 +34,7 @@ Handler = Callable[[Call], Awaitable[Struct | Response]]
 class Route:
     """One call of the API, and who may make it.
 
+    ``most_body`` is the most bytes of a body; a ``status`` of 101 makes it a WebSocket.
     ``answer`` is the type of the JSON body of a success, ``media`` are the other forms that
     a client may get it in. ``body`` is the type of the JSON that is sent, ``takes`` are
     other media types for it. ``headers`` are those of a request that mean something here,
@@ -47,6 +50,7 @@ class Route:
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: int = 200
+    most_body: int = MAX_BODY
     errors: tuple[type[JobWorkerError], ...] = ()
     media: tuple[Media, ...] = ()
     takes: tuple[Media, ...] = ()
@@ -64,6 +68,11 @@ class Route:
         return "{id}" in self.path
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it is a WebSocket."""
+        return self.status == 101
+
+    @property
     def public(self) -> bool:
         """Whether anybody may call it, without a token."""
         return self.action is Action.PUBLIC
@@ -76,6 +85,8 @@ class Route:
             found += [BadAuthentication, UnauthorizedAction]
         if self.about_job:
             found += [JobNotFound]
+        if self.is_socket:
+            found += [UpgradeRequired]
         if self.body or self.takes:
             found += [BodyTooLarge, RequestTimedOut, UnsupportedMediaType]
         return (*found, *self.errors)

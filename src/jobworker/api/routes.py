@@ -13,13 +13,15 @@ import msgspec
 from starlette.responses import Response
 
 from jobworker import schema
-from jobworker.api import handlers, openapi, output, pages, wire
+from jobworker.api import feed, handlers, openapi, output, pages, wire
 from jobworker.api.answers import html_answer, json_answer
-from jobworker.api.query import ListQuery, OutputQuery, StreamQuery, WaitQuery
+from jobworker.api.query import InputQuery, ListQuery, OutputQuery, StreamQuery, WaitQuery
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
     IdempotencyKeyReused,
+    InputBusy,
+    InputClosed,
     IsolationUnavailable,
     JobNotFound,
     JobNotRunning,
@@ -62,6 +64,7 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         body=schema.StartRequest,
         status=201,
+        most_body=schema.MAX_START,
         errors=(JobNotFound, *_OF_A_START),
         headers=(wire.IDEMPOTENCY_KEY,),
     )
@@ -114,6 +117,16 @@ def _jobs() -> Iterable[Route]:
         handlers.remove,
         schema.IdAnswer,
         errors=(JobRunning,),
+    )
+    yield Route(
+        "GET",
+        "/jobs/{id}/input",
+        Action.INPUT,
+        feed.attach,
+        None,
+        query=InputQuery,
+        status=101,
+        errors=(JobNotRunning, InputClosed, InputBusy),
     )
     yield Route(
         "GET",

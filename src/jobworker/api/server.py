@@ -104,6 +104,8 @@ class HttpsServer:
         if self._server is None or self._serving is None:
             return
         self._app.drain()
+        # granian does not wait for them, and with it their connections go.
+        await self._app.until_sockets_end(STOP_BUDGET)
         await self._leave_gate()
         self._server.stop()  # type: ignore[no-untyped-call]  # granian has no annotations here
         _, late = await asyncio.wait({self._serving}, timeout=STOP_BUDGET)
@@ -153,7 +155,7 @@ def _embedded(
         app,
         interface=Interfaces.ASGINL,
         http=PROTOCOLS,
-        websockets=False,
+        websockets=True,
         runtime_threads=1,
         backlog=shares.queue,
         backpressure=shares.connections,

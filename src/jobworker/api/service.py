@@ -13,6 +13,7 @@ from starlette.types import Receive
 from jobworker.errors import ServiceUnavailable
 from jobworker.frames import Frame, Selection
 from jobworker.identity.users import User
+from jobworker.inputs import Attachment
 from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Spec, Stream
 from jobworker.policy.authority import Authority
 from jobworker.ports import OutputReader
@@ -23,13 +24,28 @@ LOOK_AT_TOKEN = 5.0
 """Seconds between looks whether the token of an answer that lasts still counts."""
 
 
+LARGE_BODIES = 4
+"""Requests at once whose bodies are larger than most may be: each takes a hundred MB for
+the moment of its decoding. Others wait."""
+
+
 class Jobs(Protocol):
     """The part of ``manager.Manager`` that the API uses; the errors are documented there."""
 
     async def submit(
-        self, spec: Spec, owner: str, role: Role, *, idempotency_key: str | None
+        self,
+        spec: Spec,
+        owner: str,
+        role: Role,
+        *,
+        stdin: bytes | None,
+        idempotency_key: str | None,
     ) -> Job:
         """Start a job, or find the one of this key; returns once its program runs or has run."""
+        ...
+
+    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> Attachment:
+        """Take hold of a job's input, from whoever has it where that is a ``takeover``."""
         ...
 
     def advice(self, job: Job) -> str | None:
@@ -119,6 +135,7 @@ class Service:
     accounts: Accounts
     authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_refused(self, token: str) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jobworker.errors import InvalidRequest
-from jobworker.model import Limits, Spec
-from jobworker.schema import LimitsRequest, StartRequest, argument_text
+from jobworker.errors import BodyTooLarge, InvalidRequest
+from jobworker.model import Input, Limits, Spec
+from jobworker.schema import (
+    MAX_STDIN,
+    LimitsRequest,
+    StartRequest,
+    WindowRequest,
+    argument_text,
+    from_base64,
+)
 
 MAX_STRING = 128 * 1024
 """The kernel's MAX_ARG_STRLEN: bytes of one argument or variable, its NUL included."""
@@ -20,8 +27,11 @@ MAX_PATH = 4096
 _POINTER = 8  # what each string costs beside its bytes
 
 
-def spec_from(request: StartRequest) -> Spec:
-    """What ``request`` asks for; raises ``InvalidRequest`` naming the field."""
+def spec_from(request: StartRequest, stdin: bytes | None = None) -> Spec:
+    """What ``request`` asks for; raises ``InvalidRequest`` naming the field.
+
+    ``stdin`` is what ``stdin_from`` made of it.
+    """
     _check_path("program", request.program, "/bin/echo")
     if request.cwd is not None:
         _check_path("cwd", request.cwd, "/tmp")  # noqa: S108  # an example in a message
@@ -47,7 +57,45 @@ def spec_from(request: StartRequest) -> Spec:
         network=request.network,
         run_as=request.run_as,
         containment=request.containment,
+        input=_input(request, stdin),
     )
+
+
+def asked_for(request: StartRequest) -> tuple[bytes | None, Spec]:
+    """The input that came with ``request``, and the spec; raises what these two do."""
+    stdin = stdin_from(request)
+    return stdin, spec_from(request, stdin)
+
+
+def stdin_from(request: StartRequest) -> bytes | None:
+    """The input that came with ``request``; raises ``BodyTooLarge``, ``InvalidRequest``."""
+    stdin = request.stdin
+    if stdin is None:
+        return None
+    try:
+        data = stdin.encode("utf-8") if isinstance(stdin, str) else from_base64(stdin)
+    except ValueError:
+        raise InvalidRequest("stdin.base64 is not base64", field="stdin.base64") from None
+    if len(data) > MAX_STDIN:
+        raise BodyTooLarge(
+            f"stdin has {len(data)} bytes; {MAX_STDIN} can come with a start",
+            field="stdin",
+            hint="have the job started with input: pipe (jobctl run -i), and feed it",
+        )
+    return data
+
+
+def _input(request: StartRequest, stdin: bytes | None) -> Input | None:
+    if request.window is not None and request.input != "terminal":
+        raise InvalidRequest("window: only with input: terminal", field="window")
+    if stdin is not None:
+        if request.input is not None:
+            raise InvalidRequest("stdin and input cannot both be given", field="input")
+        return Input.of(stdin)
+    if request.input == "terminal":
+        window = request.window or WindowRequest(rows=24, cols=80)
+        return Input("terminal", rows=window.rows, cols=window.cols)
+    return Input("pipe") if request.input else None
 
 
 def _limits(request: StartRequest) -> Limits:

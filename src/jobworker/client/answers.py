@@ -107,6 +107,7 @@ class JobView(TypedDict):
     runAs: str | None
     network: bool
     containment: str
+    input: Literal["given", "pipe", "terminal"] | None
     node: str
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
+
 Moment = str | datetime
 """RFC 3339 with an offset, or a ``datetime`` with a time zone."""
 
@@ -22,6 +23,13 @@ class LimitsRequest(TypedDict, total=False):
     output: int | None
     tmp: int | None
     nice: int | None
+
+
+class WindowRequest(TypedDict):
+    """The size of a terminal, in characters."""
+
+    rows: int
+    cols: int
 
 
 class CanStartOptions(TypedDict, total=False):
@@ -42,6 +50,8 @@ class StartOptions(CanStartOptions, total=False):
     grace: float
     limits: LimitsRequest
     containment: Literal["full", "namespaces", "uid", "basic"] | None
+    input: Literal["pipe", "terminal"] | None
+    window: WindowRequest | None
 
 
 class ListFilters(TypedDict, total=False):

@@ -18,6 +18,7 @@ class Action(StrEnum):
     RERUN = "rerun"
     STATUS = "status"
     OUTPUT = "output"
+    INPUT = "input"
     LIST = "list"
     REMOVE = "remove"
     CAN_START = "can-start"
@@ -33,6 +34,7 @@ ON_A_JOB = frozenset(
         Action.RERUN,
         Action.STATUS,
         Action.OUTPUT,
+        Action.INPUT,
         Action.REMOVE,
     }
 )
