@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,7 +60,7 @@ class SocketAnswer(Response):
     """The answer that takes a connection over, for as long as there is something to feed."""
 
     def __init__(
-        self, attachment: Attachment, until_refused: Callable[[], Awaitable[None]]
+        self, attachment: Attachment, until_refused: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         self.status_code = 101
         self.background = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENV: Option = ("env", "", "KEY=VALUE", "set a variable of the job's environment (repeatable)")
 OPTIONS: tuple[Option, ...] = (
     ENV,
+    ("stdin", "", "FILE", "send the file as standard input, - for all of ours (at most 16M)"),
     ("cwd", "", "DIRECTORY", "where the job starts; otherwise a directory of its own"),
     ("name", "", "NAME", "a name to find the job by"),
     ("label", "", "KEY=VALUE", "a label to find the job by (repeatable)"),
@@ -28,7 +29,7 @@ OPTIONS: tuple[Option, ...] = (
 class Order:
     """A start that was asked for on the command line, checked as far as a client can."""
 
-    __slots__ = ("args", "options", "program")
+    __slots__ = ("args", "options", "program", "stdin")
 
     def __init__(self, call: Invocation) -> None:
         """Read the call; raises ``UsageError``."""
@@ -40,9 +41,18 @@ class Order:
             if "\0" in word:
                 raise UsageError("a program and its arguments cannot hold a NUL byte")
         _check_program(self.program)
+        self.stdin = call.value("stdin")
+        if self.stdin is not None:
+            from jobworker.cli.stdin import check
+
+            check(self.stdin)
 
     def start(self, client: Client) -> IdAnswer:
         """Send it."""
+        if self.stdin is not None:
+            from jobworker.cli.stdin import read
+
+            self.options["stdin"] = read(self.stdin)
         return client.start(self.program, *self.args, **self.options)
 
 

@@ -30,6 +30,7 @@ VERBS = (
     ("status", "status", "show what is known of a job"),
     ("output", "output", "show what a job has written"),
     ("logs", "logs", "the same, byte for byte (output --raw)"),
+    ("attach", "attach", "feed a job that was started with run -i or -t"),
     ("stop", "stop", "stop jobs and everything they have started"),
     ("signal", "signal", "send a signal to the program of a job"),
     ("rerun", "rerun", "start a job again, as it was started"),

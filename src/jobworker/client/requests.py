@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
-
 Moment = str | datetime
 """RFC 3339 with an offset, or a ``datetime`` with a time zone."""
 

@@ -1,0 +1,24 @@
+"""``jobctl attach``."""
+
+from __future__ import annotations
+
+from jobworker.cli import feeding, jobs
+from jobworker.cli.run import attend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+
+USAGE = "attach ID"
+OPTIONS: tuple[Option, ...] = ()
+
+
+def run(call: Invocation) -> int:
+    """Feed a job that was started with run -i or run -t, and follow its output."""
+    word = jobs.only_word(call)
+    with call.client() as client:
+        job = client.status(jobs.find(client, word))
+        kind = job["input"]
+        if kind == "terminal":
+            feeding.check_terminal(call)
+        return attend(call, client, job["id"], kind, takeover=True)

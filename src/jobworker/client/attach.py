@@ -1,0 +1,151 @@
+"""The way to a job's standard input: a WebSocket, whose library only this module loads."""
+
+from __future__ import annotations
+
+import json
+
+from jobworker.client import failures, trust
+from jobworker.errors import JobWorkerError, ServerUnreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import ClientConnection
+
+    from jobworker.client.profiles import Profile
+
+PIECE = 32 * 1024
+"""Bytes of one message: half a pipe, and half of what the server takes in one."""
+
+_OPEN_TIMEOUT = 10.0
+"""Seconds for TCP, TLS and the server's answer."""
+
+_CLOSE_TIMEOUT = 2.0
+"""Seconds to say goodbye; what was taken stays taken without."""
+
+_OVER = 1000
+_SERVER_STOPS = 1012
+
+
+class Feed:
+    """Feeds one job. ``send`` and its like are for one thread, ``listen`` for another."""
+
+    def __init__(self, profile: Profile, job_id: str, *, takeover: bool = False) -> None:
+        """Connect; raises as the calls of ``Client`` do."""
+        self.taken = 0
+        """Bytes that the program's pipe has taken, as far as the server has told."""
+        self._over: dict[str, Any] | None = None
+        self._socket = _connect(profile, job_id, takeover=takeover)
+
+    def send(self, data: bytes) -> bool:
+        """Send input, waiting while the program does not read; False where it is of no use."""
+        return self._send(data)
+
+    def end(self) -> bool:
+        """Say that no more is to come, to a program that reads from a pipe."""
+        return self._send(json.dumps({"type": "eof"}))
+
+    def resize(self, rows: int, cols: int) -> bool:
+        """Tell a program on a terminal how large that is."""
+        return self._send(json.dumps({"type": "resize", "rows": rows, "cols": cols}))
+
+    def listen(self) -> None:
+        """Take note of what is taken, until the input, the job or the program's reading ends.
+
+        Raises ``ServerUnreachable`` where the connection is lost or the server stops, and
+        ``JobWorkerError`` where the server wants no more for another reason.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            while self._over is None:
+                self._heed(json.loads(self._socket.recv()))
+        except ConnectionClosed:
+            raise ServerUnreachable("lost the way to the job's input") from None
+        code, reason = self._over["code"], self._over["reason"]
+        self.close()
+        if code == _SERVER_STOPS:
+            raise ServerUnreachable(f"lost the way to the job's input: {reason}")
+        if code != _OVER:
+            raise JobWorkerError(f"the server takes no more input: {reason}")
+
+    def close(self) -> None:
+        """Let go; the input stays open unless it was ended."""
+        self._socket.close()
+
+    def _heed(self, told: dict[str, Any]) -> None:
+        if told["type"] == "taken":
+            self.taken = int(told["bytes"])
+        elif told["type"] == "over":
+            self._over = told
+
+    def _send(self, message: str | bytes) -> bool:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._over is not None:
+            return False
+        try:
+            self._socket.send(message)
+        except ConnectionClosed:
+            return False  # ``listen`` tells why
+        return True
+
+
+def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientConnection:
+    _find_library()
+    import logging
+
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+    from websockets.sync import client
+
+    quiet = logging.getLogger(__name__)  # of what goes wrong we tell ourselves
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
+    address = f"wss{profile.server.removeprefix('https').rstrip('/')}/jobs/{job_id}/input"
+    try:
+        return client.connect(
+            address + ("?takeover=true" if takeover else ""),
+            ssl=trust.make_context(profile),
+            additional_headers={"Authorization": f"Bearer {profile.token}"},
+            user_agent_header=None,
+            compression=None,
+            legacy=True,  # not to be closed where a block ends
+            logger=quiet,
+            proxy=None,
+            open_timeout=_OPEN_TIMEOUT,
+            close_timeout=_CLOSE_TIMEOUT,
+            # The server reads, and so answers a ping, only as fast as the program does.
+            ping_interval=None,
+        )
+    except InvalidStatus as error:
+        raise _refusal(error, profile) from None
+    except InvalidHandshake as error:
+        raise ServerUnreachable(f"cannot feed the job on {profile.server}: {error}") from None
+    except OSError as error:
+        raise trust.explain(error, profile) from None
+
+
+def _refusal(error: InvalidStatus, profile: Profile) -> JobWorkerError:
+    """What the server answered in place of a WebSocket."""
+    try:
+        answer = json.loads(error.response.body or b"")
+    except ValueError:
+        answer = {}
+    if isinstance(answer, dict) and "code" in answer:
+        return failures.from_answer(answer)
+    return JobWorkerError(
+        f"{profile.server} answered {error.response.status_code}, but not as jobd does",
+        hint="check the address of the profile; a proxy in between may know no WebSockets",
+    )
+
+
+def _find_library() -> None:
+    """Make site-packages known: ``jobctl`` starts without, as nothing else in it needs them."""
+    try:
+        import websockets  # noqa: F401
+    except ModuleNotFoundError:
+        import site
+
+        site.main()
