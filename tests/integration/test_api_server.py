@@ -97,7 +97,8 @@ class Jobs:
         idempotency_key: str | None = None,
     ) -> Job:
         assert role in Role
-        assert stdin is idempotency_key is None
+        assert stdin is None
+        assert idempotency_key is None
         if spec.program == "/bin/slow":
             self.starting.set()
             await self.may_start.wait()

@@ -228,8 +228,9 @@ def test_more_than_can_go_with_a_start(jobd: Jobd, tmp_path: Path) -> None:
 
 
 def test_the_server_takes_no_more_with_a_start(jobd: Jobd) -> None:
-    with pytest.raises(BodyTooLarge, match="16777217 bytes; 16777216 can come with a start"):
-        start_with(jobd, stdin="x" * (MAX_STDIN + 1))
+    said = "16777217 bytes; 16777216 can come with a start"
+    with Client(profile(jobd)) as client, pytest.raises(BodyTooLarge, match=said):
+        client.start("/bin/cat", stdin="x" * (MAX_STDIN + 1))
 
 
 def test_nobody_but_the_owner_and_admins(jobd: Jobd) -> None:

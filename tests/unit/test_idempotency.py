@@ -25,6 +25,7 @@ from jobworker.lifecycle import Lost, step
 from jobworker.manager import Manager
 from jobworker.model import (
     Grant,
+    Input,
     Job,
     JobId,
     Limits,
@@ -53,6 +54,7 @@ OTHERS: Mapping[str, Any] = {
     "run_as": "root",
     "containment": "full",
     "imposed": ("output",),
+    "input": Input("pipe"),
 }
 
 

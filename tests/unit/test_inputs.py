@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from jobworker import inputs
-from jobworker.errors import InputBusy, InputClosed, JobNotRunning, ServiceUnavailable, StorageFull
+from jobworker.errors import (
+    IdempotencyKeyReused,
+    InputBusy,
+    InputClosed,
+    InvalidRequest,
+    JobNotRunning,
+    ServiceUnavailable,
+    StorageFull,
+)
 from jobworker.manager import Manager
 from jobworker.model import Input, JobId, Spec
 from jobworker.testing import FakeEngine, MemoryArchive
@@ -107,3 +115,19 @@ async def test_what_came_with_a_start_is_there_before_the_job_is(
     with pytest.raises(StorageFull):
         await manager.start("/bin/cat", owner="alice", stdin=b"data")
     assert len((await manager.list()).jobs) == 1
+
+
+async def test_a_key_stands_for_one_input(manager: Manager) -> None:
+    first = await manager.start("/bin/cat", owner="a", stdin=b"one", idempotency_key="k")
+    again = await manager.start("/bin/cat", owner="a", stdin=b"one", idempotency_key="k")
+    assert again == first
+    with pytest.raises(IdempotencyKeyReused):
+        await manager.start("/bin/cat", owner="a", stdin=b"two", idempotency_key="k")
+
+
+async def test_what_is_not_kept_cannot_be_read_again(manager: Manager) -> None:
+    given = await manager.start("/bin/cat", owner="alice", stdin=b"data")
+    with pytest.raises(InvalidRequest, match="4 bytes that came with its start"):
+        await manager.rerun(given)
+    again = await manager.rerun((await manager.submit(PIPE, "alice")).id)
+    manager.attach(again.id).close()

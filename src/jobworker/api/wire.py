@@ -48,6 +48,8 @@ IDEMPOTENCY_KEY = HeaderField(
 RETRY_AFTER = HeaderField("Retry-After", "seconds after which to try again", "1", "integer")
 ALLOW = HeaderField("Allow", "the methods that this path has", "GET, DELETE")
 WWW_AUTHENTICATE = HeaderField("WWW-Authenticate", "how to authenticate", "Bearer")
+UPGRADE = HeaderField("Upgrade", "the protocol to ask for", "websocket")
+CONNECTION = HeaderField("Connection", "what goes with `Upgrade`", "upgrade")
 ACCEPT_RANGES = HeaderField("Accept-Ranges", "a `Range` is honoured", "bytes")
 CONTENT_RANGE = HeaderField("Content-Range", "which bytes these are, of how many", "bytes 0-4/12")
 CONTENT_DISPOSITION = HeaderField(
@@ -59,7 +61,10 @@ CONTENT_SECURITY_POLICY = HeaderField(
     "Content-Security-Policy", "what a browser may load with it", "default-src 'none'"
 )
 
-FIELDS = {each.name.lower().encode("ascii"): each for each in (RETRY_AFTER, WWW_AUTHENTICATE)}
+FIELDS = {
+    each.name.lower().encode("ascii"): each
+    for each in (RETRY_AFTER, WWW_AUTHENTICATE, UPGRADE, CONNECTION)
+}
 """Those of error answers, by their names as they are sent."""
 
 BYTES = Media("application/octet-stream", "exactly what the program wrote")

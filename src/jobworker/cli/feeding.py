@@ -99,7 +99,8 @@ def _listen(feed: Feed, profile: Profile, job_id: str) -> None:
 
 def tell_lost(error: JobWorkerError, feed: Feed, profile: Profile, job_id: str) -> None:
     """Say that the job gets no more of our input, unless it has ended, which is no loss."""
-    from jobworker.client.client import FINAL, Client
+    from jobworker.client.calls import FINAL
+    from jobworker.client.client import Client
 
     try:
         with Client(profile) as client:
