@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -267,28 +271,38 @@ def test_gaps_are_told_in_their_place(server: Jobd, api: Api) -> None:
     assert all(frame["data"] == "" for frame in frames if "dropped" in frame)
 
 
-def test_two_hundred_followers_get_every_byte(server: Jobd, api: Api) -> None:
-    followers = 200
-    size = 2_000_000
-    script = f"sleep 1; head -c {size} /dev/urandom"
+def test_two_hundred_followers_of_fifty_megabytes_get_every_byte(
+    server: Jobd, api: Api, shared_dir: Path
+) -> None:
+    """And by then the job has ended long ago: it waits for none of them."""
+    followers, size = 200, 50_000_000
+    content = random.Random(200).randbytes(size)
+    file = shared_dir / "content"
+    file.write_bytes(content)
+    go = shared_dir / "go"
+    script = f"while [ ! -e {go} ]; do sleep 0.1; done; cat {file}"
     job = server.start_job("/bin/sh", "-c", script)
-    digests: list[str] = []
+    sums: list[tuple[int, int]] = []
+    listening = threading.Semaphore(0)
 
     def follow() -> None:
-        digest = hashlib.sha256()
-        for frame in api.frames(job):
-            digest.update(data_of(frame))
-        digests.append(digest.hexdigest())
+        checksum, length = 0, 0
+        with api.get(f"/jobs/{job}/output/stdout?follow=true") as answer:
+            listening.release()
+            while piece := answer.read1(1 << 18):
+                checksum = zlib.crc32(piece, checksum)
+                length += len(piece)
+        sums.append((checksum, length))
 
     threads = [threading.Thread(target=follow) for _ in range(followers)]
     for thread in threads:
         thread.start()
+    for _ in threads:
+        listening.acquire()
+    go.touch()
     for thread in threads:
         thread.join()
-    with api.get(f"/jobs/{job}/output/stdout") as answer:
-        content = answer.read()
-    assert len(content) == size
-    assert digests == [hashlib.sha256(content).hexdigest()] * followers
+    assert sums == [(zlib.crc32(content), size)] * followers
 
 
 def test_t40_a_follow_ends_soon_after_its_token_was_revoked(make_jobd: MakeJobd) -> None:
@@ -337,3 +351,51 @@ def memory_of(jobd: Jobd) -> int:
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{jobd.pid}/status").read_text())
     assert found
     return int(found[1])
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_run_outlives_its_server(make_jobd: MakeJobd, how: str) -> None:
+    """It says that it tries again, goes on with the next byte, and exits as the job did."""
+    jobd = make_jobd()
+    writer = WRITER.replace("0.004", "0.02") + "sys.exit(7)\n"
+    command = [jobctl_path(), "run", "--", "/usr/bin/python3", "-c", writer]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=jobd.environ
+    ) as run:
+        assert run.stdout
+        first = os.read(run.stdout.fileno(), 65536)
+        jobd.stop() if how == "stopped" else jobd.kill()
+        jobd.start()
+        rest, err = run.communicate(timeout=120)
+    assert run.returncode == 7
+    messages = re.findall(rb"^jobctl: .*$", err, re.MULTILINE)
+    assert len(messages) == 1
+    assert b"trying again" in messages[0]
+    job = jobd.succeed("list", "-q").strip()
+    api = Api(jobd)
+    with api.get(f"/jobs/{job}/output/stdout") as answer:
+        assert answer.read() == first + rest
+    with api.get(f"/jobs/{job}/output/stderr") as answer:
+        assert answer.read() == re.sub(rb"jobctl: .*\n", b"", err)
+    jobd.close()
+
+
+def jobctl_path() -> str:
+    return str(Path(sys.executable).with_name("jobctl"))
+
+
+def test_output_from_where_it_was_left(server: Jobd) -> None:
+    """``jobctl output``: times, the last lines, one stream, frames as JSON."""
+    job = server.start_job("/bin/sh", "-c", "echo one; echo two >&2; echo three")
+    server.jobctl("wait", job)
+    stamped = server.succeed("output", "-f", "-t", "--stdout", job)
+    assert re.fullmatch(r"(20\S+Z one\n)(20\S+Z three\n)", stamped)
+    assert server.succeed("output", "--stdout", "--tail", "1", job) == "Output:\nthree\n"
+    assert server.succeed("logs", "--since", "1h", job) == "one\nthree\n"
+    assert server.succeed("logs", "--until", "1h", job) == ""
+    frames = [
+        json.loads(line) for line in server.succeed("output", "-f", "--json", job).split("\n")[:-1]
+    ]
+    assert joined(frames, "stdout") == b"one\nthree\n"
+    assert joined(frames, "stderr") == b"two\n"
+    assert frames[-1]["stream"] == "end"
