@@ -36,6 +36,12 @@ while True:
 """
 
 
+async def test_the_highest_limit_is_one_that_the_kernel_takes(jobs: Jobs) -> None:
+    ran = await jobs.run(Limits(pids=2**22), "/bin/true")
+    if ran:
+        assert ran[0].exit_code == 0
+
+
 async def test_there_are_as_many_processes_as_allowed_and_no_more(jobs: Jobs) -> None:
     ran = await jobs.run(Limits(pids=7), PYTHON, "-c", FORK_UNTIL_REFUSED)
     if ran:
