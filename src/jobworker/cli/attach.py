@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 USAGE = "attach ID"
 OPTIONS: tuple[Option, ...] = ()
+EXAMPLES = ("jobctl attach j-9f8b", "jobctl attach j-9f8b < the-rest")
 
 
 def run(call: Invocation) -> int:
