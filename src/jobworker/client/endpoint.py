@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from http.client import IncompleteRead
 from urllib.parse import urlsplit
 
 from jobworker.client.failures import ConnectionLost
@@ -62,7 +63,11 @@ def has_been_closed(descriptor: int) -> bool:
 
 def lost(profile: Profile, error: Exception | str) -> ConnectionLost:
     """The failure of a connection over which something was sent already."""
-    reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+    reason = str(error)
+    if isinstance(error, TimeoutError):
+        reason = "it did not answer in time"
+    elif isinstance(error, IncompleteRead):
+        reason = "it hung up"
     return ConnectionLost(
         f"lost the connection to {profile.server}: {reason or type(error).__name__}",
         hint="what was asked may have been done; jobs go on: see jobctl list",
