@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Unpack
@@ -65,6 +65,11 @@ def cat(jobd: Jobd) -> Iterator[subprocess.Popen[bytes]]:
         stdin.flush()
         assert client.stdout.read(5) == b"first"
         yield client
+
+
+def restart_after_a_crash(jobd: Jobd) -> None:
+    jobd.kill()
+    jobd.start()
 
 
 def feed(jobd: Jobd, data: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -294,25 +299,23 @@ def test_a_client_that_breaks_off_ends_nothing(jobd: Jobd) -> None:
     assert (done.returncode, done.stdout) == (0, b"first second")
 
 
-def test_a_server_that_stops_is_no_end_of_input(make_jobd: MakeJobd) -> None:
+@pytest.mark.parametrize("end", [Jobd.restart, restart_after_a_crash])
+def test_a_server_that_goes_is_no_end_of_input(
+    make_jobd: MakeJobd, end: Callable[[Jobd], None]
+) -> None:
+    """The client goes on to show the output, and says how to go on with the input."""
     jobd = make_jobd()
     with cat(jobd) as client:
-        jobd.restart()
-        _, said = client.communicate(timeout=60)
-    assert b"goes on" in said or b"jobs go on" in said
-    job_id = only_job(jobd)
-    done = feed(jobd, b" second", "attach", job_id)
-    assert (done.returncode, done.stdout) == (0, b"first second")
-
-
-def test_a_server_that_is_killed_is_no_end_of_input(make_jobd: MakeJobd) -> None:
-    jobd = make_jobd()
-    with cat(jobd) as client:
-        jobd.kill()
-        client.communicate(timeout=60)
-    jobd.start()
-    done = feed(jobd, b" second", "attach", only_job(jobd))
-    assert (done.returncode, done.stdout) == (0, b"first second")
+        end(jobd)
+        assert client.stderr
+        job_id = only_job(jobd)
+        said = f"(5 bytes were taken); its input stays open, and it goes on: jobctl attach {job_id}"
+        while said not in (line := client.stderr.readline().decode()):
+            assert line
+        done = feed(jobd, b" second", "attach", job_id)
+        assert (done.returncode, done.stdout) == (0, b"first second")
+        assert client.communicate(timeout=60)[0] == b" second"
+        assert client.returncode == 0
 
 
 def test_python_on_a_terminal(jobd: Jobd) -> None:

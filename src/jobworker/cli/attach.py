@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobworker.cli import feeding, jobs
+from jobworker.cli import endings, feeding, jobs
 from jobworker.cli.run import attend
 
 TYPE_CHECKING = False
@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 
 USAGE = "attach ID"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl attach j-9f8b", "jobctl attach j-9f8b < the-rest")
+DETAILS = """\
+Shows all output of the job from its first byte, feeds it from here where it was started with
+run -i or run -t, and exits as it does. Whoever fed it before is told that they do no more.
+On a job's terminal every key goes to the program; Ctrl-P Ctrl-Q leaves it running."""
+EXITS = endings.EXITS
+EXAMPLES = (
+    "jobctl attach j-9f8b",
+    "jobctl attach j-9f8b < the-rest",
+)
 
 
 def run(call: Invocation) -> int:
