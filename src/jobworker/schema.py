@@ -77,6 +77,15 @@ class RawArgument(_Request, frozen=True):
     base64: Base64
 
 
+class RawInput(_Request, frozen=True):
+    """Input of any bytes."""
+
+    base64: Annotated[
+        str,
+        Meta(extra_json_schema={"contentEncoding": "base64"}, description="the bytes, any at all"),
+    ]
+
+
 Argument = Text | int | float | RawArgument
 Arguments = Annotated[
     list[Argument],
@@ -149,7 +158,7 @@ class StartRequest(_Request, frozen=True):
     network: Annotated[bool, Meta(description="false: only a loopback of its own")] = True
     containment: Annotated[Level | None, Meta(description="the least that will do")] = None
     stdin: Annotated[
-        str | RawArgument | None,
+        str | RawInput | None,
         Meta(description=f"all of standard input, at most {MAX_STDIN} bytes"),
     ] = None
     input: Annotated[
@@ -430,7 +439,7 @@ def argument_text(argument: Argument) -> str:
     return argument if isinstance(argument, str) else str(argument)
 
 
-def from_base64(text: RawArgument) -> bytes:
+def from_base64(text: RawArgument | RawInput) -> bytes:
     """The bytes that ``text`` stands for; raises ``ValueError``."""
     return base64.b64decode(text.base64, validate=True)
 
