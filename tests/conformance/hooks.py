@@ -17,6 +17,13 @@ BEYOND_SCHEMAS = (
     (r"limits\.memory", "too small to start"),  # what the smallest program needs
     (r"args\[\d+\]", "holds a NUL"),  # in the bytes that the base64 stands for
     ("cursor", ""),  # opaque: one that no list has given
+    ("since|until|after|tail|stream", "only for frames"),  # goes with the Accept header
+    ("tail", "cannot go together"),  # of two parameters, each by itself in order
+    ("window", "only with input"),  # of two fields, each by itself in order
+    ("input", "cannot both be given"),
+    (r"stdin(\.base64)?", ""),  # its size in bytes, and base64 with an odd end
+    ("", "are not kept"),  # a rerun without the input that its job had
+    ("signal", "there is no signal"),  # which there are depends on the machine
     (".*", "got `float`"),  # to a schema 5.0 is an integer, to us it is a slip
 )
 """What a schema may allow and still is refused with 400: the field, and words of the error."""

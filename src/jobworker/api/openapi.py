@@ -188,11 +188,10 @@ def _medium(media: Media) -> Json:
 
 def _header(header: HeaderField) -> Json:
     example = int(header.example) if header.kind == "integer" else header.example
-    return {
-        "description": header.description,
-        "schema": {"type": header.kind},
-        "example": example,
-    }
+    schema: Json = {"type": header.kind}
+    if header.pattern:
+        schema["pattern"] = header.pattern
+    return {"description": header.description, "schema": schema, "example": example}
 
 
 def _failures(route: Route) -> dict[str, Json]:

@@ -12,12 +12,13 @@ from jobworker.schema import EndFrame, GapFrame, OutputFrame
 
 @dataclass(frozen=True, slots=True)
 class HeaderField:
-    """A header of a request or of an answer, and what it means."""
+    """A header of a request or of an answer, and what it means; ``pattern`` is its form."""
 
     name: str
     description: str
     example: str
     kind: Literal["string", "integer"] = "string"
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,14 @@ LAST_EVENT_ID = HeaderField(
     "Last-Event-ID",
     "the last `id:` that was seen: the stream goes on with the byte after it, like `after`",
     "12",
+    pattern="^[0-9]{0,18}$",
 )
 IDEMPOTENCY_KEY = HeaderField(
     "Idempotency-Key",
     "a name for this start: sent again with the same body it answers with the same job",
     "nightly-2026-11-24",
+    # Bare, or the quoted string of RFC 8941.
+    pattern=r"""^([!#-~][!-~]{0,254}|"[!#-\[\]-~]{1,255}")$""",
 )
 RETRY_AFTER = HeaderField("Retry-After", "seconds after which to try again", "1", "integer")
 ALLOW = HeaderField("Allow", "the methods that this path has", "GET, DELETE")
