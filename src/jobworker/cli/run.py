@@ -139,16 +139,20 @@ class _Attendance:
         return endings.code_of(end.cause, end.signal, end.exit_code)
 
     def _follow(self, *, raw: bool) -> End:
+        from jobworker.cli.interrupt import Deferred
         from jobworker.cli.streams import Streams
         from jobworker.client.frames import End
 
         streams = Streams(raw=raw)
+        # Of a terminal every key goes to the program.
+        whole = Deferred(wanted=not raw)
         for frame in self._client.follow(self._job_id, after=self._seen):
             if isinstance(frame, End):
                 streams.close()
                 return frame
-            streams.write(frame)
-            self._seen = frame.seq
+            with whole:
+                streams.write(frame)
+                self._seen = frame.seq
         raise AssertionError("a follow ends with the end of its job")
 
 
