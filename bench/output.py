@@ -166,9 +166,10 @@ def _crowd(server: Server, file: Path, sizes: Sizes) -> _Crowd:
     with closing(server.connect()) as connection:
         alone = _ran(connection.wait(connection.start("/bin/sh", "-c", pace)))
         job = connection.start("/bin/sh", "-c", pace)
-        begun = time.perf_counter()
-        server.curl([f"/jobs/{job}/output/stdout?follow=true"] * sizes.readers)
-        taken = time.perf_counter() - begun
+    begun = time.perf_counter()
+    server.curl([f"/jobs/{job}/output/stdout?follow=true"] * sizes.readers)
+    taken = time.perf_counter() - begun
+    with closing(server.connect()) as connection:  # the one before has been idle for long
         followed = _ran(connection.wait(job))
     return _Crowd(alone, followed, sizes.crowd * sizes.readers / taken)
 
