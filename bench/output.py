@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bench import load
 from bench.figures import Figure, percentile
 from bench.peer import Ssh
 from bench.server import Server
@@ -95,6 +96,7 @@ def _round(
     server: Server, ssh: Ssh | None, nginx: Nginx | None, stored: str, file: Path, megabytes: int
 ) -> _Round:
     def rate(work: Callable[[], None]) -> float:
+        load.settle(server)  # what is moved to the archive is moved at everybody's expense
         begun = time.perf_counter()
         work()
         return megabytes / (time.perf_counter() - begun)

@@ -18,6 +18,10 @@ from jobworker.seats import Seats
 CHUNK = 256 * 1024
 """Bytes that a follower gets at once, and that it may hold in memory."""
 
+PACE = 0.002
+"""Least seconds between two looks that a follower is woken for: who writes without a pause
+would have it look for every 64 KiB. What comes after a pause is looked at at once."""
+
 T = TypeVar("T")
 Read = Callable[[OutputReader, End | None], T]
 """Reads what there is; what is empty or 0 counts as nothing."""
@@ -26,8 +30,8 @@ Read = Callable[[OutputReader, End | None], T]
 class Look:
     """One follower of one job; to be closed.
 
-    While there is more than it can take at once it reads in a thread, as that may have to
-    wait for the disk; once it waits for more, what comes is in memory. It asks to be told
+    While there is as much as it can take at once it reads in a thread, as that may have to
+    wait for the disk; once it has caught up, what comes is in memory. It asks to be told
     of changes before it looks, and keeps no file open while its reader is slow: what is
     deleted meanwhile would stay on the disk.
     """
@@ -45,7 +49,8 @@ class Look:
         self._status = status
         self._reader = reader
         self._job_id = job_id
-        self._waits = False
+        self._caught_up = False
+        self._looked_at = 0.0
         self._signals: list[asyncio.Future[Any]] = []
 
     def close(self) -> None:
@@ -58,6 +63,10 @@ class Look:
         """What ``read`` finds now."""
         found, _ = await self._look(read)
         return found
+
+    def has_caught_up(self) -> None:
+        """Be told that the last look found less than there was room for."""
+        self._caught_up = True
 
     async def until_found(
         self, read: Read[T], until: int | None = None, idle: float | None = None
@@ -81,16 +90,19 @@ class Look:
                 timeout=_patience(until, deadline),
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            if (early := self._looked_at + PACE - time.monotonic()) > 0:
+                await asyncio.sleep(early)
 
     async def _look(self, read: Read[T]) -> tuple[T, bool]:
         """What there is, and whether that was all there will ever be."""
         job = self._status(self._job_id)
         with closing(self._reader(self._job_id)) as reader:
-            if self._waits:
+            if self._caught_up:
                 found = read(reader, job.end)
             else:
                 found = await asyncio.to_thread(read, reader, job.end)
-        self._waits = not found
+        self._caught_up = not found
+        self._looked_at = time.monotonic()
         return found, job.ended
 
     def _listen(self) -> None:

@@ -88,6 +88,8 @@ class Lookup:
 
         with closing(self._look(job_id)) as look:
             while piece := await look.until_found(read):
+                if len(piece.data) < CHUNK:
+                    look.has_caught_up()
                 offset = piece.end
                 yield piece.data
 
@@ -118,6 +120,8 @@ class Lookup:
             read = partial(replay.read, most=CHUNK)
             if follow:
                 while (more := await look.until_found(read, wanted.until, idle)) is not None:
+                    if sum(len(frame.data) for frame in more) < CHUNK:
+                        look.has_caught_up()
                     yield more
                 return
             whole = await look.once(lambda reader, _: sum(map(reader.size, BOTH)))

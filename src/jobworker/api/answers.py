@@ -21,7 +21,8 @@ lets go of one whose connection is half open.
 """
 
 CHUNK = 256 * 1024
-"""Most bytes of output held in memory for one reader."""
+"""Most bytes of one chunk of output. A reader has two in memory: one is on its way to it
+while the next is read."""
 
 GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """On every answer: none may be stored, and no browser may guess what it is."""
@@ -91,18 +92,26 @@ class StreamAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # the shape of an ASGI application
         """Send the chunks; raises ``TimeoutError`` when the client does not take them."""
+        following = asyncio.create_task(self._next())
         try:
             start = {"type": "http.response.start", "status": self.status_code}
             await send({**start, "headers": self.raw_headers})
             # An empty piece sends the head off: a client sees at once that it is followed.
             await _send_piece(send, b"")
-            async for chunk in self.chunks:
+            while (chunk := await following) is not None:
+                following = asyncio.create_task(self._next())
                 await _send_piece(send, chunk)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             close = getattr(self.chunks, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _next(self) -> bytes | None:
+        """The next chunk; None after the last."""
+        return await anext(self.chunks, None)
 
 
 async def _send_piece(send: Send, piece: bytes) -> None:
