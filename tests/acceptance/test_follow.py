@@ -399,3 +399,11 @@ def test_output_from_where_it_was_left(server: Jobd) -> None:
     assert joined(frames, "stdout") == b"one\nthree\n"
     assert joined(frames, "stderr") == b"two\n"
     assert frames[-1]["stream"] == "end"
+
+
+def test_logs_in_json_are_frames(server: Jobd) -> None:
+    job = server.start_job("/usr/bin/printf", "a\\0\\377")
+    server.jobctl("wait", job)
+    frame, end = map(json.loads, server.succeed("logs", "--json", job).splitlines())
+    assert data_of(frame) == b"a\0\xff"
+    assert end["stream"] == "end"

@@ -129,7 +129,7 @@ def test_wrong_use(words: list[str], says: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["output", "--raw", "--json", ID], "cannot go with the bytes of --raw"),
+        (["output", "--tail", "x", "--json", ID], "--tail takes a number of lines, not 'x'"),
         (["--json", "dance"], "there is no verb 'dance'; see jobctl help"),
         (["status", "--json"], "name a job; see jobctl list"),
         (["status", "--json", "--dance"], "option --dance not recognized"),

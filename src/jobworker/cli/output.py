@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 USAGE = "output [OPTIONS] ID"
 OPTIONS: tuple[Option, ...] = (
-    ("raw", "", "", "the exact bytes, each stream to its own"),
+    ("raw", "", "", "the exact bytes, each stream to its own; with --json as frames"),
     ("stdout", "", "", "only what the job wrote to its standard output"),
     ("stderr", "", "", "only what the job wrote to its standard error"),
     ("follow", "f", "", "from the first byte until the job has ended, as it comes"),
@@ -42,9 +42,8 @@ def run(call: Invocation) -> int:
 def show(call: Invocation, *, raw: bool) -> int:
     """Show the streams that were asked for; both where none was named."""
     word = jobs.only_word(call)
-    framed = any(call.has(option) for option in _FOR_FRAMES)
-    if raw and not framed and call.has("json"):
-        raise UsageError("--json shows lines or frames: it cannot go with the bytes of --raw")
+    # What is exact has no other form in JSON.
+    framed = any(call.has(option) for option in _FOR_FRAMES) or (raw and call.has("json"))
     window = _window(call)
     with call.client() as client:
         job_id = jobs.find(client, word)

@@ -102,8 +102,9 @@ def _keep_lines(text: str) -> bytes:
 
 
 def as_json(frame: Frame | End) -> dict[str, object]:
-    """A frame as the server sends it."""
+    """A frame as the server sends it, and without an error, as all that is printed in JSON."""
     fields: dict[str, object] = {"seq": frame.seq, "time": frame.time, "stream": frame.stream}
+    fields["error"] = None
     if frame.stream == "end":
         names = {"exit_code": "exitCode"}
         rest = ("status", "exit_code", "signal", "cause", "reason")

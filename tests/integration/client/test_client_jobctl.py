@@ -312,7 +312,7 @@ def test_frames_as_json(jobctl: Jobctl, server: Server) -> None:
     server.answers[f"GET /jobs/{ID}/output?follow=true"] = lambda h: h.reply(200, frames)
     done = jobctl("output", "-f", "--json", ID)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
-        json.loads(line) for line in frames.splitlines()
+        json.loads(line) | {"error": None} for line in frames.splitlines()
     ]
 
 
