@@ -51,10 +51,17 @@ class Look:
         self._job_id = job_id
         self._caught_up = False
         self._looked_at = 0.0
+        self._filed: tuple[Job, OutputReader] | None = None
         self._signals: list[asyncio.Future[Any]] = []
 
     def close(self) -> None:
         """Be told of nothing any more."""
+        self._listen_no_more()
+        if self._filed is not None:
+            _, reader = self._filed
+            reader.close()
+
+    def _listen_no_more(self) -> None:
         for signal in self._signals:
             signal.cancel()
         self._signals = []
@@ -95,19 +102,40 @@ class Look:
 
     async def _look(self, read: Read[T]) -> tuple[T, bool]:
         """What there is, and whether that was all there will ever be."""
+        if self._filed is not None:
+            return await self._look_in_archive(read, *self._filed)
         job = self._status(self._job_id)
-        with closing(self._reader(self._job_id)) as reader:
-            if self._caught_up:
-                found = read(reader, job.end)
-            else:
-                found = await asyncio.to_thread(read, reader, job.end)
+        reader = self._reader(self._job_id)
+        if job.ended and self._seats.get(job.id) is None:
+            self._filed = job, reader
+            return await self._look_in_archive(read, job, reader)
+        with closing(reader):
+            found = await self._read(read, reader, job.end)
+        return found, job.ended
+
+    async def _look_in_archive(
+        self, read: Read[T], job: Job, reader: OutputReader
+    ) -> tuple[T, bool]:
+        """Of what is in the archive nothing changes any more; but it may be removed."""
+        found = await self._read(read, reader, job.end)
+        if not found:
+            self._status(self._job_id)
+        return found, True
+
+    async def _read(self, read: Read[T], reader: OutputReader, end: End | None) -> T:
+        if self._caught_up:
+            found = read(reader, end)
+        else:
+            found = await asyncio.to_thread(read, reader, end)
         self._caught_up = not found
         self._looked_at = time.monotonic()
-        return found, job.ended
+        return found
 
     def _listen(self) -> None:
         """Ask to be told from now on when there may be more."""
-        self.close()
+        self._listen_no_more()
+        if self._filed is not None:
+            return
         job = self._status(self._job_id)
         seat = self._seats.get(job.id)
         if seat is None or job.ended:
