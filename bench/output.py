@@ -157,13 +157,13 @@ class _Crowd:
 
 
 def _crowd(server: Server, file: Path, sizes: Sizes) -> _Crowd:
-    """A program that writes one megabyte after another, ten a second.
+    """A program that writes one megabyte after another, two a second.
 
     It waits first, so that all readers are there from its first byte on.
     """
     pace = (
         f"sleep 2; for n in $(seq {sizes.crowd}); do dd if={file} bs=1000000 count=1 skip=$n "
-        "status=none; sleep 0.1; done"
+        "status=none; sleep 0.5; done"
     )
     with closing(server.connect()) as connection:
         alone = _ran(connection.wait(connection.start("/bin/sh", "-c", pace)))

@@ -51,6 +51,7 @@ from jobworker.model import (
     Stream,
 )
 from jobworker.ports import Span
+from jobworker.supervisor.records import INDEX_ENTRY
 from jobworker.testing import MemoryOutput
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,6 +84,7 @@ class Jobs:
     looked_up: list[str] = field(default_factory=list)
     signals: list[tuple[str, str | int]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    ends_while_read: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -188,6 +190,9 @@ class Jobs:
         assert (tail, idle) == (None, None)
         assert job_id in self.jobs
         yield Replay(wanted).read(self.written, None, 1 << 20)
+        if self.ends_while_read:
+            self.written.append(Stream.STDOUT, b"too late")
+            self.end(job_id)
         if follow:
             await self.ended.wait()
 
@@ -468,6 +473,23 @@ async def test_output_byte_by_byte(client: Client, jobs: Jobs, job: Job, size: i
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
     assert answer.headers["content-disposition"] == f'attachment; filename="{job.id}.stderr"'
     assert jobs.readers_closed
+
+
+@pytest.mark.parametrize("follow", ["false", "true"])
+async def test_an_end_frame_is_only_told_behind_all_of_the_output(
+    client: Client, jobs: Jobs, job: Job, follow: str
+) -> None:
+    """Without follow, a job that ends meanwhile has written what was not read."""
+    jobs.written.append(Stream.STDOUT, b"text")
+    entry = INDEX_ENTRY.pack(1_000, Stream.STDOUT.value, 4)
+    jobs.written.append(Stream.INDEX, entry)
+    jobs.ends_while_read = True
+    path = f"/jobs/{job.id}/output?follow={follow}"
+    answer = await client("GET", path, headers=[(b"accept", b"application/x-ndjson")])
+    streams = [json.loads(line)["stream"] for line in answer.body.splitlines()]
+    assert streams == (["stdout", "end"] if follow == "true" else ["stdout"])
+    again = await client("GET", path, headers=[(b"accept", b"application/x-ndjson")])
+    assert json.loads(again.body.splitlines()[-1])["stream"] == "end"
 
 
 async def test_a_range_of_the_output(client: Client, jobs: Jobs, job: Job) -> None:

@@ -131,7 +131,9 @@ async def _rendered(
                 yield b"".join([form.frame(frame.seq, view(frame)) for frame in batch])
             else:
                 yield _COMMENT
-    if end := _end_view(jobs.status(job_id), seq):
+    # Without follow it may have written more and ended since we began.
+    job = jobs.status(job_id) if follow else call.job
+    if end := _end_view(job, seq):
         yield form.end(end.seq, end)
 
 
