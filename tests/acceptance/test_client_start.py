@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from jobworker import errors
@@ -18,12 +20,11 @@ def client(module_jobd: Jobd, make_client: MakeClient) -> Client:
 
 
 def test_the_same_key_is_the_same_job(client: Client) -> None:
-    first = client.start("/bin/echo", "one", idempotency_key="test-the-same-key")
-    assert (
-        client.start("/bin/echo", "one", idempotency_key="test-the-same-key")["id"] == first["id"]
-    )
-    with pytest.raises(errors.JobWorkerError):
-        client.start("/bin/echo", "two", idempotency_key="test-the-same-key")
+    key = f"test-{uuid4()}"  # it stays bound when the job is removed
+    first = client.start("/bin/echo", "one", idempotency_key=key)
+    assert client.start("/bin/echo", "one", idempotency_key=key)["id"] == first["id"]
+    with pytest.raises(errors.IdempotencyKeyReused):
+        client.start("/bin/echo", "two", idempotency_key=key)
     client.wait(first["id"])
     client.remove(first["id"])
 
