@@ -68,7 +68,9 @@ FAULTS = {
 
 @pytest.fixture(scope="module", params=LEVELS)
 def server(request: pytest.FixtureRequest, make_module_jobd: MakeJobd) -> Jobd:
-    return make_module_jobd("--containment", request.param)
+    jobd = make_module_jobd("--containment", request.param)
+    jobd.variables["JOBCTL_PATIENCE"] = "0s"  # each refusal is wanted once
+    return jobd
 
 
 LIMITS = {"without limits": (), "under limits": ("--memory", "64M", "--pids", "20")}

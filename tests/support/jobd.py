@@ -36,6 +36,7 @@ class Jobd:
     Listens on a free port and keeps it over a restart, as the profiles name it.
     ``account`` is the number of the user and group to run both commands as;
     ``wrapper`` is a command that starts the server, with less than all rights for one.
+    ``variables`` are added to the environment of both.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Jobd:
         self.account = account
         self.wrapper = wrapper
         self.listen = "127.0.0.1:0"
+        self.variables: dict[str, str] = {}
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,6 +66,7 @@ class Jobd:
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "XDG_STATE_HOME": str(self.home / "local-state"),
             "JOBD_STATE": str(self.state),
+            **self.variables,
         }
 
     @property

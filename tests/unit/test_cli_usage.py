@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.cli import endings, main, pages, verbs
+from jobworker.cli import endings, invocation, main, pages, verbs
 from jobworker.cli.invocation import UsageError
 from jobworker.client import profiles
+from jobworker.client.patience import DEFAULT
 
 ID = "j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a"
 
@@ -246,3 +247,13 @@ def test_every_verb_stands_in_the_table() -> None:
 def test_an_unknown_verb_has_no_module() -> None:
     with pytest.raises(UsageError):
         verbs.load("invocation")
+
+
+def test_patience_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOBCTL_PATIENCE", raising=False)
+    assert invocation.patience() is DEFAULT
+    monkeypatch.setenv("JOBCTL_PATIENCE", "1m30s")
+    assert (invocation.patience().calls, invocation.patience().outage) == (90, 90)
+    monkeypatch.setenv("JOBCTL_PATIENCE", "for ever")
+    with pytest.raises(UsageError, match="JOBCTL_PATIENCE: 'for ever' is not a dur"):
+        invocation.patience()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getopt
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobworker.client.client import Client
-    from jobworker.client.patience import Retry
+    from jobworker.client.patience import Patience, Retry
 
     Option = tuple[str, str, str, str]
     """Name, one-letter name or "", what its value is called or "", what it means."""
@@ -56,7 +57,26 @@ class Invocation:
         """A client for the profile that was asked for; only now is a profile read."""
         from jobworker.client.client import Client
 
-        return Client.from_profile(self.value("user"), on_retry=_tell)
+        return Client.from_profile(self.value("user"), patience=patience(), on_retry=_tell)
+
+
+PATIENCE = "JOBCTL_PATIENCE"
+
+
+def patience() -> Patience:
+    """How long to try again; raises ``UsageError`` where the environment says no duration."""
+    from jobworker.client.patience import DEFAULT, Patience
+
+    text = os.environ.get(PATIENCE)
+    if not text:
+        return DEFAULT
+    from jobworker.units import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{PATIENCE}: {error}") from None
+    return Patience(calls=seconds, outage=seconds)
 
 
 def _tell(retry: Retry) -> None:

@@ -41,6 +41,10 @@ ENVIRONMENT = (
     ("JOBCTL_USER", "the profile to use where -u names none"),
     ("JOBCTL_SERVER", "https://HOST:PORT, in the place of the profile's own"),
     (
+        "JOBCTL_PATIENCE",
+        "how long to try again while the server is away; otherwise 10s, for run and wait 5m",
+    ),
+    (
         "JOBCTL_COMPLETION_TIMEOUT",
         "how long completion waits for a server that is far away; otherwise 0.2s",
     ),
