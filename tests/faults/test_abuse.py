@@ -164,7 +164,7 @@ def test_t31_a_flood_of_what_is_too_large_leaves_memory_flat(jobd: Jobd, wire: W
         b"GET / HTTP/1.1\r\nX: " + b"a" * 2_000_000 + b"\r\n\r\n",
         start + b"Content-Length: 10000000\r\n\r\n" + megabyte * 10,
         start + b"Content-Length: 99999999999\r\n\r\n" + megabyte * 10,
-        start + b"Transfer-Encoding: chunked\r\n\r\n" + (b"F4240\r\n" + megabyte + b"\r\n") * 10,
+        start + b"Transfer-Encoding: chunked\r\n\r\n" + (b"F4240\r\n" + megabyte + b"\r\n") * 31,
         start + b"Content-Length: 1000000\r\n\r\n" + b"[" * 1_000_000,
         start + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ]
