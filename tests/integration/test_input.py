@@ -262,9 +262,12 @@ async def test_what_a_terminal_shows_last_is_not_lost(manager: Manager) -> None:
     assert (await printed(manager, job)).split() == [str(number) for number in range(1, 20001)]
 
 
-async def test_nobody_elses_terminal_is_seen(manager: Manager, level: Level) -> None:
-    if level not in ("full", "namespaces"):
-        pytest.skip("without a mount namespace all terminals are the machine's")
+OWN_TERMINALS = [level for level in LEVELS if level in ("full", "namespaces")]
+"""Without a mount namespace all terminals are the machine's."""
+
+
+@pytest.mark.parametrize("level", OWN_TERMINALS)
+async def test_nobody_elses_terminal_is_seen(manager: Manager) -> None:
     first = await on_terminal(manager, "echo on; read x")
     await until_printed(manager, first, b"on")
     second = await on_terminal(manager, "ls /dev/pts")
@@ -272,9 +275,8 @@ async def test_nobody_elses_terminal_is_seen(manager: Manager, level: Level) -> 
     await manager.stop(first.id)
 
 
-async def test_a_terminals_job_can_make_more(manager: Manager, level: Level) -> None:
-    if level not in ("full", "namespaces"):
-        pytest.skip("whether it can is up to the machine")
+@pytest.mark.parametrize("level", OWN_TERMINALS)
+async def test_a_terminals_job_can_make_more(manager: Manager) -> None:
     script = "python3 -c 'import os; print(os.ttyname(os.openpty()[1]))'"
     assert await printed(manager, await on_terminal(manager, script)) == "/dev/pts/1\n"
 
