@@ -22,7 +22,13 @@ MERGED = 10_000_000
 """Nanoseconds within which writes to one stream share a frame, which has the time of the
 first: for a program that writes single bytes frames would be a hundred times its output."""
 
-_BLOCK = 4096 * INDEX_ENTRY.size
+FRAME_COST = 256
+"""Bytes that a frame takes beside its data, in memory and on the wire, roughly: of a job that
+writes single bytes to both streams in turn a batch must not have as many frames as bytes."""
+
+_BLOCK = 256 * INDEX_ENTRY.size
+_BLOCK_TO_SKIP = 4096 * INDEX_ENTRY.size
+_EVERYTHING = 1 << 63
 BOTH = (Stream.STDOUT, Stream.STDERR)
 
 
@@ -89,10 +95,13 @@ class Replay:
     ) -> None:
         self._wanted = selection or Selection()
         self._skip_to = self._wanted.after
-        self._stop: int | None = None
+        self._marks: list[Position] = []
+        self._apart = _EVERYTHING
         self.position = position or Position()
         self.over = False
         """Whether ``until`` has been reached: nothing more will come."""
+        self.exhausted = False
+        """Whether the last ``read`` came to the end of what there was."""
 
     def read(self, reader: OutputReader, end: End | None, most: int) -> list[Frame]:
         """The next frames, of some ``most`` bytes; none where there are no more for now.
@@ -102,43 +111,59 @@ class Replay:
         block on the disk.
         """
         found: list[Frame] = []
+        self.exhausted = False
         for frame in self._frames(reader, end):
             found.append(frame)
-            most -= len(frame.data)
+            most -= len(frame.data) + FRAME_COST
             if most <= 0:
-                break
+                return found
+        self.exhausted = True
         return found
 
-    def skip(self, reader: OutputReader, end: End | None, seq: int) -> bool:
-        """Go on to the byte with that number without reading any; False where it is not there."""
-        self._skip_to = self._stop = seq
+    def survey(self, reader: OutputReader, end: End | None, apart: int) -> list[Position]:
+        """Go to where the output ends now, without reading it; the positions on the way.
+
+        The first is where this one was, the last where it is now, and those between are
+        some ``apart`` bytes apart.
+        """
+        self._skip_to, self._apart = _EVERYTHING, apart
+        self._marks = [self.position.copy()]
         for _ in self._frames(reader, end):
             raise AssertionError("what is to be skipped was read")
-        self._stop = None
-        return self.position.seq >= seq
+        return [*self._marks, self.position.copy()]
 
     def _frames(self, reader: OutputReader, end: End | None) -> Iterator[Frame]:
         moved = True
         while moved and (data := self._index_data(reader)):
             before = (self.position.index, self.position.passed, self.position.seq)
-            if self.position.seq < self._skip_to:
+            if self._skips:
                 data = self._leap(data)
             for stream, limit, certain in self._runs([*INDEX_ENTRY.iter_unpack(data)]):
                 yield from self._until(reader, stream, limit, certain=certain or end is not None)
                 if self.position.at[stream] < limit:
                     return
+                self._mark()
             moved = (self.position.index, self.position.passed, self.position.seq) != before
         if end is not None:
             yield from self._rest(reader, end)
 
+    @property
+    def _skips(self) -> bool:
+        return self.position.seq < self._skip_to
+
+    def _mark(self) -> None:
+        if self._marks and self.position.seq - self._marks[-1].seq >= self._apart:
+            self._marks.append(self.position.copy())
+
     def _index_data(self, reader: OutputReader) -> bytes:
         """What the index has from the present entry on, or from the first that is kept."""
         position = self.position
-        piece = reader.read(Stream.INDEX, position.index, _BLOCK)
+        block = _BLOCK_TO_SKIP if self._skips else _BLOCK
+        piece = reader.read(Stream.INDEX, position.index, block)
         if piece.offset == position.index and len(piece.data) == INDEX_ENTRY.size:
             _, _, length = INDEX_ENTRY.unpack(piece.data)
             if position.passed >= length:  # it is left for the next one, beyond a gap as well
-                further = reader.read(Stream.INDEX, piece.end, _BLOCK)
+                further = reader.read(Stream.INDEX, piece.end, block)
                 piece = further if further.data else piece
         if piece.data and piece.offset != position.index:
             position.index, position.passed = piece.offset, 0
@@ -153,13 +178,14 @@ class Replay:
         kinds, lengths = words[2:-4:4].tolist(), words[3:-4:4].tolist()
         total = sum(lengths)
         plain = kinds and self.position.passed == 0 and max(kinds) < PLACE
-        if not plain or self.position.seq + total > self._skip_to:
+        if not plain or total > min(self._skip_to - self.position.seq, self._apart):
             return data
         stderr = Stream.STDERR.value
         errors = sum(length for kind, length in zip(kinds, lengths, strict=True) if kind == stderr)
         self.position.at[Stream.STDERR] += errors
         self.position.at[Stream.STDOUT] += total - errors
         self.position.index += len(data) - INDEX_ENTRY.size
+        self._mark()
         return data[-INDEX_ENTRY.size :]
 
     def _runs(self, entries: list[_Entry]) -> Iterator[tuple[Stream, int, bool]]:
@@ -200,7 +226,7 @@ class Replay:
         self, reader: OutputReader, stream: Stream, limit: int, *, certain: bool
     ) -> Iterator[Frame]:
         """Frames of one stream up to the place ``limit``, as far as there are any for now."""
-        while self.position.at[stream] < limit and self.position.seq != self._stop:
+        while self.position.at[stream] < limit:
             at = self.position.at[stream]
             unread = self._unread(stream, limit - at)
             if unread:
@@ -223,7 +249,7 @@ class Replay:
 
     def _unread(self, stream: Stream, length: int) -> int:
         """How many of the next ``length`` bytes nobody wants."""
-        if self.position.seq < self._skip_to:
+        if self._skips:
             return min(length, self._skip_to - self.position.seq)
         wanted = stream in self._wanted.streams and self.position.time >= self._wanted.since
         return 0 if wanted else length

@@ -120,7 +120,7 @@ class Lookup:
             read = partial(replay.read, most=CHUNK)
             if follow:
                 while (more := await look.until_found(read, wanted.until, idle)) is not None:
-                    if sum(len(frame.data) for frame in more) < CHUNK:
+                    if replay.exhausted:
                         look.has_caught_up()
                     yield more
                 return

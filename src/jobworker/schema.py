@@ -33,6 +33,9 @@ MAX_PIECE = 64 * 1024
 MAX_WAIT = 300.0
 """Most seconds that one ``?wait=`` holds a connection; a client asks again."""
 
+MAX_TAIL = 1_000_000
+"""Most last lines that one may ask for: they are looked for from the end, one by one."""
+
 MAX_PAGE = 1000
 """Most jobs on one page of a list."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -232,7 +233,7 @@ def naive_tail(data: bytes, lines: int) -> int:
 def test_the_last_lines(writes: list[tuple[int, bytes]], lines: int, small: bool) -> None:  # noqa: FBT001
     with rig(None) as it, pytest.MonkeyPatch.context() as patch:
         if small:
-            patch.setattr(tail, "WINDOW", 3)
+            patch.setattr(tail, "STRETCH", 3)
         for stream, data in writes:
             it.write(stream, data)
         merged = b"".join(data for _, data in writes)
@@ -255,3 +256,37 @@ def test_entries_that_the_index_lacks_come_at_the_end() -> None:
         whole = all_frames(it, Selection(), end)
         assert b"".join(frame.data for frame in whole) == b"noted, not noted"
         assert records.INDEX_ENTRY.size == 16
+
+
+def test_a_batch_of_tiny_frames_is_bounded() -> None:
+    """Single bytes to both streams in turn: no batch has as many frames as bytes."""
+    with rig(None) as it:
+        for number in range(20_000):
+            it.pump._keep(number % 2, memoryview(b"x"))
+        replay = Replay()
+        batches, seq = 0, 0
+        with it.output() as reader:
+            while found := replay.read(reader, None, 64 * 1024):
+                assert len(found) <= 64 * 1024 // frames.FRAME_COST
+                batches += 1
+                seq = found[-1].seq
+                assert replay.exhausted == (seq == 20_000)
+        assert seq == 20_000
+        assert batches >= 20_000 * frames.FRAME_COST // (64 * 1024)
+
+
+def test_the_last_of_millions_of_lines_take_little_memory() -> None:
+    with rig(None) as it:
+        for _ in range(40):
+            it.pump._keep(OUT, memoryview(b"\n" * 65_536))
+        lines = 40 * 65_536
+        tracemalloc.start()
+        try:
+            with it.output() as reader:
+                for wanted in (1 << 31, lines, lines - 1, 3, 0):
+                    place = tail.start_of(wanted, STREAMS, reader, None)
+                    assert place == max(0, lines - wanted)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 * 1024 * 1024

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from jobworker.errors import InvalidRequest
 from jobworker.model import JobQuery, StatusName
-from jobworker.schema import MAX_PAGE, MAX_WAIT
+from jobworker.schema import MAX_PAGE, MAX_TAIL, MAX_WAIT
 
 Time = Annotated[datetime, Meta(tz=True)]
 PairOfLabel = Annotated[str, Meta(extra_json_schema={"pattern": "="}, examples=["team=web"])]
@@ -38,7 +38,7 @@ class OutputQuery(Struct, frozen=True):
     since: Annotated[Time | UnsetType, Meta(description="only what came then or later")] = UNSET
     until: Annotated[Time | UnsetType, Meta(description="only what came before that")] = UNSET
     tail: Annotated[
-        Annotated[int, Meta(ge=0, le=2**31)] | UnsetType,
+        Annotated[int, Meta(ge=0, le=MAX_TAIL)] | UnsetType,
         Meta(description="only so many last lines of what there is now, and what comes then"),
     ] = UNSET
     stream: Annotated[
