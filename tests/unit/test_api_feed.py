@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jobworker.admission import Bounds
 from jobworker.api import feed, service
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
@@ -19,6 +20,8 @@ from jobworker.errors import BadAuthentication
 from jobworker.identity.users import User
 from jobworker.manager import Manager
 from jobworker.model import Input, JobId, Role, Spec
+from jobworker.policy.authority import Authority
+from jobworker.policy.rules import Rules
 from jobworker.schema import MAX_PIECE
 from jobworker.testing import FakeEngine, MemoryArchive
 
@@ -211,6 +214,28 @@ async def test_a_revoked_token_feeds_no_more(world: World, monkeypatch: pytest.M
     socket = await world.connect(f"/jobs/{await world.job()}/input").opened()
     del world.accounts.users["alice"]
     assert await socket.over() == (1008, "bad authentication")
+
+
+async def test_who_leaves_while_the_job_waits_holds_its_input_no_more(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    rules = Authority(Rules(queue=Bounds(running=1, queued=3)))
+    async with Manager.open(
+        tmp_path, engine=engine, archive=MemoryArchive(), authority=rules
+    ) as manager:
+        world = World(manager, engine)
+        await world.job()
+        waiting = await world.job()
+        assert manager.status(waiting).status.name == "Queued"
+        first = world.connect(f"/jobs/{waiting}/input")
+        assert (await first.hear())["type"] == "websocket.accept"
+        first.leave()
+        async with asyncio.timeout(10):
+            await first.serving
+        second = world.connect(f"/jobs/{waiting}/input")
+        assert (await second.hear())["type"] == "websocket.accept"
+        second.leave()
+        async with asyncio.timeout(10):
+            await second.serving
 
 
 async def test_a_second_client_waits_or_takes_over(world: World) -> None:

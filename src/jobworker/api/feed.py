@@ -122,20 +122,42 @@ async def _feed(attachment: Attachment, receive: Receive, send: Send) -> Close:
 
     Raises ``InputClosed``, and ``ClientGone``.
     """
-    await attachment.open()
-    await _send_taken(send, attachment)
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
+    # Begun at once, as who leaves while the job waits in the queue is to hold its input no
+    # more; and never given up, as a message could be lost with it.
+    coming = asyncio.ensure_future(receive())
+    try:
+        await _open(attachment, coming)
+        await _send_taken(send, attachment)
+        while True:
+            message = await coming
+            if message["type"] == "websocket.disconnect":
+                raise ClientGone
+            close = await _take(message, attachment, send)
+            if close is not None:
+                return close
+            coming = asyncio.ensure_future(receive())
+    finally:
+        coming.cancel()
+
+
+async def _open(attachment: Attachment, coming: asyncio.Future[Message]) -> None:
+    """Return once the program runs; raises ``ClientGone`` where the client leaves before."""
+    opening = asyncio.ensure_future(attachment.open())
+    try:
+        await asyncio.wait((opening, coming), return_when=asyncio.FIRST_COMPLETED)
+        if coming.done() and coming.result()["type"] == "websocket.disconnect":
             raise ClientGone
-        data = message.get("bytes")
-        close = await (
-            _heed(message.get("text") or "", attachment)
-            if data is None
-            else _pass_on(data, attachment, send)
-        )
-        if close is not None:
-            return close
+        await opening
+    finally:
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+
+
+async def _take(message: Message, attachment: Attachment, send: Send) -> Close | None:
+    data = message.get("bytes")
+    if data is None:
+        return await _heed(message.get("text") or "", attachment)
+    return await _pass_on(data, attachment, send)
 
 
 async def _pass_on(data: bytes, attachment: Attachment, send: Send) -> Close | None:
