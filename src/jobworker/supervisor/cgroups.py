@@ -192,7 +192,8 @@ class JobCgroup:
         """
         if self.unified is not None:
             return False
-        return self._memory is None or int(self._memory_limit) >= _ENOUGH
+        bounds = [self._memory_limit, self._ceiling.get("memory", b"")]
+        return all(int(bound) >= _ENOUGH for bound in bounds if bound)
 
     def enter(self, *, unified: bool) -> None:
         """Move the calling thread into it, all of its process on v2 where ``unified``.
