@@ -55,7 +55,7 @@ _OF_A_START = (
 """What starting a job may end in."""
 
 
-def _jobs() -> Iterable[Route]:
+def _starts() -> Iterable[Route]:
     yield Route(
         "POST",
         "/jobs/start",
@@ -68,6 +68,20 @@ def _jobs() -> Iterable[Route]:
         errors=(JobNotFound, *_OF_A_START),
         headers=(wire.IDEMPOTENCY_KEY,),
     )
+    yield Route(
+        "POST",
+        "/jobs/{id}/rerun",
+        Action.RERUN,
+        handlers.rerun,
+        schema.IdAnswer,
+        body=schema.RerunBody,
+        status=201,
+        errors=_OF_A_START,
+        headers=(wire.IDEMPOTENCY_KEY,),
+    )
+
+
+def _jobs() -> Iterable[Route]:
     yield Route(
         "POST",
         "/jobs/{id}/stop",
@@ -96,17 +110,6 @@ def _jobs() -> Iterable[Route]:
         errors=(JobNotRunning,),
     )
     yield Route(
-        "POST",
-        "/jobs/{id}/rerun",
-        Action.RERUN,
-        handlers.rerun,
-        schema.IdAnswer,
-        body=schema.RerunBody,
-        status=201,
-        errors=_OF_A_START,
-        headers=(wire.IDEMPOTENCY_KEY,),
-    )
-    yield Route(
         "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery
     )
     yield Route("GET", "/jobs", Action.LIST, handlers.list_jobs, schema.JobList, query=ListQuery)
@@ -118,6 +121,9 @@ def _jobs() -> Iterable[Route]:
         schema.IdAnswer,
         errors=(JobRunning,),
     )
+
+
+def _streams() -> Iterable[Route]:
     yield Route(
         "GET",
         "/jobs/{id}/input",
@@ -208,4 +214,4 @@ def _docs() -> str:
     return pages.reference(_document())
 
 
-ROUTES: tuple[Route, ...] = (*_jobs(), *_service())
+ROUTES: tuple[Route, ...] = (*_starts(), *_jobs(), *_streams(), *_service())
