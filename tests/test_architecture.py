@@ -50,10 +50,11 @@ ROOMS: dict[str, set[str]] = {
     "signal_names": {"errors"},
     "idempotency": VALUES | {"lifecycle", "ports", "seats"},
     "inputs": VALUES | {"ports", "seats"},
+    "progress": VALUES
+    | {"ports", "lifecycle", "seats", "lookup", "admission", "granting", "policy"},
     "manager": VALUES
-    | {"ports", "lifecycle", "output", "spans", "spool", "engines", "archive", "config"}
-    | {"admission", "seats", "filing", "granting", "idempotency", "inputs", "lookup", "policy"}
-    | {"signal_names"},
+    | {"ports", "lifecycle", "engines", "archive", "config", "seats", "granting"}
+    | {"idempotency", "inputs", "progress", "policy", "signal_names"},
     "identity": VALUES | {"archive"},
     "api": VALUES
     | {"config", "identity", "inputs", "manager", "policy", "ports", "output", "schema"}

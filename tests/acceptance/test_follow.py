@@ -189,6 +189,7 @@ def test_another_users_output_is_not_followed(server: Jobd) -> None:
     assert (status, answer["code"]) == (403, "unauthorized_action")
 
 
+# It takes its time, as a follower is to be there while it writes.
 WRITER = """
 import os, random, sys, time
 chance = random.Random(7)

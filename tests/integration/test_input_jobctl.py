@@ -333,11 +333,9 @@ def test_python_on_a_terminal(jobd: Jobd) -> None:
         assert screen.end() == 7
 
 
+@pytest.mark.needs("vim.tiny")
 def test_vim_on_a_terminal(jobd: Jobd) -> None:
-    vim = shutil.which("vim.tiny") or shutil.which("vim")
-    if vim is None:
-        pytest.skip("there is no vim")
-    script = f"{vim} -u NONE -N written && cat written"
+    script = f"{shutil.which('vim.tiny')} -u NONE -N written && cat written"
     with on_terminal(jobd, "run", "-t", "--", "/bin/sh", "-c", script) as screen:
         screen.see("written")
         screen.type("ihello from vim\x1b")
