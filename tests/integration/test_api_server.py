@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from jobworker.api import answers
 from jobworker.api import server as server_module
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
@@ -73,6 +74,7 @@ class Jobs:
     wait_ended: threading.Event = field(default_factory=threading.Event)
     follower_closed: threading.Event = field(default_factory=threading.Event)
     output_now: MemoryOutput = field(default_factory=MemoryOutput)
+    flood: bool = False
 
     def __post_init__(self) -> None:
         self.add(Spec("/bin/sleep"), "alice")
@@ -156,6 +158,8 @@ class Jobs:
 
     async def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
         try:
+            while self.flood:
+                yield bytes(answers.CHUNK)
             if stream is Stream.STDOUT:  # a job that writes nothing to it
                 await self.ended.wait()
             yield f"{job_id} {stream.file_name} {offset}\n".encode()
@@ -580,6 +584,22 @@ def test_follow_ends_with_the_job(served: Served) -> None:
 def test_follow_ends_when_the_client_leaves(served: Served) -> None:
     open_follow(served).close()
     assert served.jobs.follower_closed.wait(PATIENCE)
+
+
+def test_t33_a_reader_that_stops_reading_is_cut_off_by_a_deadline(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stands, and it says nothing: as half open ones are."""
+    monkeypatch.setattr(answers, "SEND_BUDGET", 0.5)
+    served.jobs.flood = True
+    path = f"/jobs/{served.jobs.first}/output/stdout?follow=true"
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n"
+    with served.connect() as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert served.jobs.follower_closed.wait(PATIENCE)
+        with suppress(OSError):  # what was on its way by then comes, and the end does not
+            assert not read_all(connection).endswith(b"0\r\n\r\n")
 
 
 def test_stop_ends_what_waits_and_finishes_what_runs(served: Served) -> None:

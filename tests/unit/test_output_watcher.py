@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from jobworker import output
+from jobworker.manager import Manager
 from jobworker.output import Watcher
 
 BUDGET = 20.0
@@ -114,3 +115,21 @@ async def test_without_a_watch_it_looks_now_and_then(
     (told,) = caplog.messages
     assert f"output is looked for every {output.POLL} s" in told
     assert ("max_user_watches" in told) == (number == errno.ENOSPC)
+
+
+async def test_a_job_is_followed_without_a_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last byte, and as it comes."""
+    monkeypatch.setattr(output, "_libc", Libc("inotify_add_watch", errno.ENOSPC))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    async with Manager.open(tmp_path / "state", containment="basic") as manager:
+        script = f"echo one; read go < {gate}; echo two; read go < {gate}; printf three"
+        job = await manager.start("/bin/sh", ["-c", script], owner="alice")
+        seen = b""
+        async for frames in manager.frames(job):
+            seen += b"".join(frame.data for frame in frames)
+            if seen.endswith(b"\n"):
+                await asyncio.to_thread(gate.write_text, "go\n")
+    assert seen == b"one\ntwo\nthree"
