@@ -105,6 +105,25 @@ async def test_however_tight_a_start_is_refused_or_ends(
     await asyncio.to_thread(until, lambda: not jobs.any_cgroups())
 
 
+@pytest.mark.parametrize("ceiling", [64 << 10, 768 << 10])
+async def test_a_tight_ceiling_of_all_jobs_hangs_nothing(open_jobs: Open, ceiling: int) -> None:
+    """A job's own limit is no measure of what there is."""
+    async with open_jobs() as jobs:
+        if not jobs.keeps("memory"):
+            return
+    async with open_jobs(ceiling=Limits(memory=ceiling)) as jobs:
+        for limits in (Limits(memory=64 * MB), Limits()):
+            try:
+                started = await jobs.manager.submit(Spec("/bin/true", limits=limits), "alice")
+            except InvalidRequest as error:
+                outcome = str(error.field)
+            else:
+                end = (await jobs.end(started)).end
+                assert end
+                outcome = "completed" if end.exit_code == 0 else end.cause.value
+            assert outcome in ("limits.memory", "completed", "oom")
+
+
 async def test_all_jobs_together_have_a_ceiling(open_jobs: Open) -> None:
     """It holds for jobs without a limit of their own, and the victim is told by what."""
     async with open_jobs() as jobs:
