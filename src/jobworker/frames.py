@@ -98,8 +98,6 @@ class Replay:
         self._marks: list[Position] = []
         self._apart = _EVERYTHING
         self.position = position or Position()
-        self.over = False
-        """Whether ``until`` has been reached: nothing more will come."""
         self.exhausted = False
         """Whether the last ``read`` came to the end of what there was."""
 
@@ -233,7 +231,6 @@ class Replay:
                 self._move(stream, unread)
                 continue
             if self._wanted.until is not None and self.position.time >= self._wanted.until:
-                self.over = True
                 return
             piece = reader.read(stream, at, min(limit - at, MOST))
             if not piece.data and not certain:

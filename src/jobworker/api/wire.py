@@ -50,7 +50,6 @@ IDEMPOTENCY_KEY = HeaderField(
     pattern=r"""^([!#-~][!-~]{0,254}|"[!#-\[\]-~]{1,255}")$""",
 )
 RETRY_AFTER = HeaderField("Retry-After", "seconds after which to try again", "1", "integer")
-ALLOW = HeaderField("Allow", "the methods that this path has", "GET, DELETE")
 WWW_AUTHENTICATE = HeaderField("WWW-Authenticate", "how to authenticate", "Bearer")
 UPGRADE = HeaderField("Upgrade", "the protocol to ask for", "websocket")
 CONNECTION = HeaderField("Connection", "what goes with `Upgrade`", "upgrade")

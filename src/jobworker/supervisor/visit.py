@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EAGAIN = 11
-_STACK = 256 * 1024
 
 
 class _Visit:
