@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import closing
 from typing import Any, TypeVar
 
 from jobworker.model import End, Job, Queued
@@ -20,7 +19,15 @@ CHUNK = 256 * 1024
 
 PACE = 0.002
 """Least seconds between two looks that a follower is woken for: who writes without a pause
-would have it look for every 64 KiB. What comes after a pause is looked at at once."""
+would have it look for each read of the supervisor's. What comes after a pause is looked at
+at once."""
+
+QUICK = 0.002
+"""Seconds that a read may hold up the event loop. One that takes longer sends those after it
+to a thread, until one is quick again."""
+
+SOON = 0.1
+"""Seconds that files are kept open for the next look."""
 
 T = TypeVar("T")
 Read = Callable[[OutputReader, End | None], T]
@@ -30,10 +37,11 @@ Read = Callable[[OutputReader, End | None], T]
 class Look:
     """One follower of one job; to be closed.
 
-    While there is as much as it can take at once it reads in a thread, as that may have to
-    wait for the disk; once it has caught up, what comes is in memory. It asks to be told
-    of changes before it looks, and keeps no file open while its reader is slow: what is
-    deleted meanwhile would stay on the disk.
+    It asks to be told of changes before it looks. What it reads is in memory as a rule, and
+    then a thread would cost more than the read; the first read, and those after a slow one,
+    are made in a thread. While it is behind it goes on reading the files that it has
+    open, but not for longer than ``SOON`` without a look: what is deleted stays on the disk
+    until they are closed, and its client may be slow.
     """
 
     def __init__(
@@ -49,14 +57,17 @@ class Look:
         self._status = status
         self._reader = reader
         self._job_id = job_id
-        self._caught_up = False
+        self._may_be_slow = True
         self._looked_at = 0.0
+        self._open: tuple[OutputReader, End | None] | None = None
+        self._letting_go: asyncio.TimerHandle | None = None
         self._filed: tuple[Job, OutputReader] | None = None
         self._signals: list[asyncio.Future[Any]] = []
 
     def close(self) -> None:
         """Be told of nothing any more."""
         self._listen_no_more()
+        self.let_go()
         if self._filed is not None:
             _, reader = self._filed
             reader.close()
@@ -67,13 +78,20 @@ class Look:
         self._signals = []
 
     async def once(self, read: Read[T]) -> T:
-        """What ``read`` finds now."""
+        """What ``read``, which may take long, finds now."""
+        self._may_be_slow = True
         found, _ = await self._look(read)
         return found
 
-    def has_caught_up(self) -> None:
-        """Be told that the last look found less than there was room for."""
-        self._caught_up = True
+    def let_go(self) -> None:
+        """Close the files: the last look found less than there was room for."""
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+        if self._open is not None:
+            reader, _ = self._open
+            reader.close()
+            self._open = None
 
     async def until_found(
         self, read: Read[T], until: int | None = None, idle: float | None = None
@@ -83,6 +101,8 @@ class Look:
         That is at the end of the job, or after the moment ``until`` (nanoseconds since
         1970). Where it finds nothing for ``idle`` seconds, that is the answer.
         """
+        if self._open is not None and (found := await self._read_on(read, *self._open)):
+            return found
         deadline = None if idle is None else time.monotonic() + idle
         while True:
             if not self._signals or any(signal.done() for signal in self._signals):
@@ -102,6 +122,7 @@ class Look:
 
     async def _look(self, read: Read[T]) -> tuple[T, bool]:
         """What there is, and whether that was all there will ever be."""
+        self.let_go()
         if self._filed is not None:
             return await self._look_in_archive(read, *self._filed)
         job = self._status(self._job_id)
@@ -109,9 +130,7 @@ class Look:
         if job.ended and self._seats.get(job.id) is None:
             self._filed = job, reader
             return await self._look_in_archive(read, job, reader)
-        with closing(reader):
-            found = await self._read(read, reader, job.end)
-        return found, job.ended
+        return await self._read_on(read, reader, job.end), job.ended
 
     async def _look_in_archive(
         self, read: Read[T], job: Job, reader: OutputReader
@@ -122,12 +141,25 @@ class Look:
             self._status(self._job_id)
         return found, True
 
-    async def _read(self, read: Read[T], reader: OutputReader, end: End | None) -> T:
-        if self._caught_up:
-            found = read(reader, end)
+    async def _read_on(self, read: Read[T], reader: OutputReader, end: End | None) -> T:
+        """What ``read`` finds in files that are open, and stay so if it finds anything."""
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+        self._open = reader, end
+        found = await self._read(read, reader, end)
+        if found:
+            self._letting_go = asyncio.get_running_loop().call_later(SOON, self.let_go)
         else:
-            found = await asyncio.to_thread(read, reader, end)
-        self._caught_up = not found
+            self.let_go()
+        return found
+
+    async def _read(self, read: Read[T], reader: OutputReader, end: End | None) -> T:
+        if self._may_be_slow:
+            found, took = await asyncio.to_thread(_timed, read, reader, end)
+        else:
+            found, took = _timed(read, reader, end)
+        self._may_be_slow = took > QUICK
         self._looked_at = time.monotonic()
         return found
 
@@ -148,6 +180,13 @@ class Look:
             self._signals.append(self._engine.change(job.id))
         except FileNotFoundError:
             return  # it was lost before it had a directory
+
+
+def _timed(read: Read[T], reader: OutputReader, end: End | None) -> tuple[T, float]:
+    """What ``read`` finds, and how many seconds that took."""
+    began = time.monotonic()
+    found = read(reader, end)
+    return found, time.monotonic() - began
 
 
 def _task(wait: Coroutine[Any, Any, object]) -> asyncio.Future[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -76,7 +76,7 @@ class Lookup:
             return self._filing.output(seat)
         return self._archive.output(job.id)
 
-    async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
+    async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
         """The bytes of a stream from ``offset``, as they come, until the job has ended.
 
         What is not kept any more when its turn comes is left out.
@@ -89,7 +89,7 @@ class Lookup:
         with closing(self._look(job_id)) as look:
             while piece := await look.until_found(read):
                 if len(piece.data) < CHUNK:
-                    look.has_caught_up()
+                    look.let_go()
                 offset = piece.end
                 yield piece.data
 
@@ -121,7 +121,7 @@ class Lookup:
             if follow:
                 while (more := await look.until_found(read, wanted.until, idle)) is not None:
                     if replay.exhausted:
-                        look.has_caught_up()
+                        look.let_go()
                     yield more
                 return
             whole = await look.once(lambda reader, _: sum(map(reader.size, BOTH)))
@@ -135,8 +135,10 @@ class Lookup:
             await self._settle_ended()
         page = await self._archive.find(query)
         seats = [(self._seats.get(job.id), job) for job in page.jobs]
-        jobs = (seat.job if seat else job for seat, job in seats if not (seat and seat.refusal))
-        return replace(page, jobs=tuple(jobs))
+        jobs = [seat.job if seat else job for seat, job in seats if not (seat and seat.refusal)]
+        # What the archive did not know yet may have changed the status that was asked for.
+        fitting = [job for job in jobs if query.status in (None, job.status.name)]
+        return replace(page, jobs=tuple(fitting))
 
     async def _settle_ended(self) -> None:
         """The archive knows a job's final status once it has moved there: give it the time."""

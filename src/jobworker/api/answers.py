@@ -21,8 +21,8 @@ lets go of one whose connection is half open.
 """
 
 CHUNK = 256 * 1024
-"""Most bytes of one chunk of output. A reader has two in memory: one is on its way to it
-while the next is read."""
+"""Most bytes of one chunk of output. A slow reader has six in memory: one is read ahead, one
+waits for a place, and granian queues up to four on a connection."""
 
 GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """On every answer: none may be stored, and no browser may guess what it is."""
