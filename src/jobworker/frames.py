@@ -16,7 +16,7 @@ from jobworker.ports import OutputReader
 from jobworker.supervisor.records import INDEX_ENTRY, PLACE
 
 MOST = 64 * 1024
-"""Most bytes of a frame: what the supervisor reads at once."""
+"""Most bytes of a frame: what a pipe holds, as a rule."""
 
 MERGED = 10_000_000
 """Nanoseconds within which writes to one stream share a frame, which has the time of the

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,6 +179,34 @@ def test_floods_of_full_pipes(cap: int) -> None:
         assert cap - cap // 8 <= kept <= cap
         assert len(it.files) < 30
         assert len(it.pump.gaps(OUT)) == 1
+
+
+def test_a_pipe_that_is_found_full_becomes_a_wider_one() -> None:
+    """And what it holds then is taken at once."""
+    flood = bytes(range(256)) * 1024
+    with rig(None) as it:
+        source, sink = os.pipe()
+        try:
+            os.set_blocking(sink, False)
+            assert os.write(sink, flood) == 65536
+            assert it.pump.carry(source, OUT) == 65536
+            assert os.write(sink, flood) == len(flood)
+            assert it.pump.carry(source, OUT) == len(flood)
+        finally:
+            os.close(source)
+            os.close(sink)
+        assert it.pump.kept(OUT) == 65536 + len(flood)
+
+
+def test_a_source_that_cannot_be_made_wider_goes_on_as_it_is() -> None:
+    with rig(None) as it:
+        source, sink = socket.socketpair()
+        with source, sink:
+            sink.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            for _ in range(3):
+                sink.sendall(bytes(65536))
+                assert it.pump.carry(source.fileno(), ERR) == 65536
+        assert it.pump.kept(ERR) == 3 * 65536
 
 
 @pytest.mark.parametrize("alternate", [False, True])

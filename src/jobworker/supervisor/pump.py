@@ -7,15 +7,20 @@ it can be deleted. Nothing is deleted before the program has written more than t
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from . import records
 from .segment import INDEX, Segment
 
-_CHUNK = 65536
+_PIPE = 65536
 """The size of a pipe (pipe(7)): one read empties it."""
 
+_WIDE_PIPE = 4 * _PIPE
+"""The size of one that was found full: who writes much is woken, and wakes us, less often."""
+
 _EIO = 5
+_F_SETPIPE_SZ = 1031
 
 _WITHOUT_END = 1 << 62
 _TAIL_PARTS = 8
@@ -37,6 +42,7 @@ class Pump:
         self._cap = cap
         self._kill_over = kill_over
         self._places = [0, 0]
+        self._most = [_PIPE, _PIPE]
         if cap is None:
             self._room = self._tail_most = self._segment_most = _WITHOUT_END
         else:
@@ -47,13 +53,13 @@ class Pump:
         self._tail: list[Segment] = []
 
     def carry(self, source: int, stream: int) -> int:
-        """Move what the pipe ``source`` holds, up to one chunk, and return how much it was.
+        """Move what the pipe ``source`` holds, and return how much it was.
 
         ``stream`` is 0 for standard output and 1 for standard error. 0 means that the
         pipe has ended, or is empty and does not block; so is a terminal that was hung up.
         """
         try:
-            data = os.read(source, _CHUNK)
+            data = os.read(source, self._most[stream])
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -62,7 +68,16 @@ class Pump:
             return 0
         if data:
             self._keep(stream, memoryview(data))
+        if len(data) == _PIPE and self._most[stream] == _PIPE:
+            self._widen(source, stream)
         return len(data)
+
+    def _widen(self, source: int, stream: int) -> None:
+        self._most[stream] = _WIDE_PIPE
+        try:
+            fcntl.fcntl(source, _F_SETPIPE_SZ, _WIDE_PIPE)
+        except OSError:
+            pass  # an account may have so many pages in pipes and no more; it does as it is
 
     def _keep(self, stream: int, data: memoryview) -> None:
         while data:
