@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.archive import sqlite, upgrade
+from jobworker.archive import outputs, sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import CHUNK
 from jobworker.archive.sql import SqlArchive
@@ -26,7 +26,8 @@ from jobworker.supervisor import records
 from jobworker.testing import MemoryArchive, MemoryOutput
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-KINDS = ["memory", "memory archive", "spool", "sql archive"]
+LONG_CHUNKS = "sql archive of an earlier version, with longer chunks"
+KINDS = ["memory", "memory archive", "spool", "sql archive", LONG_CHUNKS]
 LAYOUTS: dict[str, list[Span]] = {
     "nothing": [],
     "all": [(0, 10)],
@@ -89,12 +90,17 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=[(kind, name) for kind in KINDS for name in LAYOUTS], ids="-".join)
 async def stored(
-    request: pytest.FixtureRequest, empty_database: Path, tmp_path: Path
+    request: pytest.FixtureRequest,
+    empty_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[OutputReader, list[Span]]]:
     kind, name = request.param
     layout = LAYOUTS[name]
     archive: MemoryArchive | SqlArchive = MemoryArchive()
-    if kind == "sql archive":
+    if kind == LONG_CHUNKS:
+        monkeypatch.setattr(outputs, "CHUNK", outputs._LONGEST)
+    if kind in ("sql archive", LONG_CHUNKS):
         shutil.copy(empty_database, tmp_path / "jobd.db")
         archive = SqlArchive(Database.open(tmp_path / "jobd.db"))
     (tmp_path / "spool").mkdir()

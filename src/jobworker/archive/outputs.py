@@ -1,7 +1,7 @@
 """The output store: each stream of a finished job in chunks.
 
 A chunk begins where the one before it ends, or after a gap. An output too large to be written in
-one go is written ahead of the job's end, a chunk a transaction, so that other writes
+one go is written ahead of the job's end, some chunks a transaction, so that other writes
 get their turn; nobody sees it before the end is recorded.
 """
 
@@ -17,8 +17,11 @@ from jobworker.archive.tables import output_chunks
 from jobworker.model import Piece, Stream
 from jobworker.ports import OutputReader, Span
 
-CHUNK = 512 * 1024
-"""Most bytes of a chunk; it may shrink, but not grow: readers rely on it."""
+CHUNK = 256 * 1024
+"""Most bytes of a chunk: what a reader takes at once, so that none is read twice."""
+
+_LONGEST = 512 * 1024
+"""Most bytes of a chunk that any version has written."""
 
 _INSERT = insert(output_chunks)
 _DELETE = delete(output_chunks).where(output_chunks.c.number == bindparam("job"))
@@ -33,8 +36,9 @@ _OVERLAPPING = (
     select(output_chunks.c.offset, output_chunks.c.data)
     .where(
         *_THIS,
-        output_chunks.c.offset > bindparam("after"),
+        output_chunks.c.offset > bindparam("offset") - _LONGEST,
         output_chunks.c.offset < bindparam("end"),
+        bindparam("offset") < _END,
     )
     .order_by(output_chunks.c.offset)
 )
@@ -102,14 +106,12 @@ class StoredOutput:
 
     def _read_at(self, stream: Stream, offset: int, length: int) -> Piece:
         """The bytes at ``offset``; none where it lies in a gap."""
-        wanted = self._key(stream) | {"after": offset - CHUNK, "end": offset + length}
+        wanted = self._key(stream) | {"offset": offset, "end": offset + length}
         rows = self._database.read(
             lambda connection: connection.execute(_OVERLAPPING, wanted).all()
         )
         parts, at = [], offset
         for row in rows:
-            if row.offset + len(row.data) <= offset:
-                continue  # ends before a gap that the offset lies in, or before the offset
             if row.offset > at:
                 break
             parts.append(row.data[at - row.offset :])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -41,6 +43,9 @@ from jobworker.ports import OutputReader
 
 _AT_ONCE = 64 * 1024
 """Most bytes of output that are written together with a job's end."""
+
+_CHUNKS_AHEAD = 2
+"""Chunks of a larger output in one transaction: bounds how long others wait for their turn."""
 
 _LIVE = (StatusName.QUEUED.value, StatusName.RUNNING.value)
 
@@ -115,8 +120,8 @@ class SqlArchive:
         if number is None:
             return False
         chunks = chunks_of(output)
-        while chunk := await asyncio.to_thread(next, chunks, None):
-            await self._database.write(partial(_store, number, chunk))
+        while some := await asyncio.to_thread(_take, chunks):
+            await self._database.write(partial(_store, number, some))
         return True
 
     async def remove(self, job_id: JobId) -> None:
@@ -215,8 +220,12 @@ def _make_room(job_id: JobId, connection: Connection) -> int | None:
     return number
 
 
-def _store(number: int, chunk: Chunk, connection: Connection) -> None:
-    store(connection, number, [chunk])
+def _take(chunks: Iterator[Chunk]) -> list[Chunk]:
+    return list(islice(chunks, _CHUNKS_AHEAD))
+
+
+def _store(number: int, chunks: list[Chunk], connection: Connection) -> None:
+    store(connection, number, chunks)
 
 
 def _remove(job_id: JobId, connection: Connection) -> None:
