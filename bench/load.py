@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,9 @@ from bench.connection import Connection
 from bench.server import Server
 
 CLIENTS = 16
+
+_SETTLE_BUDGET = 60.0
+"""Seconds for what has ended to move to the archive: a gigabyte takes ten."""
 
 Turn = Callable[[Connection], object]
 
@@ -40,12 +44,17 @@ def many(server: Server, count: int, turn: Turn) -> float:
 
 
 def settle(server: Server) -> None:
-    """Return once what has ended is in the archive, so that the next figure is its own.
+    """Return once what has ended is in the archive and on the disk: the next figure is its own.
 
-    A list by status waits for that, up to a second.
+    Hundreds of megabytes take seconds, longer than a list by status waits for them.
     """
+    deadline = time.monotonic() + _SETTLE_BUDGET
     with closing(server.connect()) as connection:
-        connection.list_running()
+        while server.spooled() - {job["id"] for job in connection.list_running()}:
+            if time.monotonic() > deadline:
+                raise RuntimeError("what has ended does not move to the archive")
+            time.sleep(0.05)
+    os.sync()
 
 
 def latencies(server: Server, count: int) -> tuple[Sequence[float], Sequence[float]]:

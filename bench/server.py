@@ -130,6 +130,10 @@ class Server:
         with closing(self.connect()) as connection:
             return str(connection.wait(connection.start("/bin/true"))["containment"])
 
+    def spooled(self) -> set[str]:
+        """What the spool still has: the jobs that run, and what has ended and is not gone yet."""
+        return {path.name for path in (self.home / "state/spool").iterdir()}
+
     def stop_jobs(self) -> None:
         """Stop every job that runs."""
         with closing(self.connect()) as connection:
