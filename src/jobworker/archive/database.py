@@ -80,7 +80,8 @@ class Database:
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run ``query`` in the calling thread, from any thread.
 
-        On the event loop only for a look-up by a key, which takes well under 100 µs.
+        On the event loop only for what is quick: a look-up by a key, well under 100 µs, or
+        a chunk of output where the one before it was.
         """
         with _translated(self.path), self._reading() as connection:
             return query(connection)
