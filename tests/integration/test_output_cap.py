@@ -304,7 +304,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     deadline = time.monotonic() + 20  # the spawner goes once it has seen that the server has
     while subprocess.run(["umount", tmp_path], check=False, stderr=subprocess.DEVNULL).returncode:
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.05)  # umount(2) only fails; it does not wait
 
 
 @pytest.mark.root

@@ -104,7 +104,7 @@ def _empty(version: int, directory: int, deadline: float) -> None:
     while (pids := _processes(directory)) and time.monotonic() < deadline:
         for pid in pids:
             _kill(pid)
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # cgroup v1 tells nobody that a process has ended
 
 
 def _processes(directory: int) -> list[int]:
@@ -129,6 +129,6 @@ def _remove(path: str, deadline: float) -> None:
         except OSError:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # nor that what held a cgroup has let go of it
         else:
             return

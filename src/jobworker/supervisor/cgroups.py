@@ -302,6 +302,6 @@ def _remove_directory(place: Place, name: str, deadline: float) -> None:
         except OSError as error:
             if error.errno != _EBUSY or time.monotonic() >= deadline:
                 return
-            time.sleep(_REMOVAL_PAUSE)
+            time.sleep(_REMOVAL_PAUSE)  # the kernel tells nobody when it is free
         else:
             return

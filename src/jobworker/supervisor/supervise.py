@@ -101,7 +101,7 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
         recorded = _record(spool, end)
         _tell(channel, "ended", job_id, end)
         while not recorded:
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # a full disk tells nobody when it has room again
             recorded = _record(spool, end)
     for keeper in charge.kept:
         keeper.remove()
