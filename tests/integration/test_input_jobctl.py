@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -10,13 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Unpack
+from typing import IO, Any, Unpack
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.http11 import Response
 
 from jobworker.client import profiles, trust
 from jobworker.client.client import Client
@@ -100,16 +102,45 @@ def profile(jobd: Jobd, user: str = "admin") -> profiles.Profile:
         return profiles.load(user)
 
 
-def websocket(jobd: Jobd, job_id: str, user: str = "admin", **headers: str) -> ClientConnection:
+class Socket:
+    """A WebSocket in one thread: TLS is not for one that reads and another that writes."""
+
+    def __init__(self, runner: asyncio.Runner, url: str, **options: Any) -> None:
+        self._runner = runner
+        self._connection = runner.run(connect(url, **options).__aenter__())
+
+    def send(self, data: bytes) -> None:
+        self._runner.run(self._connection.send(data))
+
+    def recv(self, budget: float) -> str | bytes:
+        return self._runner.run(asyncio.wait_for(self._connection.recv(), budget))
+
+    def close(self) -> None:
+        self._runner.run(self._connection.close())
+
+
+@contextmanager
+def websocket(jobd: Jobd, job_id: str, user: str = "admin", **headers: str) -> Iterator[Socket]:
     known = profile(jobd, user)
-    return connect(
-        f"wss{known.server.removeprefix('https')}/jobs/{job_id}/input",
-        ssl=trust.make_context(known),
-        additional_headers={"Authorization": f"Bearer {known.token}"} | headers,
-        compression=None,
-        proxy=None,
-        ping_interval=None,
-    )
+    with asyncio.Runner() as runner:
+        socket = Socket(
+            runner,
+            f"wss{known.server.removeprefix('https')}/jobs/{job_id}/input",
+            ssl=trust.make_context(known),
+            additional_headers={"Authorization": f"Bearer {known.token}"} | headers,
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+        )
+        with closing(socket):
+            yield socket
+
+
+def refused(jobd: Jobd, job_id: str, *user: str, **headers: str) -> Response:
+    """The answer to who may not have a WebSocket."""
+    with pytest.raises(InvalidStatus) as refusal, websocket(jobd, job_id, *user, **headers):
+        pass
+    return refusal.value.response
 
 
 def only_job(jobd: Jobd) -> str:
@@ -240,26 +271,22 @@ def test_the_server_takes_no_more_with_a_start(jobd: Jobd) -> None:
 
 def test_nobody_but_the_owner_and_admins(jobd: Jobd) -> None:
     job_id = start_with(jobd, input="pipe")
-    with pytest.raises(InvalidStatus) as refused:
-        websocket(jobd, job_id, "user1")
-    assert refused.value.response.status_code == 403
-    assert json.loads(refused.value.response.body or b"")["code"] == "unauthorized_action"
+    answer = refused(jobd, job_id, "user1")
+    assert answer.status_code == 403
+    assert json.loads(answer.body or b"")["code"] == "unauthorized_action"
     done = jobd.jobctl("attach", job_id, user="user1")
     assert (done.returncode, done.stderr) == (1, "Error: unauthorized action\n")
-    with pytest.raises(InvalidStatus) as refused:
-        websocket(jobd, job_id, Authorization="Bearer wrong")
-    assert refused.value.response.status_code == 401
-    with pytest.raises(InvalidStatus) as refused:
-        websocket(jobd, job_id, Origin="https://evil.example")
-    assert refused.value.response.status_code == 403
+    answer = refused(jobd, job_id, Authorization="Bearer wrong")
+    assert answer.status_code == 401
+    answer = refused(jobd, job_id, Origin="https://evil.example")
+    assert answer.status_code == 403
     jobd.succeed("stop", job_id)
 
 
 def test_a_job_without_an_input_to_feed(jobd: Jobd) -> None:
     job_id = jobd.start_job("/bin/sleep", "300")
-    with pytest.raises(InvalidStatus) as refused:
-        websocket(jobd, job_id)
-    assert json.loads(refused.value.response.body or b"")["code"] == "input_closed"
+    answer = refused(jobd, job_id)
+    assert json.loads(answer.body or b"")["code"] == "input_closed"
     jobd.succeed("stop", job_id)
 
 
@@ -267,16 +294,15 @@ def test_two_at_once(jobd: Jobd) -> None:
     job_id = start_with(jobd, input="pipe")
     with websocket(jobd, job_id) as first:
         assert json.loads(first.recv(10)) == {"type": "taken", "bytes": 0}
-        with pytest.raises(InvalidStatus) as refused:
-            websocket(jobd, job_id)
-        assert json.loads(refused.value.response.body or b"")["code"] == "input_busy"
+        answer = refused(jobd, job_id)
+        assert json.loads(answer.body or b"")["code"] == "input_busy"
         done = feed(jobd, b"taken over", "attach", job_id)
         assert (done.returncode, done.stdout) == (0, b"taken over")
         assert json.loads(first.recv(10))["type"] == "taken"
         assert json.loads(first.recv(10))["reason"] == "another client took over"
 
 
-def send_and_hear_to_the_end(socket: ClientConnection, data: bytes) -> None:
+def send_and_hear_to_the_end(socket: Socket, data: bytes) -> None:
     socket.send(data)
     while True:
         socket.recv(30)

@@ -1,20 +1,29 @@
-"""The way to a job's standard input: a WebSocket, whose library only this module loads."""
+"""The way to a job's standard input: a WebSocket, whose library only this module loads.
+
+One thread has the connection to itself, and an event loop. A TLS connection of ``ssl`` is not
+for one thread that reads and another that writes: each calls OpenSSL without a lock, and what
+one of them does can be lost (https://github.com/python/cpython/issues/143756).
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 
 from jobworker.client import failures, trust
 from jobworker.errors import JobWorkerError, ServerUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Coroutine
+    from typing import Any, TypeVar
 
+    from websockets.asyncio.client import ClientConnection
     from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import ClientConnection
 
     from jobworker.client.profiles import Profile
+
+    T = TypeVar("T")
 
 PIECE = 32 * 1024
 """Bytes of one message: half a pipe, and half of what the server takes in one."""
@@ -30,14 +39,15 @@ _SERVER_STOPS = 1012
 
 
 class Feed:
-    """Feeds one job. ``send`` and its like are for one thread, ``listen`` for another."""
+    """Feeds one job; for any threads."""
 
     def __init__(self, profile: Profile, job_id: str, *, takeover: bool = False) -> None:
         """Connect; raises as the calls of ``Client`` do."""
         self.taken = 0
         """Bytes that the program's pipe has taken, as far as the server has told."""
         self._over: dict[str, Any] | None = None
-        self._socket = _connect(profile, job_id, takeover=takeover)
+        self._turns = _Turns()
+        self._socket = self._turns.run(_connect(profile, job_id, takeover=takeover))
 
     def send(self, data: bytes) -> bool:
         """Send input, waiting while the program does not read; False where it is of no use."""
@@ -61,7 +71,7 @@ class Feed:
 
         try:
             while self._over is None:
-                self._heed(json.loads(self._socket.recv()))
+                self._heed(json.loads(self._turns.run(self._socket.recv())))
         except ConnectionClosed:
             raise ServerUnreachable("lost the way to the job's input") from None
         code, reason = self._over["code"], self._over["reason"]
@@ -73,7 +83,7 @@ class Feed:
 
     def close(self) -> None:
         """Let go; the input stays open unless it was ended."""
-        self._socket.close()
+        self._turns.run(self._socket.close())
 
     def _heed(self, told: dict[str, Any]) -> None:
         if told["type"] == "taken":
@@ -87,31 +97,47 @@ class Feed:
         if self._over is not None:
             return False
         try:
-            self._socket.send(message)
+            self._turns.run(self._socket.send(message))
         except ConnectionClosed:
             return False  # ``listen`` tells why
         return True
 
 
-def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientConnection:
+class _Turns:
+    """A thread in which what others wait for takes turns."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.new_event_loop()
+        # It ends with the process and not before, or who still waits would wait for ever.
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``."""
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+async def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientConnection:
     _find_library()
     import logging
 
+    from websockets.asyncio import client
     from websockets.exceptions import InvalidHandshake, InvalidStatus
-    from websockets.sync import client
 
     quiet = logging.getLogger(__name__)  # of what goes wrong we tell ourselves
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
     address = f"wss{profile.server.removeprefix('https').rstrip('/')}/jobs/{job_id}/input"
     try:
-        return client.connect(
+        return await client.connect(
             address + ("?takeover=true" if takeover else ""),
             ssl=trust.make_context(profile),
             additional_headers={"Authorization": f"Bearer {profile.token}"},
             user_agent_header=None,
             compression=None,
-            legacy=True,  # not to be closed where a block ends
             logger=quiet,
             proxy=None,
             open_timeout=_OPEN_TIMEOUT,
