@@ -1,13 +1,18 @@
 """What takes another kernel than this machine's (``support.kernel``).
 
 The tests of limits once more, where there is one cgroup v2 hierarchy; what sets the clock;
-and disks with project quotas.
+and disks with project quotas. A kernel has one processor, so as many as this machine has run
+side by side.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,35 +23,70 @@ pytestmark = [
     pytest.mark.skipif(is_inside(), reason="this is the kernel in which the tests are to be run"),
 ]
 
-
-@pytest.mark.parametrize("user", [ROOT, ALICE], ids=["root", "delegated"])
-def test_limits_on_cgroup_v2(user: int) -> None:
-    """Root has the root cgroup; the other one a subtree that is delegated to it."""
-    run_tests_in_kernel("tests/limits", user=user)
-
-
-def test_a_clock_that_is_set() -> None:
-    run_tests_in_kernel("tests/faults/clock_in_kernel.py", user=ROOT)
-
-
 _DISK = 320 << 20
 """mkfs.xfs makes none below 300 MB. All but what is written is a hole."""
 
-EXT4_WITH_QUOTAS = ["mkfs.ext4", "-q", "-O", "project,quota", "-E", "quotatype=prjquota"]
+_EXT4_WITH_QUOTAS = ["mkfs.ext4", "-q", "-O", "project,quota", "-E", "quotatype=prjquota"]
 
 
-@pytest.mark.needs("mkfs.xfs", "mkfs.ext4")
+class Run(NamedTuple):
+    """Tests to run in a kernel; with ``make`` on a disk that this command has made."""
+
+    tests: str
+    user: int = ROOT
+    make: list[str] | None = None
+    file_system: FileSystem | None = None
+
+    def go(self, disk: Path) -> None:
+        if self.make is None:
+            run_tests_in_kernel(self.tests, user=self.user)
+            return
+        with disk.open("wb") as file:
+            file.truncate(_DISK)
+        subprocess.run([*self.make, disk], check=True)
+        run_tests_in_kernel(self.tests, user=self.user, disk=disk, tmp=self.file_system)
+
+
+# The longest first, or the last one would run alone. Names are words of a kernel's command line.
+RUNS = {
+    "limits-by-root": Run("tests/limits"),
+    "limits-by-a-delegate": Run("tests/limits", ALICE),
+    "tmp-on-xfs": Run(
+        "tests/limits/test_tmp.py", ROOT, ["mkfs.xfs", "-q"], FileSystem("xfs", "pquota")
+    ),
+    "tmp-on-ext4": Run(
+        "tests/limits/test_tmp.py", ROOT, _EXT4_WITH_QUOTAS, FileSystem("ext4", "prjquota")
+    ),
+    "clock": Run("tests/faults/clock_in_kernel.py"),
+}
+
+
+@pytest.fixture(scope="module")
+def ended(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[None]]]:
+    """Every run that is wanted of this file, over."""
+    wanted = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path
+    }
+    disks = tmp_path_factory.mktemp("disks")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs: dict[str, Future[None]] = {
+            name: pool.submit(run.go, disks / name) for name, run in RUNS.items() if name in wanted
+        }
+    yield runs
+    for disk in disks.iterdir():
+        disk.unlink()
+
+
 @pytest.mark.parametrize(
-    ("make", "file_system"),
+    "name",
     [
-        (["mkfs.xfs", "-q"], FileSystem("xfs", "pquota")),
-        (EXT4_WITH_QUOTAS, FileSystem("ext4", "prjquota")),
+        pytest.param(name, marks=pytest.mark.needs(run.make[0]) if run.make else ())
+        for name, run in RUNS.items()
     ],
-    ids=["xfs", "ext4"],
 )
-def test_tmp_is_limited_on(make: list[str], file_system: FileSystem, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    with disk.open("wb") as file:
-        file.truncate(_DISK)
-    subprocess.run([*make, disk], check=True)
-    run_tests_in_kernel("tests/limits/test_tmp.py", user=ROOT, disk=disk, tmp=file_system)
+def test_in_a_kernel(name: str, ended: dict[str, Future[None]]) -> None:
+    ended[name].result()
