@@ -7,6 +7,7 @@ side by side.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import subprocess
 from collections.abc import Iterator
@@ -71,6 +72,7 @@ def ended(
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path
     }
+    faulthandler.cancel_dump_traceback_later()  # each run has a budget, longer than pytest's
     disks = tmp_path_factory.mktemp("disks")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs: dict[str, Future[None]] = {
