@@ -20,4 +20,5 @@ pytest_plugins = (
     "support.trusted",
     "support.cgroups",
     "support.reach",
+    "support.other_kernels",
 )

@@ -52,19 +52,29 @@ def _adopt_until_end_of(child: int) -> int:
             return code if code >= 0 else 128 - code
 
 
+_left_alone: set[int] = set()
+
+
+def leave_alone(pid: int) -> None:
+    """Take this process, and what is below it, for none that a test has started."""
+    _left_alone.add(pid)
+
+
 def everything_below() -> dict[int, str]:
     """Every process that a test has started, in whatever way, and that has not ended.
 
     By PID, with its command line. A zombie has ended.
     """
-    found = {pid: _describe(pid) for pid in _descendants(os.getppid()) if pid != os.getpid()}
+    found = {pid: _describe(pid) for pid in descendants(os.getppid()) if pid != os.getpid()}
     return {pid: text for pid, text in found.items() if text is not None}
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """The children of a process, and theirs, but for what is left alone."""
     for child in _children(pid):
-        yield child
-        yield from _descendants(child)
+        if child not in _left_alone:
+            yield child
+            yield from descendants(child)
 
 
 def _children(pid: int) -> list[int]:
