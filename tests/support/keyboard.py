@@ -37,13 +37,15 @@ class Keyboard:
         """All that was sent to the terminal."""
         return self._seen.decode(errors="replace")
 
-    def type(self, keys: str, *, shows: str) -> str:
-        """Type ``keys`` and wait until ``shows`` is on the screen; what came since."""
+    def type(self, keys: str, *, shows: str | tuple[str, ...]) -> str:
+        """Type ``keys`` and wait until all of ``shows`` is on the screen; what came since."""
         begin = len(self.screen)
         os.write(self._controller, keys.encode())
-        return self.wait_for(shows, begin)
+        for text in (shows,) if isinstance(shows, str) else shows:
+            self.wait_for(text, begin)
+        return self.screen[begin:]
 
-    def wait_for(self, text: str, begin: int = 0) -> str:
+    def wait_for(self, text: str, begin: int = 0) -> None:
         """Wait until ``text`` is shown behind what stood at ``begin``."""
         deadline = time.monotonic() + _BUDGET
         poll = select.poll()
@@ -56,7 +58,6 @@ class Keyboard:
                     self._seen += os.read(self._controller, 65_536)
                 except OSError:  # EIO: nobody holds the terminal any more
                     raise AssertionError(f"ended without {text!r}:\n{self.screen}") from None
-        return self.screen[begin:]
 
 
 @contextmanager
