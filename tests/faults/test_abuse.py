@@ -197,6 +197,8 @@ def test_t35_a_crowd_of_connections_leaves_descriptors_to_work_with(make_jobd: M
         for _ in range(FEW_FILES):
             opened.enter_context(wire.knock())
         until(lambda: "new connections wait" in jobd.log.read_text())
+        with pytest.raises(TimeoutError):
+            socket.create_connection(wire.address, 0.3)
         assert wire.ask(first, "POST /jobs/start", b'{"program": "/bin/true"}') == 201
         assert wire.ask(first, f"POST /jobs/{job_id}/stop") == 200
     until(lambda: jobd.jobctl("run", "--", "/bin/true").returncode == 0)

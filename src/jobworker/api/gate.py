@@ -2,9 +2,14 @@
 
 granian accepts a connection before it counts it, and where there is no descriptor for one it
 tries again at once and for ever, and gets to nothing else: who opened enough connections
-without a word would have stopped the server for good. So a crowd is kept in the network: a
-socket filter drops what comes to the listening socket, clients try again by themselves, and
+without a word would have stopped the server for good. So a crowd is kept in the network: the
+kernel drops what comes to the listening socket, clients try again by themselves, and
 connections that are open are not touched.
+
+It drops by a socket filter, for which newer kernels want CAP_NET_ADMIN. Without that the
+socket asks for packets that have passed no router, by their time to live (RFC 5082): Linux
+sends with 64 where nobody asks for another, so all of an honest crowd stays out, and of a
+hostile one who is on the same network and asks for 255 gets in.
 """
 
 from __future__ import annotations
@@ -30,6 +35,11 @@ _SPARE = 8  # the kernel's queue takes one more than it was told, and a look tak
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
 _DROP = (ctypes.c_uint64 * 1)(0x06)  # one instruction of classic BPF: return 0, so no byte passes
 
+_LEAST_HOPS_LEFT = {  # ip(7); linux/in.h and linux/in6.h have the numbers
+    socket.AF_INET: (socket.IPPROTO_IP, 21),  # IP_MINTTL
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 73),  # IPV6_MINHOPCOUNT
+}
+_ALL_HOPS_LEFT = 255
 
 MAX_CONNECTIONS = 1024
 """Most connections at once; further ones wait in the kernel's queue, which is as long.
@@ -79,6 +89,7 @@ class Gate:
     def __init__(self, listener: socket.socket, shares: Shares) -> None:
         self._listener = listener.dup()
         self._shares = shares
+        self._filtered = False
         self.shut = False
 
     async def watch(self) -> None:
@@ -99,18 +110,36 @@ class Gate:
         count = _open_files()
         if not self.shut and count > self._shares.shut_above:
             _log.warning("new connections wait: there are %s open files", count)
-            self._attach()
+            self._drop()
             # What waits in the queue is still accepted, and must be before the server rests.
             self._limit(self._shares.files)
             self.shut = True
         elif self.shut and count < self._shares.open_below:
             self._limit(self._shares.limit)
-            self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+            self._let_in()
             self.shut = False
 
-    def _attach(self) -> None:
+    def _drop(self) -> None:
+        """Have the kernel drop what comes to the listening socket."""
+        try:
+            self._attach_filter()
+            self._filtered = True
+        except PermissionError:
+            self._want_hops_left(_ALL_HOPS_LEFT)
+            self._filtered = False
+
+    def _let_in(self) -> None:
+        if self._filtered:
+            self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        else:
+            self._want_hops_left(0)
+
+    def _attach_filter(self) -> None:
         program = _Program(len(_DROP), ctypes.addressof(_DROP))
         self._listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+
+    def _want_hops_left(self, least: int) -> None:
+        self._listener.setsockopt(*_LEAST_HOPS_LEFT[self._listener.family], least)
 
     def _limit(self, files: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -88,7 +88,9 @@ class HttpsServer:
             listener.close()
             gate.close()
             raise StateUnusable(f"cannot use certificate {self._certificate}: {error}") from None
-        self._gate = (gate, asyncio.create_task(gate.watch()))
+        watching = asyncio.create_task(gate.watch())
+        watching.add_done_callback(_tell_broken)
+        self._gate = (gate, watching)
         self._serving = asyncio.create_task(self._server.serve())
         return address
 
@@ -195,6 +197,11 @@ def _listen(address: Address, queue: int) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_BUDGET * 1000)
     listener.setblocking(False)
     return listener
+
+
+def _tell_broken(watching: asyncio.Task[None]) -> None:
+    if not watching.cancelled() and (error := watching.exception()):
+        _log.error("a crowd of connections is not held back any more", exc_info=error)
 
 
 def _quieten_granian() -> None:
