@@ -1,8 +1,8 @@
 """What all tests share; each part says what it gives.
 
 ``jobd``, ``make_jobd``, ``make_client``, ``shared_dir``, ``trusted_dir`` and
-``reach_program`` are fixtures; every test is checked for leaks; ``@pytest.mark.root`` and
-``@pytest.mark.needs("gcc")`` say what a test takes.
+``reach_program`` are fixtures; every test is checked for leaks; ``@pytest.mark.root``,
+``@pytest.mark.needs("gcc")`` and ``@pytest.mark.kernel`` say what a test takes.
 """
 
 import signal
@@ -12,6 +12,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = (
+    "support.kernel",
     "support.adoption",
     "support.both_clients",
     "support.leaks",

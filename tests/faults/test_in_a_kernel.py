@@ -12,7 +12,7 @@ from support.kernel import is_inside
 from support.other_kernels import RUNS, Outcomes
 
 pytestmark = [
-    pytest.mark.needs("linux.uml"),
+    pytest.mark.kernel,
     pytest.mark.skipif(is_inside(), reason="this is the kernel in which the tests are to be run"),
 ]
 

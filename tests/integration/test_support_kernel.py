@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,22 @@ from support.kernel import (
     ALICE,
     ROOT,
     all_passed,
+    choice,
+    choose,
     is_inside,
     run_in_kernel,
     run_tests_in_kernel,
     scratch_prefix,
 )
+from support.kernel_boot import WAYS
 
 pytestmark = [
-    pytest.mark.needs("linux.uml"),
+    pytest.mark.kernel,
     pytest.mark.skipif(is_inside(), reason="there is no kernel within a kernel"),
 ]
 
 BOOT = 60
-"""Seconds to boot and do little: it takes 2, on a machine that is not busy."""
+"""Seconds to boot and do little: it takes 2 in user mode, on a machine that is not busy."""
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +133,31 @@ def test_a_run_with_a_skipped_test_fails() -> None:
 )
 def test_only_passed_tests_will_do(line: str, good: bool) -> None:  # noqa: FBT001 - a case's verdict
     assert all_passed(f"....   [100%]\n{line}\n") == good
+
+
+def test_the_first_way_that_boots_is_taken_and_the_others_are_told_of() -> None:
+    """One hangs, as KVM may, one panics, as user mode may, one is not installed."""
+    works = choice().way
+    assert works
+    bad = replace(works, patience=2, slowness=1)
+    hangs = replace(bad, name="hangs", command=lambda _: ["sleep", "600"])
+    script = "echo Kernel panic - not syncing: put_fp_registers; echo Call Trace:; exit 1"
+    panics = replace(bad, name="panics", command=lambda _: ["sh", "-c", script])
+    absent = replace(bad, name="absent", needs=("no-such-program",))
+    made = choose([hangs, panics, absent, works])
+    assert made.way == works
+    assert made.told.startswith(f"{works.name}, up and off in ")
+    assert made.told.endswith(
+        " s; not hangs: it was not up within 2 s"
+        "; not panics: Kernel panic - not syncing: put_fp_registers"
+        "; not absent: there is no no-such-program"
+    )
+    nothing = choose([absent])
+    assert (nothing.way, nothing.told) == (None, "none; not absent: there is no no-such-program")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_emulation_takes_no_luck_of_processors() -> None:
+    """It is what is left elsewhere, so it must not rot where another way is taken."""
+    made = choose([WAYS["tcg"]])
+    assert made.way, made.told

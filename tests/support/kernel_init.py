@@ -1,8 +1,10 @@
 """The first process of the kernel that ``support.kernel`` boots: prepare, run, report, power off.
 
-It is given a directory with ``request.json``. The root file system is the host's,
-read-only, so whatever tests write to is covered with a file system of this kernel's own:
-nothing that happens in here reaches the host, but for what the terminals carry.
+It is given a directory with ``request.json``: what to run, and what depends on the way to
+boot, which is how the terminals and the disk are called and where there are modules. The
+root file system is the host's, read-only, so whatever tests write to is covered with a file
+system of this kernel's own: nothing that happens in here reaches the host, but for what the
+terminals carry.
 
 Standard library only, as it is run with ``python -I -S``.
 """
@@ -22,9 +24,6 @@ import tty
 from pathlib import Path
 from typing import Any
 
-_OUTPUT, _STATUS = "/dev/tty1", "/dev/tty2"
-"""What the command prints, and how it ended; ``support.kernel`` has tied files to them."""
-
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTROLLERS = "+memory +cpu +pids"
 _DELEGATED_FILES = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
@@ -42,7 +41,7 @@ def main(directory: str) -> None:
     """Run what is asked for, as the first process; never returns."""
     request = json.loads(Path(directory, "request.json").read_text())
     _end_everything_after(request["budget"])
-    _mount_all(Path(request["checkout"]), request["tmp"])
+    _mount_all(request)
     socket.sethostname("kernel")
     _bring_up_loopback()
     cgroup = _delegate(request["user"])
@@ -50,11 +49,12 @@ def main(directory: str) -> None:
     if command == 0:
         _become(request, cgroup)
     status = _reap_until_end_of(command)
-    os.write(_terminal(_STATUS), b"%d\n" % os.waitstatus_to_exitcode(status))
+    os.write(_terminal(request["terminals"][1]), b"%d\n" % os.waitstatus_to_exitcode(status))
     _power_off()
 
 
-def _mount_all(checkout: Path, tmp: list[str] | None) -> None:
+def _mount_all(request: dict[str, Any]) -> None:
+    checkout = Path(request["checkout"])
     _mount("proc", "/proc")
     _mount("sysfs", "/sys")
     # As systemd mounts it.
@@ -71,8 +71,8 @@ def _mount_all(checkout: Path, tmp: list[str] | None) -> None:
     _cover(Path("/run"), "0755", checkout, kept)
     for path in map(Path, ("/tmp", "/var/tmp", "/dev/shm")):
         _cover(path, "1777", checkout, kept)
-    if tmp:
-        _put_disk_on(Path("/tmp"), *tmp)
+    if request["tmp"]:
+        _put_disk_on(Path("/tmp"), request)
         _keep(checkout, Path("/tmp"), kept)
     os.close(kept)
 
@@ -94,11 +94,12 @@ def _keep(checkout: Path, path: Path, kept: int) -> None:
         _mount("bind", str(checkout), source=f"/proc/self/fd/{kept}")
 
 
-def _put_disk_on(path: Path, kind: str, options: str) -> None:
-    if kind == "ext4":
+def _put_disk_on(path: Path, request: dict[str, Any]) -> None:
+    kind, options = request["tmp"]
+    if kind == "ext4" and request["modules"]:
         for name in ("quota_tree", "quota_v2"):
-            _load(Path("/usr/lib/uml/modules", os.uname().release, f"kernel/fs/quota/{name}.ko"))
-    _mount(kind, str(path), options, source="/dev/ubda")
+            _load(Path(request["modules"], os.uname().release, f"kernel/fs/quota/{name}.ko"))
+    _mount(kind, str(path), options, source=request["disk"])
     path.chmod(0o1777)
 
 
@@ -142,7 +143,7 @@ def _become(request: dict[str, Any], cgroup: Path) -> None:
     home = Path(request["environ"]["HOME"])
     home.mkdir(mode=0o700)
     os.chown(home, user, user)
-    output = _terminal(_OUTPUT)
+    output = _terminal(request["terminals"][0])
     os.fchown(output, user, user)
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -21,7 +21,8 @@ from typing import NamedTuple
 import pytest
 
 from support.adoption import descendants, leave_alone
-from support.kernel import ALICE, ROOT, FileSystem, is_inside, run_tests_in_kernel
+from support.kernel import ALICE, ROOT, FileSystem, choice, is_inside, run_tests_in_kernel
+from support.kernel_boot import WAYS, Way
 
 _TESTS = Path(__file__).resolve().parents[1]
 
@@ -46,15 +47,16 @@ class Run(NamedTuple):
     user: int = ROOT
     tmp: Disk | None = None
 
-    def go(self, disk: Path) -> None:
+    def go(self, way: Way, disk: Path) -> None:
         """Run them, with a disk in the file ``disk`` where it takes one; fails as they do."""
         if self.tmp is None:
-            run_tests_in_kernel(self.tests, user=self.user)
+            run_tests_in_kernel(self.tests, way=way, user=self.user)
             return
         with disk.open("wb") as file:
             file.truncate(_DISK)
         subprocess.run([*self.tmp.make, disk], check=True)
-        run_tests_in_kernel(self.tests, user=self.user, disk=disk, tmp=self.tmp.file_system)
+        file_system = self.tmp.file_system
+        run_tests_in_kernel(self.tests, way=way, user=self.user, disk=disk, tmp=file_system)
 
 
 _XFS = Disk(["mkfs.xfs", "-q"], FileSystem("xfs", "pquota"))
@@ -76,11 +78,14 @@ RUNS = {
 class Outcomes:
     """What becomes of the runs that a session has begun."""
 
-    def __init__(self, names: list[str], at_once: int) -> None:
+    def __init__(self, names: list[str], way: Way, at_once: int) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="kernels-", dir="/var/tmp"))
         with self._log.open("wb") as log:
             self._runner = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(self._directory), str(at_once), *names],
+                [
+                    *(sys.executable, "-m", __name__),
+                    *(str(self._directory), way.name, str(at_once), *names),
+                ],
                 cwd=_TESTS,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -124,10 +129,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     names = [name for item in session.items if (name := _run_of(item))]
     if not names or is_inside() or session.config.option.collectonly:
         return
+    way = choice().way
+    if way is None:  # which each of the tests tells
+        return
     processors = os.cpu_count() or 1
     alone = len(names) == len(session.items)
     at_once = processors if alone else max(processors - 1, 1)
-    session.config.stash[_OUTCOMES] = Outcomes(names, at_once)
+    session.config.stash[_OUTCOMES] = Outcomes(names, way, at_once)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -152,8 +160,8 @@ def _run_of(item: pytest.Item) -> str | None:
     return None
 
 
-def main(directory: str, at_once: str, *names: str) -> None:
-    """Run these, so many at once, and leave a file of each one's name with why it failed."""
+def main(directory: str, way: str, at_once: str, *names: str) -> None:
+    """Run these, booted that way, and leave a file of each one's name with why it failed."""
     os.nice(_NICE)
     with ThreadPoolExecutor(int(at_once)) as pool:
 
@@ -165,13 +173,13 @@ def main(directory: str, at_once: str, *names: str) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, give_up)
         for name in names:
-            pool.submit(_run, name, Path(directory))
+            pool.submit(_run, name, WAYS[way], Path(directory))
 
 
-def _run(name: str, directory: Path) -> None:
+def _run(name: str, way: Way, directory: Path) -> None:
     disk = directory / f"{name}.disk"
     try:
-        RUNS[name].go(disk)
+        RUNS[name].go(way, disk)
         told = ""
     except BaseException as error:  # noqa: BLE001  # those of pytest are no Exception; told there
         told = f"{type(error).__name__}: {error}"
