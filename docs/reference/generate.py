@@ -16,7 +16,7 @@ from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
 from jobworker.api.wire import Media
-from jobworker.cli.verbs import VERBS
+from jobworker.cli.commands import VERBS
 from jobworker.identity.permissions import FOR_EVERY_USER, Action
 
 DOCS = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jobworker.cli import endings, pages
+from jobworker.cli.commands import VERBS
 from jobworker.cli.invocation import COMMON
-from jobworker.cli.verbs import VERBS
-from jobworker.config import SETTINGS
+from jobworker.config.settings import SETTINGS
 from jobworker.daemon.main import COMMANDS, make_parser
 from jobworker.version import VERSION
 

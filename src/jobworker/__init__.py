@@ -9,14 +9,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobworker.client import AsyncClient, Client
-    from jobworker.manager import Manager
+    from jobworker.embedded import Manager
 
 __all__ = ["AsyncClient", "Client", "Manager"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Manager":
-        from jobworker.manager import Manager  # noqa: PLC0415 - see above
+        from jobworker.embedded import Manager  # noqa: PLC0415 - see above
 
         return Manager
     if name in ("AsyncClient", "Client"):

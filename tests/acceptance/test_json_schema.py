@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from jobworker.cli import verbs
+from jobworker.cli import commands
 from jobworker.cli.cursor import place
 from support.jobd import Jobd
 
-NAMES = [name for name, _, _ in verbs.VERBS]
+NAMES = [name for name, _, _ in commands.VERBS]
 ABSENT = "j-00000000-0000-4000-8000-000000000000"
 WORDS = {
     "PROGRAM": "/bin/true",
@@ -40,7 +40,7 @@ def words_of(verb: str, job_id: str) -> list[str]:
     """A use of a verb as its usage line has it, with one job, one program, no arguments."""
     words: list[str] = []
     known = WORDS | {"ID": job_id}
-    while (name := place(verbs.load(verb).USAGE, len(words))) not in ("", "ARGUMENT"):
+    while (name := place(commands.load(verb).USAGE, len(words))) not in ("", "ARGUMENT"):
         word = known.get(name, name.partition("|")[0])
         if word == job_id and word in words:
             break
@@ -76,7 +76,7 @@ def test_an_option_before_the_verb_counts_as_well(verb: str, module_jobd: Jobd) 
     assert answer["code"] == "wrong_use"
 
 
-@pytest.mark.parametrize("verb", [name for name in NAMES if "ID" in verbs.load(name).USAGE])
+@pytest.mark.parametrize("verb", [name for name in NAMES if "ID" in commands.load(name).USAGE])
 def test_a_job_that_is_not_there(verb: str, module_jobd: Jobd) -> None:
     done = module_jobd.jobctl(verb, "--json", *words_of(verb, ABSENT))
     (answer,) = answers(done)

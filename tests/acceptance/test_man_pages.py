@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.cli import pages, verbs
+from jobworker.cli import commands, pages
 from jobworker.daemon.main import COMMANDS
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "man"
@@ -42,9 +42,9 @@ def test_mandoc_finds_no_fault(page: Path) -> None:
 @pytest.mark.needs("man")
 def test_man_shows_every_verb_with_its_options() -> None:
     text = " ".join(run("man", "-P", "cat", "-l", DIRECTORY / "jobctl.1").split())
-    for name, _, summary in verbs.VERBS:
+    for name, _, summary in commands.VERBS:
         assert f"{name} {summary}" in text
-        for option in verbs.load(name).OPTIONS:
+        for option in commands.load(name).OPTIONS:
             assert pages.flags(option) in text
         for example in pages.Page(name).examples:
             assert " ".join(example.split()) in text

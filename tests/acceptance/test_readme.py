@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.config import SETTINGS
+from jobworker.config.settings import SETTINGS
 from support.jobd import Jobd
 
 ROOT = Path(__file__).parents[2]

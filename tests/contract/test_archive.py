@@ -14,7 +14,8 @@ from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.errors import InvalidRequest, JobNotFound, JobRunning
-from jobworker.lifecycle import final_status
+from jobworker.jobs.lifecycle import final_status
+from jobworker.jobs.ports import Archive
 from jobworker.model import (
     Cause,
     End,
@@ -28,9 +29,9 @@ from jobworker.model import (
     Starting,
     StatusName,
     Stream,
+    Terms,
     Usage,
 )
-from jobworker.ports import Archive
 from jobworker.testing import MemoryArchive, MemoryOutput
 
 CREATED = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -49,13 +50,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def archive(
     request: pytest.FixtureRequest, empty_database: Path, tmp_path: Path
 ) -> AsyncIterator[Archive]:
-    opened: Archive = MemoryArchive()
-    if request.param == "sql":
-        path = tmp_path / "jobd.db"
-        shutil.copy(empty_database, path)
-        opened = SqlArchive(Database.open(path))
-    yield opened
-    await opened.close()
+    if request.param == "memory":
+        yield MemoryArchive()
+        return
+    path = tmp_path / "jobd.db"
+    shutil.copy(empty_database, path)
+    database = Database.open(path)
+    yield SqlArchive(database)
+    await database.close()
 
 
 def make_job(spec: Spec | None = None, *, owner: str = "alice", created: datetime = CREATED) -> Job:
@@ -63,6 +65,7 @@ def make_job(spec: Spec | None = None, *, owner: str = "alice", created: datetim
         id=JobId.new(),
         owner=owner,
         spec=spec or Spec("/bin/true"),
+        terms=Terms(),
         status=Starting(),
         created_at=created,
         containment="basic",
@@ -193,15 +196,15 @@ async def test_there_is_no_output_before_the_end_is_recorded(archive: Archive) -
 async def test_a_withdrawn_job_is_forgotten(archive: Archive) -> None:
     job = make_job()
     await archive.add(job)
-    await archive.withdraw(job.id)
-    await archive.withdraw(job.id)
+    await archive.roll_back(job.id)
+    await archive.roll_back(job.id)
     assert archive.get(job.id) is None
     assert await archive.unfinished() == []
 
 
 async def test_a_finished_job_cannot_be_withdrawn(archive: Archive) -> None:
     final = await finished(archive, make_job())
-    await archive.withdraw(final.id)
+    await archive.roll_back(final.id)
     assert archive.get(final.id) == final
 
 
@@ -233,21 +236,8 @@ async def test_unfinished_are_those_without_an_end_oldest_first(archive: Archive
     for job in jobs:
         await archive.add(job)
     await archive.finish(ended(jobs[1]), written())
-    await archive.withdraw(jobs[2].id)
+    await archive.roll_back(jobs[2].id)
     assert await archive.unfinished() == [jobs[0], jobs[3]]
-
-
-async def test_accounts_are_small_numbers_that_stay(archive: Archive) -> None:
-    owners = ["alice", "bob", "alice", "carol", "bob"]
-    assert [await archive.account(owner) for owner in owners] == [0, 1, 0, 2, 1]
-
-
-async def test_an_account_outlives_the_owners_jobs(archive: Archive) -> None:
-    assert await archive.account("alice") == 0
-    final = await finished(archive, make_job(owner="alice"))
-    await archive.remove(final.id)
-    assert await archive.account("bob") == 1
-    assert await archive.account("alice") == 0
 
 
 async def listed(archive: Archive, query: JobQuery) -> list[str]:

@@ -14,7 +14,8 @@ from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.sql import SqlArchive
 from jobworker.errors import ServiceUnavailable
-from jobworker.lifecycle import final_status
+from jobworker.jobs.lifecycle import final_status
+from jobworker.jobs.ports import Archive
 from jobworker.model import (
     Cause,
     End,
@@ -26,8 +27,8 @@ from jobworker.model import (
     Starting,
     StartKey,
     Status,
+    Terms,
 )
-from jobworker.ports import Archive
 from jobworker.testing import MemoryArchive, MemoryOutput
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -46,17 +47,18 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def archive(
     request: pytest.FixtureRequest, empty: Path, tmp_path: Path
 ) -> AsyncIterator[Archive]:
-    opened: Archive = MemoryArchive()
-    if request.param == "sql":
-        path = tmp_path / "jobd.db"
-        shutil.copy(empty, path)
-        opened = SqlArchive(Database.open(path))
-    yield opened
-    await opened.close()
+    if request.param == "memory":
+        yield MemoryArchive()
+        return
+    path = tmp_path / "jobd.db"
+    shutil.copy(empty, path)
+    database = Database.open(path)
+    yield SqlArchive(database)
+    await database.close()
 
 
 def make_job(owner: str = "alice", status: Status = Starting()) -> Job:  # noqa: B008 - immutable
-    return Job(JobId.new(), owner, Spec("/bin/true"), status, NOW, "basic", "here")
+    return Job(JobId.new(), owner, Spec("/bin/true"), Terms(), status, NOW, "basic", "here")
 
 
 def ended(job: Job) -> Job:
@@ -106,7 +108,7 @@ async def test_a_start_that_was_refused_frees_its_key(archive: Archive) -> None:
     refused, other = make_job(), make_job("bob")
     await archive.add(other, KEY)
     await archive.add(refused, KEY)
-    await archive.withdraw(refused.id)
+    await archive.roll_back(refused.id)
     assert archive.binding("alice", KEY.text) is None
     assert archive.binding("bob", KEY.text) is not None
     await archive.add(make_job(), KEY)
@@ -117,7 +119,7 @@ async def test_a_job_that_ended_keeps_its_key_also_once_it_is_removed(archive: A
     job = make_job()
     await archive.add(job, KEY)
     await archive.finish(ended(job), MemoryOutput())
-    await archive.withdraw(job.id)
+    await archive.roll_back(job.id)
     await archive.remove(job.id)
     bound = archive.binding("alice", KEY.text)
     assert bound == KeyBinding(KEY.digest, job.id, acknowledged=False)
@@ -129,7 +131,7 @@ async def test_a_key_can_be_released(archive: Archive) -> None:
     await archive.release("alice", KEY.text)
     assert archive.binding("alice", KEY.text) is None
     await archive.add(again, KEY)
-    await archive.withdraw(lost.id)
+    await archive.roll_back(lost.id)
     bound = archive.binding("alice", KEY.text)
     assert bound is not None
     assert bound.job_id == again.id

@@ -17,11 +17,23 @@ from jobworker.archive import outputs, sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import CHUNK
 from jobworker.archive.sql import SqlArchive
-from jobworker.lifecycle import final_status
-from jobworker.model import Cause, End, Gap, Job, JobId, Output, Piece, Spec, Starting, Stream
-from jobworker.ports import OutputReader, Span
-from jobworker.spans import between, chunks, length, part
-from jobworker.spool_output import SpoolOutput
+from jobworker.jobs.lifecycle import final_status
+from jobworker.model import (
+    Cause,
+    End,
+    Gap,
+    Job,
+    JobId,
+    Output,
+    Piece,
+    Spec,
+    Starting,
+    Stream,
+    Terms,
+)
+from jobworker.output.reader import OutputReader, Span
+from jobworker.output.spans import between, chunks, length, part
+from jobworker.spool.output import SpoolOutput
 from jobworker.supervisor import records
 from jobworker.testing import MemoryArchive, MemoryOutput
 
@@ -74,7 +86,7 @@ def in_files(layout: list[Span], directory: Path) -> SpoolOutput:
 
 
 async def in_archive(archive: MemoryArchive | SqlArchive, output: OutputReader) -> OutputReader:
-    job = Job(JobId.new(), "alice", Spec("/bin/true"), Starting(), NOW, "basic", "here")
+    job = Job(JobId.new(), "alice", Spec("/bin/true"), Terms(), Starting(), NOW, "basic", "here")
     await archive.add(job)
     end = End(Cause.EXITED, NOW, exit_code=0)
     await archive.finish(replace(job, status=final_status(end)), output)
@@ -98,11 +110,13 @@ async def stored(
     kind, name = request.param
     layout = LAYOUTS[name]
     archive: MemoryArchive | SqlArchive = MemoryArchive()
+    database: Database | None = None
     if kind == LONG_CHUNKS:
         monkeypatch.setattr(outputs, "CHUNK", outputs._LONGEST)
     if kind in ("sql archive", LONG_CHUNKS):
         shutil.copy(empty_database, tmp_path / "jobd.db")
-        archive = SqlArchive(Database.open(tmp_path / "jobd.db"))
+        database = Database.open(tmp_path / "jobd.db")
+        archive = SqlArchive(database)
     (tmp_path / "spool").mkdir()
     if kind == "memory":
         reader: OutputReader = in_memory(layout)
@@ -115,7 +129,8 @@ async def stored(
             reader = await in_archive(archive, files)
     with closing(reader):
         yield reader, layout
-    await archive.close()
+    if database:
+        await database.close()
 
 
 Stored = tuple[OutputReader, list[Span]]

@@ -31,6 +31,7 @@ from jobworker.model import (
     Spec,
     Starting,
     Stream,
+    Terms,
 )
 from jobworker.testing import MemoryOutput
 
@@ -40,7 +41,7 @@ OUTPUT = bytes(place * 7 % 251 for place in range(2_000_000))
 
 def make_job(argument: str = "") -> Job:
     spec = Spec("/bin/echo", (argument,))
-    return Job(JobId.new(), "alice", spec, Starting(), MOMENT, "basic", "here")
+    return Job(JobId.new(), "alice", spec, Terms(), Starting(), MOMENT, "basic", "here")
 
 
 def ended(job: Job) -> Job:
@@ -158,9 +159,9 @@ SCENES: dict[str, Callable[[SqlArchive], Awaitable[None]]] = {
 
 
 async def main() -> None:
-    archive = SqlArchive(Database.open(Path(sys.argv[2])))
-    await SCENES[sys.argv[1]](archive)
-    await archive.close()
+    database = Database.open(Path(sys.argv[2]))
+    await SCENES[sys.argv[1]](SqlArchive(database))
+    await database.close()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
 from jobworker.model import Cause, Limits, Spec, Stream
 from support.kernel import is_inside
 

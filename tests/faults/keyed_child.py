@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from jobworker.engines.local import LocalEngine
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
+from jobworker.engines.local.engine import LocalEngine
 from jobworker.model import Grant, Job, Spec
 
 
@@ -35,9 +35,12 @@ def die() -> None:
 
 
 async def main(moment: str, state: Path, key: str, program: str, *args: str) -> None:
-    engine = KilledEngine(state, "basic")
-    engine.moment = moment
-    async with Manager.open(state, engine=engine) as manager:
+    async with (
+        KilledEngine.open(state, "basic") as engine,
+        Manager.open(state, engine=engine) as manager,
+    ):
+        assert isinstance(engine, KilledEngine)
+        engine.moment = moment
         await manager.submit(Spec(program, args), "alice", idempotency_key=key)
         die()
 

@@ -31,9 +31,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def archive(path: Path) -> AsyncIterator[SqlArchive]:
-    opened = SqlArchive(Database.open(path))
-    yield opened
-    await opened.close()
+    database = Database.open(path)
+    yield SqlArchive(database)
+    await database.close()
 
 
 def play(scene: str, path: Path, *, dies_by: int = 0) -> Any:

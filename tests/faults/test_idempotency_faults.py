@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.embedded import Manager
 from jobworker.errors import IdempotencyKeyReused
-from jobworker.manager import Manager
 from jobworker.model import Job, Spec
 from jobworker.supervisor import records
 from support.adoption import everything_below

@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from jobworker.api import answers
-from jobworker.api import server as server_module
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
-from jobworker.api.server import HttpsServer
+from jobworker.api.server import https as server_module
+from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
-from jobworker.config import Address
+from jobworker.config.settings import Address
 from jobworker.errors import (
     BadAuthentication,
     ConfigurationInvalid,
@@ -39,10 +39,10 @@ from jobworker.errors import (
     JobNotFound,
     StateUnusable,
 )
-from jobworker.frames import Frame, Replay, Selection
 from jobworker.identity.users import User
-from jobworker.inputs import Attachment
-from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Running, Spec, Stream
+from jobworker.jobs.input import InputSession
+from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Running, Spec, Stream, Terms
+from jobworker.output.frames import Frame, FrameReader, Selection
 from jobworker.testing import MemoryOutput
 
 PATIENCE = 20.0
@@ -85,7 +85,7 @@ class Jobs:
 
     def add(self, spec: Spec, owner: str) -> Job:
         now = datetime.now(UTC)
-        job = Job(JobId.new(), owner, spec, Running(now, 42), now, "full", "here")
+        job = Job(JobId.new(), owner, spec, Terms(), Running(now, 42), now, "full", "here")
         self.jobs[job.id] = job
         return job
 
@@ -106,10 +106,10 @@ class Jobs:
             await self.may_start.wait()
         return self.add(spec, owner)
 
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> Attachment:
+    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
         raise InputClosed(f"{self.jobs[job_id].id} has none for {by}, {takeover}")
 
-    def advice(self, job: Job) -> str | None:
+    def warning(self, job: Job) -> str | None:
         return None if job else "no job"
 
     async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
@@ -178,7 +178,7 @@ class Jobs:
     ) -> AsyncGenerator[list[Frame]]:
         assert (tail, idle) == (None, None)
         assert job_id in self.jobs
-        yield Replay(wanted).read(self.output_now, None, 1 << 20)
+        yield FrameReader(wanted).read(self.output_now, None, 1 << 20)
         if follow:
             await self.ended.wait()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.probe import probe
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
 from jobworker.model import Job, Level, Output, Stream
 
 WALLED: tuple[Level, ...] = ("full", "namespaces")

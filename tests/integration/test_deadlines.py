@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.probe import probe
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
 from jobworker.errors import JobNotRunning, LimitTooHigh, NoDeadline
-from jobworker.manager import Manager
 from jobworker.model import (
     Cause,
     Completed,

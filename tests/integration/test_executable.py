@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.accounts import uid_of
-from jobworker.engines.commands import spec_fields
-from jobworker.engines.probe import probe
-from jobworker.engines.spawning import SpawnerProcess, open_log
-from jobworker.model import Grant, Job, JobId, Level, Spec, Starting, Stream
+from jobworker.engines.host.probe import probe
+from jobworker.engines.host.uids import uid_of
+from jobworker.engines.local.spec_record import spec_fields
+from jobworker.engines.spawner import SpawnerProcess, open_log
+from jobworker.model import Grant, Job, JobId, Level, Spec, Starting, Stream, Terms
 from jobworker.policy.accounts import resolve
 from jobworker.policy.files import Files
-from jobworker.spool import Spool
+from jobworker.spool.spool import Spool
 from jobworker.supervisor.executable import image_of
 from support.trusted import script
 
@@ -47,7 +47,9 @@ def run(
 
     ``before`` happens after the server has written the order down.
     """
-    job = Job(JobId.new(), "alice", spec, Starting(), datetime.now(UTC), level, "here")
+    job = Job(
+        JobId.new(), "alice", spec, Terms.of(grant), Starting(), datetime.now(UTC), level, "here"
+    )
     own = uid_of(0) if level in ("full", "uid") else os.geteuid()
     with closing(Spool(state)) as spool:
         spool.create(job.id, spec_fields(job, level, grant))

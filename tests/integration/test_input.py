@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.admission import Bounds
-from jobworker.config import Containment
-from jobworker.engines.probe import probe
+from jobworker.config.settings import Containment
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
 from jobworker.errors import InputClosed, LimitUnavailable
-from jobworker.inputs import Attachment
-from jobworker.manager import Manager
+from jobworker.jobs.input import InputSession
 from jobworker.model import Input, Job, Level, Limits, Spec, Stream
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Rules
-from jobworker.spool_input import INPUTS
+from jobworker.policy.rules import QueueBounds, Rules
+from jobworker.spool.input import INPUTS
 
 LEVELS: list[Level] = [result.level for result in probe() if result.works]
 DATA = os.urandom(3_000_000)
@@ -50,7 +49,7 @@ async def manager(tmp_path: Path, level: Level) -> AsyncIterator[Manager]:
 
 
 @asynccontextmanager
-async def attached(manager: Manager, job: Job) -> AsyncIterator[Attachment]:
+async def attached(manager: Manager, job: Job) -> AsyncIterator[InputSession]:
     attachment = manager.attach(job.id)
     try:
         await attachment.open()
@@ -191,7 +190,7 @@ async def test_the_end_is_the_end(manager: Manager) -> None:
 
 async def test_input_waits_with_its_job(tmp_path: Path) -> None:
     """Over a restart of the server, and it goes with the job."""
-    one_at_a_time = Authority(Rules(queue=Bounds(running=1)))
+    one_at_a_time = Authority(Rules(queue=QueueBounds(running=1)))
     kept = tmp_path / "state" / INPUTS
     async with Manager.open(tmp_path / "state", authority=one_at_a_time) as manager:
         blocking = await manager.start("/bin/sleep", ["300"], owner="alice")

@@ -20,11 +20,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
+from jobworker.api.fields import MAX_STDIN
 from jobworker.client import profiles, trust
 from jobworker.client.client import Client
 from jobworker.client.requests import StartOptions
 from jobworker.errors import BodyTooLarge
-from jobworker.schema import MAX_STDIN
 from support.jobd import Jobd, MakeJobd
 from support.terminal import OnTerminal
 from support.waiting import until

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.accounts import uid_of
-from jobworker.engines.probe import probe
-from jobworker.engines.spawning import SpawnerProcess, open_log
+from jobworker.engines.host.probe import probe
+from jobworker.engines.host.uids import uid_of
+from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.model import JobId, Level
-from jobworker.spool import Spool
+from jobworker.spool.spool import Spool
 from jobworker.supervisor import records
 
 WORKING: list[Level] = [result.level for result in probe() if result.works]

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines import local
-from jobworker.engines.commands import spec_fields
-from jobworker.engines.probe import probe
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
+from jobworker.engines.local import engine as local
+from jobworker.engines.local.spec_record import spec_fields
 from jobworker.model import Cause, Gap, Grant, Job, Level, Limits, Spec, Stream
-from jobworker.ports import OutputReader
-from jobworker.spans import length
+from jobworker.output.reader import OutputReader
+from jobworker.output.spans import length
 from jobworker.supervisor.records import Fields
 from support.replay import replay
 from support.supervisors import supervisor_of

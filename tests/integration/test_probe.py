@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jobworker.engines.probe import probe, weakness
+from jobworker.engines.host.probe import probe, weakness
 from jobworker.model import Level
 from jobworker.supervisor import kernel
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.probe import probe
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
 from jobworker.model import Level, Limits, Spec, Stream
 from jobworker.supervisor import landlock, seccomp
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.probe import probe
+from jobworker.embedded import Manager
+from jobworker.engines.host.probe import probe
 from jobworker.errors import JobNotRunning
-from jobworker.manager import Manager
 from jobworker.model import NO_LIMITS, Job, Level, Limits, Stopped, Stream
 from jobworker.supervisor import records
 

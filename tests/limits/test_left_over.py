@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jobworker.engines import cgroup_upkeep
-from jobworker.engines.cgroup_delegation import LEAF
-from jobworker.engines.limits import Keeping
+from jobworker.engines.host import cgroup_upkeep
+from jobworker.engines.host.cgroup_delegation import LEAF
+from jobworker.engines.host.enforcement import Enforcement
 from jobworker.errors import LimitUnavailable, StartFailed
 from jobworker.model import JobId, Limits, Spec
 from support.limited_jobs import BUDGET, Jobs, Open
@@ -26,10 +27,11 @@ ALL = Limits(memory=64 << 20, cpus=0.9, pids=20)
 
 @pytest.mark.parametrize("limit", ["memory", "cpus", "pids", "tmp"])
 async def test_t28_a_controller_that_is_missing_is_named(jobs: Jobs, limit: str) -> None:
-    jobs.engine.limits = [
-        row if row.limit != limit else Keeping(limit, None, "no controller", "get one")
-        for row in jobs.engine.limits
+    limits = [
+        row if row.limit != limit else Enforcement(limit, None, "no controller", "get one")
+        for row in jobs.engine.machine.limits
     ]
+    jobs.engine.machine = replace(jobs.engine.machine, limits=limits)
     asked = {
         "memory": Limits(memory=1 << 30),
         "cpus": Limits(cpus=1),
@@ -46,7 +48,7 @@ async def test_t52_a_cgroup_that_cannot_be_made_refuses_the_start(jobs: Jobs) ->
     """Its directories are gone while the spawner holds them, so that each mkdir fails."""
     if not jobs.keeps("memory", "cpus", "pids"):
         return
-    for _, path in jobs.engine.cgroups.directories:
+    for _, path in jobs.engine.machine.cgroups.directories:
         await asyncio.to_thread(Path(path).rmdir)
     with pytest.raises(StartFailed, match="No such"):
         await jobs.manager.submit(Spec("/bin/true", limits=ALL), "alice")
@@ -91,7 +93,7 @@ async def test_the_next_server_sweeps_what_a_crash_has_left(open_jobs: Open) -> 
         alive = await jobs.start(ALL, "/bin/sleep", "300")
         assert alive
         stale = JobId.new()
-        places = [Path(path) / stale for _, path in jobs.engine.cgroups.directories]
+        places = [Path(path) / stale for _, path in jobs.engine.machine.cgroups.directories]
         for place in places:
             place.mkdir()
     with left_behind(places) as process:
@@ -118,8 +120,8 @@ def left_behind(places: list[Path]) -> Iterator[subprocess.Popen[bytes]]:
 async def test_a_ceiling_that_cannot_be_kept_stops_the_server(
     open_jobs: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobworker.engines import local  # noqa: PLC0415
-    from jobworker.engines.cgroups import Cgroups  # noqa: PLC0415
+    from jobworker.engines.host.cgroups import Cgroups  # noqa: PLC0415
+    from jobworker.engines.local import engine as local  # noqa: PLC0415
 
     nothing = Cgroups(missing={"memory": "no controller", "cpus": "none", "pids": "none"})
     monkeypatch.setattr(local, "find", lambda _: nothing)
@@ -130,10 +132,10 @@ async def test_a_ceiling_that_cannot_be_kept_stops_the_server(
 
 async def test_nothing_is_left_of_the_service_itself(open_jobs: Open) -> None:
     async with open_jobs() as jobs:
-        directories = [Path(path) for _, path in jobs.engine.cgroups.directories]
+        directories = [Path(path) for _, path in jobs.engine.machine.cgroups.directories]
         assert all(path.is_dir() for path in directories)
     assert not [path for path in directories if path.exists()]
-    cgroup_upkeep.leave(jobs.engine.cgroups)  # again, to no harm
+    cgroup_upkeep.leave(jobs.engine.machine.cgroups)  # again, to no harm
 
 
 FIND = """

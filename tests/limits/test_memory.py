@@ -150,7 +150,7 @@ async def test_supervisor_and_server_stay_outside(jobs: Jobs) -> None:
         [int(pid) for pid in (path / "cgroup.procs").read_text().split()]
         for path in jobs.cgroups_of(job.id)
     ]
-    assert inside == [[job.pid]] * len(jobs.engine.cgroups.directories)
+    assert inside == [[job.pid]] * len(jobs.engine.machine.cgroups.directories)
     assert os.getpid() not in inside[0]
     await jobs.manager.stop(job.id)
     until(lambda: jobs.cgroups_of(job.id) == [])

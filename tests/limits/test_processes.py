@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.cgroups import name_for
-from jobworker.engines.probe import probe
-from jobworker.engines.survey import survey
+from jobworker.engines.host.cgroups import name_for
+from jobworker.engines.host.probe import probe
+from jobworker.engines.host.survey import survey
 from jobworker.errors import InvalidRequest, ProgramNotExecutable, ProgramNotFound
 from jobworker.model import Level, Limits, Spec
 from support.limited_jobs import Jobs, Open
@@ -120,7 +120,7 @@ async def test_a_job_cannot_loosen_or_leave_its_limits(open_jobs: Open, level: L
     async with open_jobs(level) as jobs:
         if not jobs.keeps("memory"):
             return
-        _, path = jobs.engine.cgroups.found["memory"]
+        _, path = jobs.engine.machine.cgroups.found["memory"]
         ran = await jobs.run(Limits(memory=64 << 20), "/bin/sh", "-c", LOOSEN, "sh", path)
         assert ran
         assert ran[1] == f"looked at {ran[0].id}\n"
@@ -129,7 +129,7 @@ async def test_a_job_cannot_loosen_or_leave_its_limits(open_jobs: Open, level: L
 async def test_a_survey_tells_the_same_and_leaves_nothing(jobs: Jobs) -> None:
     surveyed = await asyncio.to_thread(survey, jobs.engine.containment, jobs.state)
     assert [(row.limit, row.mechanism) for row in surveyed] == [
-        (row.limit, row.mechanism) for row in jobs.engine.limits
+        (row.limit, row.mechanism) for row in jobs.engine.machine.limits
     ]
     assert job_directories() == []
 

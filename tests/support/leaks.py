@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.cgroup_tree import memberships, mounts, own_directory
+from jobworker.engines.host.cgroup_tree import memberships, mounts, own_directory
 from support.adoption import everything_below
 
 _OURS = "jobd-jobs-"

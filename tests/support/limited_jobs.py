@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.cgroup_delegation import LEAF, available
-from jobworker.engines.cgroup_tree import memberships, mounts, own_directory
-from jobworker.engines.local import LocalEngine
+from jobworker.embedded import Manager
+from jobworker.engines.host.cgroup_delegation import LEAF, available
+from jobworker.engines.host.cgroup_tree import memberships, mounts, own_directory
+from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import LimitUnavailable
-from jobworker.manager import Manager
 from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec
 from support.kernel import disk_on_tmp
 
@@ -39,7 +39,7 @@ class Jobs:
         But for ``tmp``, which takes a file system that few machines have: there is one in
         a kernel of our own.
         """
-        lacking = [row for row in self.engine.limits if row.mechanism is None]
+        lacking = [row for row in self.engine.machine.limits if row.mechanism is None]
         missing = [row for row in lacking if row.limit != "tmp" or disk_on_tmp()]
         assert not missing or (os.geteuid() != 0 and "JOBWORKER_IN_KERNEL" not in os.environ)
         return not {row.limit for row in lacking} & set(limits)
@@ -79,13 +79,15 @@ class Jobs:
 
     def cgroups_of(self, job_id: str | JobId) -> list[Path]:
         """The directories of the job's cgroups that there are now."""
-        places = (Path(path) / job_id for _, path in self.engine.cgroups.directories)
+        places = (Path(path) / job_id for _, path in self.engine.machine.cgroups.directories)
         return [path for path in places if path.exists()]
 
     def any_cgroups(self) -> list[Path]:
         """The directories of all jobs' cgroups."""
         return [
-            job for _, path in self.engine.cgroups.directories for job in Path(path).glob("j-*")
+            job
+            for _, path in self.engine.machine.cgroups.directories
+            for job in Path(path).glob("j-*")
         ]
 
 
@@ -145,8 +147,10 @@ def open_jobs(tmp_path: Path, own_cgroup: Path | None) -> Open:  # noqa: ARG001 
     ) -> AsyncIterator[Jobs]:
         state = tmp_path / "state"
         state.mkdir(exist_ok=True)
-        engine = LocalEngine(state, level or "auto", ceiling=ceiling)
-        async with Manager.open(state, engine=engine) as manager:
+        async with (
+            LocalEngine.open(state, level or "auto", ceiling=ceiling) as engine,
+            Manager.open(state, engine=engine) as manager,
+        ):
             yield Jobs(manager, engine, state)
 
     return opened

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobworker.spool_output import SpoolOutput
+from jobworker.spool.output import SpoolOutput
 from jobworker.supervisor import records, segment
 from jobworker.supervisor.pump import Pump
 

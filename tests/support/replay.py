@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jobworker.model import Stream
-from jobworker.ports import OutputReader
+from jobworker.output.reader import OutputReader
 from jobworker.supervisor.records import INDEX_ENTRY, PLACE
 
 _READ = 16 * 1024

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobworker.admission import Admission, Bounds
 from jobworker.errors import TooManyJobs
+from jobworker.jobs.admission import Admission
 from jobworker.model import JobId
+from jobworker.policy.rules import QueueBounds
 
 
 def wait(admission: Admission, owner: str) -> JobId:
@@ -17,13 +18,13 @@ def wait(admission: Admission, owner: str) -> JobId:
 
 
 def test_without_bounds_everybody_enters() -> None:
-    admission = Admission(Bounds())
+    admission = Admission(QueueBounds())
     assert all(admission.enter("alice") for _ in range(10_000))
     assert admission.next() is None
 
 
 def test_a_place_that_is_given_back_goes_to_who_waits() -> None:
-    admission = Admission(Bounds(running=1))
+    admission = Admission(QueueBounds(running=1))
     assert admission.enter("alice")
     first, second = wait(admission, "alice"), wait(admission, "alice")
     assert admission.next() is None
@@ -35,7 +36,7 @@ def test_a_place_that_is_given_back_goes_to_who_waits() -> None:
 
 
 def test_a_user_who_fills_the_line_does_not_hold_up_another() -> None:
-    admission = Admission(Bounds(running=2))
+    admission = Admission(QueueBounds(running=2))
     assert admission.enter("alice")
     assert admission.enter("alice")
     many = [wait(admission, "alice") for _ in range(50)]
@@ -48,7 +49,7 @@ def test_a_user_who_fills_the_line_does_not_hold_up_another() -> None:
 
 def test_users_take_turns() -> None:
     """Or who has queued a hundred jobs first would have all of them done first."""
-    admission = Admission(Bounds(running=1))
+    admission = Admission(QueueBounds(running=1))
     assert admission.enter("alice")
     alices = [wait(admission, "alice") for _ in range(3)]
     bobs = [wait(admission, "bob") for _ in range(2)]
@@ -64,7 +65,7 @@ def test_users_take_turns() -> None:
 
 
 def test_among_equals_the_one_who_has_waited_longest_goes_first() -> None:
-    admission = Admission(Bounds(running=1))
+    admission = Admission(QueueBounds(running=1))
     assert admission.enter("alice")
     first, second = wait(admission, "carol"), wait(admission, "bob")
     admission.leave("alice")
@@ -74,7 +75,7 @@ def test_among_equals_the_one_who_has_waited_longest_goes_first() -> None:
 
 
 def test_a_user_has_no_more_than_the_bound_of_each() -> None:
-    admission = Admission(Bounds(running_per_user=1))
+    admission = Admission(QueueBounds(running_per_user=1))
     assert admission.enter("alice")
     waiting = wait(admission, "alice")
     assert admission.enter("bob"), "a bound of one user is none of another's"
@@ -85,7 +86,7 @@ def test_a_user_has_no_more_than_the_bound_of_each() -> None:
 
 @pytest.mark.parametrize("queued", [0, 1, 3])
 def test_no_more_may_wait_than_the_bound(queued: int) -> None:
-    admission = Admission(Bounds(running=1, queued=queued))
+    admission = Admission(QueueBounds(running=1, queued=queued))
     assert admission.enter("alice")
     waiting = [wait(admission, "alice") for _ in range(queued)]
     with pytest.raises(TooManyJobs):
@@ -100,7 +101,7 @@ def test_no_more_may_wait_than_the_bound(queued: int) -> None:
 
 
 def test_jobs_of_a_server_before_count_although_they_are_too_many() -> None:
-    admission = Admission(Bounds(running=1, queued=0))
+    admission = Admission(QueueBounds(running=1, queued=0))
     for _ in range(3):
         admission.occupy("alice")
     admission.expect()

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jobworker.api.bodies import StartRequest, StopBody
 from jobworker.api.decode import decode_body, decode_query, idempotency_key
 from jobworker.api.query import ListQuery, NoQuery
 from jobworker.errors import InvalidRequest
-from jobworker.schema import StartRequest, StopBody
 
 JSON = [(b"content-type", b"application/json")]
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobworker import schema, spans
-from jobworker.api import answers, decode
+from jobworker.api import answers, decode, fields
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
@@ -32,9 +31,8 @@ from jobworker.errors import (
     StateInUse,
     StorageFull,
 )
-from jobworker.frames import Frame, Replay, Selection
 from jobworker.identity.users import User
-from jobworker.inputs import Attachment
+from jobworker.jobs.input import InputSession
 from jobworker.model import (
     Cause,
     Completed,
@@ -49,8 +47,11 @@ from jobworker.model import (
     Running,
     Spec,
     Stream,
+    Terms,
 )
-from jobworker.ports import Span
+from jobworker.output import spans
+from jobworker.output.frames import Frame, FrameReader, Selection
+from jobworker.output.reader import Span
 from jobworker.supervisor.records import INDEX_ENTRY
 from jobworker.testing import MemoryOutput
 
@@ -102,14 +103,14 @@ class Jobs:
         self.keys.append(idempotency_key)
         if self.failure:
             raise self.failure
-        job = Job(JobId.new(), owner, spec, Running(NOW, 42), NOW, "full", "here")
+        job = Job(JobId.new(), owner, spec, Terms(), Running(NOW, 42), NOW, "full", "here")
         self.jobs[job.id] = job
         return job
 
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> Attachment:
+    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
         raise InputClosed(f"{self.jobs[job_id].id} has none for {by}, {takeover}")
 
-    def advice(self, job: Job) -> str | None:
+    def warning(self, job: Job) -> str | None:
         return "mind the gap" if job.spec.program == "/bin/hint" else None
 
     async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
@@ -189,7 +190,7 @@ class Jobs:
     ) -> AsyncGenerator[list[Frame]]:
         assert (tail, idle) == (None, None)
         assert job_id in self.jobs
-        yield Replay(wanted).read(self.written, None, 1 << 20)
+        yield FrameReader(wanted).read(self.written, None, 1 << 20)
         if self.ends_while_read:
             self.written.append(Stream.STDOUT, b"too late")
             self.end(job_id)
@@ -872,7 +873,7 @@ async def test_a_compressed_body_is_refused(client: Client) -> None:
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client) -> None:
-    headers = [(b"content-length", b"%d" % (schema.MAX_START + 1))]
+    headers = [(b"content-length", b"%d" % (fields.MAX_START + 1))]
     answer = await client("POST", "/jobs/start", {}, headers=headers)
     assert (answer.status, answer.json["code"]) == (413, "body_too_large")
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from jobworker.admission import Bounds
-from jobworker.api import feed, service
+from jobworker.api import service
 from jobworker.api.dispatch import Dispatcher
+from jobworker.api.fields import MAX_PIECE
+from jobworker.api.resources import input as feed
 from jobworker.api.routes import ROUTES
 from jobworker.api.service import Service
+from jobworker.embedded import Manager
 from jobworker.errors import BadAuthentication
 from jobworker.identity.users import User
-from jobworker.manager import Manager
 from jobworker.model import Input, JobId, Role, Spec
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Rules
-from jobworker.schema import MAX_PIECE
-from jobworker.testing import FakeEngine, MemoryArchive
+from jobworker.policy.rules import QueueBounds, Rules
+from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
 
 
 class Accounts:
@@ -120,7 +120,9 @@ class Socket:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     engine = FakeEngine()
-    async with Manager.open(tmp_path, engine=engine, archive=MemoryArchive()) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=MemoryArchive(), owners=MemoryOwners()
+    ) as manager:
         yield World(manager, engine)
 
 
@@ -133,8 +135,8 @@ async def test_input_is_taken_and_told(world: World) -> None:
     assert await socket.told() == {"type": "taken", "bytes": 6 + MAX_PIECE}
     socket.say('{"type": "eof"}')
     assert await socket.over() == (1000, "end of input")
-    assert world.engine.inputs[job_id] == b"hello " + b"x" * MAX_PIECE
-    assert world.engine.inputs_over == {job_id}
+    assert world.engine.input.data[job_id] == b"hello " + b"x" * MAX_PIECE
+    assert world.engine.input.over == {job_id}
 
 
 async def test_a_client_that_goes_ends_nothing(world: World) -> None:
@@ -142,7 +144,7 @@ async def test_a_client_that_goes_ends_nothing(world: World) -> None:
     socket = await world.connect(f"/jobs/{job_id}/input").opened()
     socket.leave()
     await socket.serving
-    assert not world.engine.inputs_over
+    assert not world.engine.input.over
     await world.connect(f"/jobs/{job_id}/input").opened()
 
 
@@ -168,7 +170,7 @@ async def test_what_cannot_be_taken(
     assert got == code
     assert reason in why
     assert len(why.encode()) <= 123  # RFC 6455: what fits into a close frame
-    assert not world.engine.inputs.get(job_id)
+    assert not world.engine.input.data.get(job_id)
 
 
 async def test_a_terminal_has_a_size_and_no_end(world: World) -> None:
@@ -193,7 +195,7 @@ async def test_a_server_that_stops_says_so(world: World) -> None:
     world.app.drain()
     assert await socket.over() == (1012, "the server is stopping")
     await world.app.until_sockets_end(10)
-    assert not world.engine.inputs_over
+    assert not world.engine.input.over
 
 
 async def test_a_client_that_does_not_hear_is_let_go(
@@ -218,9 +220,9 @@ async def test_a_revoked_token_feeds_no_more(world: World, monkeypatch: pytest.M
 
 async def test_who_leaves_while_the_job_waits_holds_its_input_no_more(tmp_path: Path) -> None:
     engine = FakeEngine()
-    rules = Authority(Rules(queue=Bounds(running=1, queued=3)))
+    rules = Authority(Rules(queue=QueueBounds(running=1, queued=3)))
     async with Manager.open(
-        tmp_path, engine=engine, archive=MemoryArchive(), authority=rules
+        tmp_path, engine=engine, archive=MemoryArchive(), owners=MemoryOwners(), authority=rules
     ) as manager:
         world = World(manager, engine)
         await world.job()

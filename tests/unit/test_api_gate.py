@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import pytest
 
-from jobworker.api import gate as gate_module
-from jobworker.api.gate import Gate, Shares
-from jobworker.api.scarcity import is_shortage
+from jobworker.api.server import gate as gate_module
+from jobworker.api.server.gate import Gate, Shares
+from jobworker.api.shortage import is_shortage
 
 
 @pytest.mark.parametrize("files", [512, 1024, 4096, 20_000, 1 << 20])

@@ -12,13 +12,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from jobworker.api import wire
 from jobworker.api.answers import encode
+from jobworker.api.document.examples import EXAMPLES
+from jobworker.api.document.openapi import document, operation_id
 from jobworker.api.errors import EXTRA_HEADERS, STATUS
-from jobworker.api.examples import EXAMPLES
-from jobworker.api.openapi import document, operation_id
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
+from jobworker.api.views import EndFrame, GapFrame, OutputFrame
 from jobworker.model import JobId
-from jobworker.schema import EndFrame, GapFrame, OutputFrame
 
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document(ROUTES)))
 SCHEMAS = DOCUMENT["components"]["schemas"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobworker.api.output import chosen_range, split_lines
+from jobworker.api.resources.output import chosen_range, split_lines
 from jobworker.errors import RangeNotSatisfiable
 
 

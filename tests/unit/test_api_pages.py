@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobworker.api import pages
-from jobworker.api.openapi import document, operation_id
+from jobworker.api.document import pages
+from jobworker.api.document.openapi import document, operation_id
 from jobworker.api.routes import ROUTES
 
 VOID = {"meta", "link"}

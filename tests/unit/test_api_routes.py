@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from jobworker.api import handlers, wire
+from jobworker.api import wire
+from jobworker.api.document.openapi import document, operation_id
 from jobworker.api.errors import STATUS
-from jobworker.api.openapi import document, operation_id
+from jobworker.api.resources import jobs as handlers
 from jobworker.api.route import Route, Router
 from jobworker.api.routes import ROUTES
+from jobworker.api.views import HealthAnswer
 from jobworker.identity.permissions import ON_A_JOB, Action
-from jobworker.schema import HealthAnswer
 
 DOCUMENT = document(ROUTES)
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobworker.api.start_request import MAX_STRING, MAX_STRINGS, spec_from, stdin_from
+from jobworker.api.bodies import StartRequest
+from jobworker.api.fields import MAX_STDIN
+from jobworker.api.resources.start_request import MAX_STRING, MAX_STRINGS, spec_from, stdin_from
 from jobworker.errors import BodyTooLarge, InvalidRequest
 from jobworker.model import Input, Spec
-from jobworker.schema import MAX_STDIN, StartRequest
 
 
 def spec(**fields: Any) -> Spec:

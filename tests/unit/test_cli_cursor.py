@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobworker.cli import complete, verbs
+from jobworker.cli import commands
 from jobworker.cli.cursor import Cursor, place
+from jobworker.cli.verbs import complete
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,12 @@ def test_the_places_of_a_usage_line(usage: str, places: list[str]) -> None:
 
 def test_every_verb_completes_its_options() -> None:
     """A verb of the table takes part, whoever added it."""
-    for name, _, _ in verbs.VERBS:
+    for name, _, _ in commands.VERBS:
         offered = {word for word, _ in complete.candidates(Cursor([name, "--"]))}
-        assert {f"--{option}" for option, *_ in verbs.load(name).OPTIONS} <= offered
+        assert {f"--{option}" for option, *_ in commands.load(name).OPTIONS} <= offered
         assert "--json" in offered
 
 
 def test_every_verb_is_offered_and_the_hidden_one_is_not() -> None:
     offered = [word for word, _ in complete.candidates(Cursor([""]))]
-    assert offered == [name for name, _, _ in verbs.VERBS]
+    assert offered == [name for name, _, _ in commands.VERBS]

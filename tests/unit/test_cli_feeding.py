@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import schema
+from jobworker.api import fields
 from jobworker.cli import main, stdin
 from jobworker.cli.invocation import UsageError
 from jobworker.cli.session import Keys
@@ -35,9 +35,9 @@ def test_the_keys_that_detach(typed: list[bytes], passed: bytes, *, detached: bo
 
 
 def test_what_can_go_with_a_start_is_what_the_server_takes() -> None:
-    assert stdin.MOST == schema.MAX_STDIN
+    assert stdin.MOST == fields.MAX_STDIN
     # All of it as base64, beside as much as any other request may hold.
-    assert schema.MAX_START >= schema.MAX_BODY + (stdin.MOST + 2) // 3 * 4
+    assert fields.MAX_START >= fields.MAX_BODY + (stdin.MOST + 2) // 3 * 4
 
 
 def test_standard_input_goes_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,21 +7,21 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from jobworker import schema
+from jobworker.api import bodies
 from jobworker.cli import limits, main, program
 from jobworker.cli.limits import Bound
 from jobworker.model import Level
 
 EVERY = [
     *[
-        pytest.param(bound, schema.LimitsRequest, bound.field, id=bound.field)
+        pytest.param(bound, bodies.LimitsRequest, bound.field, id=bound.field)
         for bound in limits.LIMITS
     ],
     *[
-        pytest.param(bound, schema.StartRequest, bound.field, id=bound.field)
+        pytest.param(bound, bodies.StartRequest, bound.field, id=bound.field)
         for bound in limits.TIMES
     ],
-    pytest.param(limits.EXTENSION, schema.ExtendRequest, "seconds", id="extension"),
+    pytest.param(limits.EXTENSION, bodies.ExtendRequest, "seconds", id="extension"),
 ]
 
 
@@ -49,13 +49,13 @@ def order(*options: str) -> dict[str, Any]:
 def test_what_is_sent(words: str, sent: dict[str, Any]) -> None:
     options = order(*words.split())
     assert options == sent
-    msgspec.convert({"program": "/bin/true", **options}, schema.StartRequest)
+    msgspec.convert({"program": "/bin/true", **options}, bodies.StartRequest)
 
 
 @pytest.mark.parametrize(("bound", "request_type", "field"), EVERY)
 def test_the_range_is_the_servers(bound: Bound, request_type: type, field: str) -> None:
     """The least and the most are accepted, and what is beyond them is not."""
-    extra = {"program": "/bin/true"} if request_type is schema.StartRequest else {}
+    extra = {"program": "/bin/true"} if request_type is bodies.StartRequest else {}
 
     def accepted(value: float) -> bool:
         try:
@@ -71,7 +71,7 @@ def test_the_range_is_the_servers(bound: Bound, request_type: type, field: str) 
 
 
 def test_every_limit_of_the_schema_has_an_option() -> None:
-    fields = {field.encode_name for field in msgspec.structs.fields(schema.LimitsRequest)}
+    fields = {field.encode_name for field in msgspec.structs.fields(bodies.LimitsRequest)}
     assert {bound.field for bound in limits.LIMITS} == fields
 
 

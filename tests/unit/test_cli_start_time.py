@@ -8,7 +8,7 @@ import sys
 import pytest
 
 DEAR = {"argparse", "contextlib", "dataclasses", "inspect", "msgspec", "pathlib", "typing"}
-NOT_OURS = {"jobworker.model", "jobworker.schema", "tomllib", "encodings.idna", "threading"}
+NOT_OURS = {"jobworker.model", "jobworker.api.bodies", "tomllib", "encodings.idna", "threading"}
 ASYNC = {"asyncio", "h11", "jobworker.client.async_client", "jobworker.client.following"}
 NETWORK = {"ssl", "socket", "http.client"}
 
@@ -25,7 +25,7 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("verb", ["status", "start", "stop", "output", "list", "wait", "rm", "why"])
 def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
     modules = loaded_by(
-        f"from jobworker.cli import main, verbs; verbs.load({verb!r}); "
+        f"from jobworker.cli import main, commands; commands.load({verb!r}); "
         "import jobworker.client.client"
     )
     assert modules & (DEAR | NOT_OURS | ASYNC) == set()
@@ -33,13 +33,16 @@ def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
 
 ONLY_WHERE_NEEDED = {
     f"jobworker.cli.{name}"
-    for name in ("complete", "completion", "cursor", "help", "pages", "suggestions")
+    for name in (
+        *("verbs.complete", "verbs.completion", "verbs.help"),
+        *("cursor", "pages", "suggestions"),
+    )
 }
 
 
 @pytest.mark.parametrize("verb", ["status", "start", "run", "stop", "output", "wait", "rm", "why"])
 def test_a_common_verb_loads_nothing_of_help_and_completion(verb: str) -> None:
-    modules = loaded_by(f"from jobworker.cli import main, verbs; verbs.load({verb!r})")
+    modules = loaded_by(f"from jobworker.cli import main, commands; commands.load({verb!r})")
     unused = {"jobworker.cli.table", "jobworker.cli.terminal", "difflib", "unicodedata"}
     assert modules & (ONLY_WHERE_NEEDED | unused) == set()
 

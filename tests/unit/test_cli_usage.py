@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.cli import endings, invocation, main, pages, verbs
+from jobworker.cli import commands, endings, invocation, main, pages
 from jobworker.cli.invocation import UsageError
 from jobworker.client import profiles
 from jobworker.client.patience import DEFAULT
@@ -186,12 +186,12 @@ def test_what_follows_the_program_is_the_programs(
     assert not call.has("json")
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in verbs.VERBS])
+@pytest.mark.parametrize("name", [name for name, _, _ in commands.VERBS])
 def test_each_verb_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Usage: jobctl ")
-    for option, _, _, meaning in verbs.load(name).OPTIONS:
+    for option, _, _, meaning in commands.load(name).OPTIONS:
         assert f"--{option}" in out
         assert meaning in out
     assert "\nExit codes:\n" in out
@@ -199,7 +199,7 @@ def test_each_verb_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert max(map(len, out.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in verbs.VERBS])
+@pytest.mark.parametrize("name", [name for name, _, _ in commands.VERBS])
 def test_each_example_is_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An example is a use that ``jobctl`` itself would take, up to the first request."""
     examples = pages.Page(name).examples
@@ -215,7 +215,7 @@ def test_each_example_is_understood(name: str, capsys: pytest.CaptureFixture[str
 
 def test_the_exit_codes_of_a_job_stand_where_they_are_used() -> None:
     """Every verb that exits as a job did says so."""
-    as_the_job = {name for name, _, _ in verbs.VERBS if hasattr(verbs.load(name), "endings")}
+    as_the_job = {name for name, _, _ in commands.VERBS if hasattr(commands.load(name), "endings")}
     assert {name for name in as_the_job if pages.Page(name).exits == endings.EXITS} == as_the_job
 
 
@@ -226,27 +226,27 @@ def test_help_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {option["name"] for option in page["options"]} >= {"any", "timeout", "json"}
     assert main.run(["--json", "help"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [verb["verb"] for verb in listed["verbs"]] == [name for name, _, _ in verbs.VERBS]
+    assert [verb["verb"] for verb in listed["verbs"]] == [name for name, _, _ in commands.VERBS]
 
 
 @pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
 def test_help_names_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(words) == 0
     out = capsys.readouterr().out
-    for name, _, summary in verbs.VERBS:
+    for name, _, summary in commands.VERBS:
         assert re.search(rf"^  {name} +{re.escape(summary)}$", out, re.MULTILINE)
 
 
 def test_every_verb_stands_in_the_table() -> None:
     """A file that holds a verb is one that the table names."""
-    directory = Path(verbs.__file__).parent
-    holding = {path.stem for path in directory.glob("*.py") if "\nUSAGE = " in path.read_text()}
-    assert holding == {module for _, module, _ in (*verbs.VERBS, verbs.HIDDEN)}
+    directory = Path(commands.__file__).with_name("verbs")
+    holding = {path.stem for path in directory.glob("[a-z]*.py")}
+    assert holding == {module for _, module, _ in (*commands.VERBS, commands.HIDDEN)}
 
 
 def test_an_unknown_verb_has_no_module() -> None:
     with pytest.raises(UsageError):
-        verbs.load("invocation")
+        commands.load("invocation")
 
 
 def test_patience_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

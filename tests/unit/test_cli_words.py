@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from jobworker.cli import endings, report, times, why
+from jobworker.cli import endings, report, times
+from jobworker.cli.verbs import why
 
 if TYPE_CHECKING:
     from jobworker.client.answers import JobView

@@ -5,28 +5,28 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from jobworker import schema
+from jobworker.api import bodies, fields, views
 from jobworker.client import answers, requests
 
 PAIRS = [
-    (schema.RawArgument, answers.RawArgument),
-    (schema.IdAnswer, answers.IdAnswer),
-    (schema.SignalAnswer, answers.SignalAnswer),
-    (schema.ExtendAnswer, answers.ExtendAnswer),
-    (schema.CanStartAnswer, answers.CanStartAnswer),
-    (schema.LimitsView, answers.LimitsView),
-    (schema.GapView, answers.GapView),
-    (schema.UsageView, answers.UsageView),
-    (schema.JobView, answers.JobView),
-    (schema.JobList, answers.JobList),
-    (schema.GapView, answers.GapView),
-    (schema.LineGapView, answers.LineGapView),
-    (schema.OutputAnswer, answers.OutputAnswer),
-    (schema.OutputFrame, answers.OutputFrame),
-    (schema.GapFrame, answers.GapFrame),
-    (schema.EndFrame, answers.EndFrame),
-    (schema.ErrorAnswer, answers.ErrorAnswer),
-    (schema.MeAnswer, answers.MeAnswer),
+    (fields.RawArgument, answers.RawArgument),
+    (views.IdAnswer, answers.IdAnswer),
+    (views.SignalAnswer, answers.SignalAnswer),
+    (views.ExtendAnswer, answers.ExtendAnswer),
+    (views.CanStartAnswer, answers.CanStartAnswer),
+    (views.LimitsView, answers.LimitsView),
+    (views.GapView, answers.GapView),
+    (views.UsageView, answers.UsageView),
+    (views.JobView, answers.JobView),
+    (views.JobList, answers.JobList),
+    (views.GapView, answers.GapView),
+    (views.LineGapView, answers.LineGapView),
+    (views.OutputAnswer, answers.OutputAnswer),
+    (views.OutputFrame, answers.OutputFrame),
+    (views.GapFrame, answers.GapFrame),
+    (views.EndFrame, answers.EndFrame),
+    (views.ErrorAnswer, answers.ErrorAnswer),
+    (views.MeAnswer, answers.MeAnswer),
 ]
 
 
@@ -81,8 +81,8 @@ def test_every_answer_of_the_schema_is_read() -> None:
     """A new answer of the server has to get a reading, or to be named here."""
     defined = {
         kind
-        for kind in vars(schema).values()
-        if isinstance(kind, type) and issubclass(kind, schema._Body) and kind is not schema._Body
+        for kind in vars(views).values()
+        if isinstance(kind, type) and issubclass(kind, fields.Body) and kind is not fields.Body
     }
     not_for_this_client = {"HealthAnswer", "ReadyAnswer"}
     not_for_this_client |= {"Taken", "Over"}  # messages of a WebSocket, read as they are
@@ -93,9 +93,9 @@ def test_every_answer_of_the_schema_is_read() -> None:
 @pytest.mark.parametrize(
     ("definition", "writing", "arguments"),
     [
-        (schema.LimitsRequest, requests.LimitsRequest, set()),
-        (schema.StartRequest, requests.StartOptions, {"program", "args", "stdin"}),
-        (schema.CanStartRequest, requests.CanStartOptions, {"program", "args"}),
+        (bodies.LimitsRequest, requests.LimitsRequest, set()),
+        (bodies.StartRequest, requests.StartOptions, {"program", "args", "stdin"}),
+        (bodies.CanStartRequest, requests.CanStartOptions, {"program", "args"}),
     ],
 )
 def test_what_may_be_sent_is_what_the_schema_takes(

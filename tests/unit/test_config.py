@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import config
-from jobworker.config import Address
+from jobworker.config import settings as config
+from jobworker.config.settings import Address
 from jobworker.errors import ConfigurationInvalid
 
 

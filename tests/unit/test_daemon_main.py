@@ -7,8 +7,8 @@ import pytest
 from jobworker.daemon import doctor, log
 from jobworker.daemon import main as program
 from jobworker.daemon.main import COMMANDS, describe, main
-from jobworker.engines.limits import Keeping
-from jobworker.engines.probe import Probe
+from jobworker.engines.host.enforcement import Enforcement
+from jobworker.engines.host.probe import Probe
 from jobworker.errors import JobWorkerError, StateInUse, StateUnusable
 from jobworker.identity.tokens import mint
 from jobworker.version import VERSION
@@ -115,8 +115,8 @@ PROBES = [
 
 
 LIMITS = [
-    Keeping("memory", None, "there is no cgroup", "make one"),
-    Keeping("openFiles", "rlimit"),
+    Enforcement("memory", None, "there is no cgroup", "make one"),
+    Enforcement("openFiles", "rlimit"),
 ]
 
 

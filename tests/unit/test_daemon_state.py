@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.archive.database import Database
-from jobworker.config import Address
+from jobworker.config.settings import Address
 from jobworker.daemon.address import in_force, published, url_of
 from jobworker.daemon.state import State, find_state, make_state, users_of
 from jobworker.errors import StateUnusable

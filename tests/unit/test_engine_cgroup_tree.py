@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from jobworker.engines.cgroup_tree import Mount, directory, memberships, mounts, own_directory
+from jobworker.engines.host.cgroup_tree import (
+    Mount,
+    directory,
+    memberships,
+    mounts,
+    own_directory,
+)
 
 HYBRID = rb"""23 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

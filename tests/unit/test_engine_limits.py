@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from jobworker.engines.cgroups import Cgroups
-from jobworker.engines.limits import Keeping, check_limits, limit_fields, table, words
-from jobworker.engines.refusals import refusal
+from jobworker.engines.host.cgroups import Cgroups
+from jobworker.engines.host.enforcement import Enforcement, check_limits, limit_fields, table, words
+from jobworker.engines.local.refusals import refusal
 from jobworker.errors import InvalidRequest, LimitUnavailable
-from jobworker.model import Limits, Spec
-from jobworker.spool import end_of
+from jobworker.model import Limits, Spec, Terms
+from jobworker.spool.record import end_of
 from jobworker.supervisor.cgroups import settings
 from jobworker.supervisor.failure import MEMORY_STAGE
 from jobworker.supervisor.spawner import arguments
@@ -21,7 +21,7 @@ BOTH = Cgroups(
 )
 
 
-NO_TMP = Keeping("tmp", None, "no quota", "get one")
+NO_TMP = Enforcement("tmp", None, "no quota", "get one")
 
 
 def never() -> str | None:
@@ -107,7 +107,7 @@ def test_evidence_is_read_as_what_it_is() -> None:
 
 
 def test_a_memory_limit_that_is_too_small_is_the_callers_to_change() -> None:
-    error = refusal(Spec("/bin/true", limits=Limits(memory=4096)), MEMORY_STAGE, 12, "other", None)
+    error = refusal(Spec("/bin/true"), Terms(Limits(memory=4096)), MEMORY_STAGE, 12, "other", None)
     assert isinstance(error, InvalidRequest)
     assert str(error) == "the memory limit of 4 KiB is too small to start the program"
     assert error.field == "limits.memory"

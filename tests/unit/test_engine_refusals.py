@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from jobworker.engines.refusals import refusal
+from jobworker.engines.local.refusals import refusal
 from jobworker.errors import (
     InvalidRequest,
     ProgramForbidden,
@@ -14,7 +14,7 @@ from jobworker.errors import (
     StartFailed,
     StorageFull,
 )
-from jobworker.model import Spec
+from jobworker.model import Spec, Terms
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ from jobworker.model import Spec
 def test_a_refusal_in_our_own_terms(
     stage: str, number: int, kind: str, error: type[Exception], words: str
 ) -> None:
-    refused = refusal(Spec("/bin/x", cwd="/x"), stage, number, kind, "look there")
+    refused = refusal(Spec("/bin/x", cwd="/x"), Terms(), stage, number, kind, "look there")
     assert type(refused) is error
     assert words in str(refused)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.file_system import FileSystem, file_system_of, found_in
-from jobworker.engines.tmp_quota import hint, tmp_row, why_not
+from jobworker.engines.host.file_system import FileSystem, file_system_of, found_in
+from jobworker.engines.host.tmp_quota import hint, tmp_row, why_not
 from jobworker.model import Level
 
 MOUNTINFO = b"""\

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import following
-from jobworker.following import CHUNK
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
 from jobworker.model import JobId, Piece, Stream
-from jobworker.ports import OutputReader, Span
-from jobworker.testing import FakeEngine, MemoryArchive
+from jobworker.output import follower as following
+from jobworker.output.follower import CHUNK
+from jobworker.output.reader import OutputReader, Span
+from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
+from jobworker.testing.engine import FakeOutput
 
 PATIENCE = 5
 """Seconds for what takes milliseconds."""
@@ -46,6 +47,19 @@ class Watched:
         self._reader.close()
 
 
+class WatchedOutput(FakeOutput):
+    """Makes readers that are watched."""
+
+    def __init__(self, engine: WatchedEngine) -> None:
+        super().__init__(engine._jobs)
+        self._engine = engine
+
+    def reader(self, job_id: JobId) -> OutputReader:
+        self._engine.made += 1
+        self._engine.opened += 1
+        return Watched(super().reader(job_id), self._engine)
+
+
 class WatchedEngine(FakeEngine):
     """Knows how many readers it has made, and how many of them are open.
 
@@ -54,13 +68,9 @@ class WatchedEngine(FakeEngine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.output = WatchedOutput(self)
         self.made = self.opened = 0
         self.reads: list[bool] = []
-
-    def output(self, job_id: JobId) -> OutputReader:
-        self.made += 1
-        self.opened += 1
-        return Watched(super().output(job_id), self)
 
 
 @pytest.fixture
@@ -70,7 +80,9 @@ async def engine() -> WatchedEngine:
 
 @pytest.fixture
 async def manager(tmp_path: Path, engine: WatchedEngine) -> AsyncIterator[Manager]:
-    async with Manager.open(tmp_path, engine=engine, archive=MemoryArchive()) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=MemoryArchive(), owners=MemoryOwners()
+    ) as manager:
         yield manager
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobworker import frames, tail
-from jobworker.frames import Frame, Replay, Selection
 from jobworker.model import Cause, End, Gap, Stream
+from jobworker.output import frames, tail
+from jobworker.output.frames import Frame, FrameReader, Selection
 from jobworker.supervisor import records
 from support.pump_rig import ERR, OUT, Rig, rig
 
@@ -26,12 +26,12 @@ class Follower:
     def __init__(self, rig: Rig, most: int) -> None:
         self.rig = rig
         self.most = most
-        self.replay = Replay()
+        self.replay = FrameReader()
         self.kinds: dict[int, int] = {}
         self.seq = 0
 
     def come_back(self) -> None:
-        self.replay = Replay(Selection(after=self.seq))
+        self.replay = FrameReader(Selection(after=self.seq))
 
     def read(self, end: End | None = None) -> bool:
         """One reader's worth; whether there was anything."""
@@ -115,7 +115,7 @@ def test_a_thousand_kills_at_random_give_the_same_bytes() -> None:
         streams = [bytearray(), bytearray()]
         seq = 0
         for _ in range(1000):
-            replay = Replay(Selection(after=seq))
+            replay = FrameReader(Selection(after=seq))
             with it.output() as reader:
                 for frame in replay.read(reader, end, chance.choice((1, 10, 40))):
                     streams[STREAMS.index(frame.stream)] += frame.data
@@ -131,7 +131,7 @@ def test_a_thousand_kills_at_random_give_the_same_bytes() -> None:
 
 
 def all_frames(it: Rig, selection: Selection, end: End | None = None) -> list[Frame]:
-    replay = Replay(selection)
+    replay = FrameReader(selection)
     found: list[Frame] = []
     with it.output() as reader:
         while more := replay.read(reader, end, 1000):
@@ -206,7 +206,7 @@ def test_millions_of_entries_are_passed_without_a_look_at_each() -> None:
     with rig(None) as it:
         for number in range(30_000):
             it.pump._keep(number % 2, memoryview(b"xy"))
-        replay = Replay(Selection(after=59_990))
+        replay = FrameReader(Selection(after=59_990))
         with it.output() as reader:
             found = replay.read(reader, None, LATER)
         assert [frame.seq for frame in found][-1] == 60_000
@@ -259,7 +259,7 @@ def test_a_batch_of_tiny_frames_is_bounded() -> None:
     with rig(None) as it:
         for number in range(20_000):
             it.pump._keep(number % 2, memoryview(b"x"))
-        replay = Replay()
+        replay = FrameReader()
         batches, seq = 0, 0
         with it.output() as reader:
             while found := replay.read(reader, None, 64 * 1024):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobworker.admission import Bounds
+from jobworker.embedded import Manager
 from jobworker.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -20,9 +20,8 @@ from jobworker.errors import (
     StorageFull,
     TooManyJobs,
 )
-from jobworker.idempotency import key_for_rerun, key_for_start
-from jobworker.lifecycle import Lost, step
-from jobworker.manager import Manager
+from jobworker.jobs.idempotency import key_for_rerun, key_for_start
+from jobworker.jobs.lifecycle import Lost, step
 from jobworker.model import (
     Grant,
     Input,
@@ -34,9 +33,10 @@ from jobworker.model import (
     Spec,
     Starting,
     Status,
+    Terms,
 )
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Rules
+from jobworker.policy.rules import QueueBounds, Rules
 from jobworker.testing import FakeEngine, MemoryArchive, MemoryOutput
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -53,7 +53,6 @@ OTHERS: Mapping[str, Any] = {
     "network": False,
     "run_as": "root",
     "containment": "full",
-    "imposed": ("output",),
     "input": Input("pipe"),
 }
 
@@ -220,7 +219,7 @@ async def test_all_are_refused_together_and_may_try_again(
 async def test_a_refusal_before_anything_is_recorded_binds_nothing(
     tmp_path: Path, engine: CountingEngine, archive: MemoryArchive
 ) -> None:
-    authority = Authority(Rules(queue=Bounds(running=0, queued=0)))
+    authority = Authority(Rules(queue=QueueBounds(running=0, queued=0)))
     async with Manager.open(
         tmp_path, engine=engine, archive=archive, authority=authority
     ) as manager:
@@ -235,7 +234,7 @@ async def test_a_queued_job_counts_as_started(
     tmp_path: Path, engine: CountingEngine, archive: MemoryArchive
 ) -> None:
     """Over a restart too."""
-    authority = Authority(Rules(queue=Bounds(running=0)))
+    authority = Authority(Rules(queue=QueueBounds(running=0)))
     ids = set()
     for _ in range(2):
         async with Manager.open(
@@ -279,7 +278,7 @@ async def test_a_start_that_a_crash_cut_off(
     tmp_path: Path, engine: CountingEngine, archive: MemoryArchive, lost: Lost, status: Status
 ) -> None:
     """It is begun again only if its program certainly never ran and nobody knows of it."""
-    cut = Job(JobId.new(), "alice", SPEC, status, MOMENT, "basic", "fake")
+    cut = Job(JobId.new(), "alice", SPEC, Terms(), status, MOMENT, "basic", "fake")
     await archive.add(cut, key_for_start("k", SPEC))
     ended, _ = step(cut, lost)
     await archive.finish(ended, MemoryOutput())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import inputs
+from jobworker.embedded import Manager
 from jobworker.errors import (
     IdempotencyKeyReused,
     InputBusy,
@@ -17,9 +17,9 @@ from jobworker.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from jobworker.manager import Manager
+from jobworker.jobs import input as inputs
 from jobworker.model import Input, JobId, Spec
-from jobworker.testing import FakeEngine, MemoryArchive
+from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
 
 PIPE = Spec("/bin/cat", input=Input("pipe"))
 
@@ -31,7 +31,9 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def manager(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Manager]:
-    async with Manager.open(tmp_path, engine=engine, archive=MemoryArchive()) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=MemoryArchive(), owners=MemoryOwners()
+    ) as manager:
         yield manager
 
 
@@ -44,8 +46,8 @@ async def test_what_is_fed_arrives_until_its_end(manager: Manager, engine: FakeE
     assert attachment.taken == 6
     await attachment.end()
     attachment.close()
-    assert engine.inputs[job.id] == b"onetwo"
-    assert engine.inputs_over == {job.id}
+    assert engine.input.data[job.id] == b"onetwo"
+    assert engine.input.over == {job.id}
     again = manager.attach(job.id)
     with pytest.raises(InputClosed, match="has been sent already"):
         await again.open()
@@ -105,13 +107,13 @@ async def test_what_came_with_a_start_is_there_before_the_job_is(
     manager: Manager, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await manager.start("/bin/cat", owner="alice", stdin=b"data")
-    assert engine.inputs[JobId(job_id)] == b"data"
+    assert engine.input.data[JobId(job_id)] == b"data"
     assert manager.status(job_id).spec.input == Input.of(b"data")
 
     async def full(*_: object) -> None:
         raise StorageFull
 
-    monkeypatch.setattr(engine, "keep_input", full)
+    monkeypatch.setattr(engine.input, "keep", full)
     with pytest.raises(StorageFull):
         await manager.start("/bin/cat", owner="alice", stdin=b"data")
     assert len((await manager.list()).jobs) == 1

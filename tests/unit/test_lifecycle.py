@@ -6,21 +6,21 @@ from typing import get_args
 
 import pytest
 
-from jobworker import lifecycle
 from jobworker.errors import JobNotRunning, NoDeadline, StartFailed
-from jobworker.lifecycle import (
+from jobworker.jobs import lifecycle
+from jobworker.jobs.lifecycle import (
     Admitted,
     DeliverStop,
     Ended,
     Event,
     Extended,
+    Finalize,
     Lost,
     Refused,
-    Settle,
+    RollBack,
     SignalAsked,
     Started,
     StopAsked,
-    Withdraw,
     step,
 )
 from jobworker.model import (
@@ -40,6 +40,7 @@ from jobworker.model import (
     Stopped,
     Stopping,
     StopRequest,
+    Terms,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,8 +49,8 @@ REFUSAL = StartFailed()
 EXITED = End(Cause.EXITED, finished_at=LATER, started_at=NOW, exit_code=0)
 STOP = StopRequest("alice", NOW, grace=10)
 
-SPEC = Spec("/bin/true", limits=Limits(timeout=60))
-JOB = Job(JobId.new(), "alice", SPEC, Starting(), NOW, "full", "here")
+TERMS = Terms(Limits(timeout=60))
+JOB = Job(JobId.new(), "alice", Spec("/bin/true"), TERMS, Starting(), NOW, "full", "here")
 DEADLINE = NOW + timedelta(seconds=60)
 RUNNING = Running(NOW, 42, DEADLINE)
 STATUSES: dict[type[Status], Status] = {
@@ -96,31 +97,31 @@ LOST = End(Cause.LOST, LATER, started_at=NOW, detail="its supervisor was killed"
 
 EXPECTED: dict[tuple[type[Status], type[Event]], tuple[Status, tuple[object, ...]]] = {
     (Queued, Admitted): (Starting(acknowledged=True), ()),
-    (Queued, Refused): (Failed(NOT_STARTED), (Settle(),)),
-    (Queued, StopAsked): (Stopped(WITHDRAWN), (Settle(),)),
-    (Queued, Lost): (Failed(replace(LOST, started_at=None)), (Settle(),)),
+    (Queued, Refused): (Failed(NOT_STARTED), (Finalize(),)),
+    (Queued, StopAsked): (Stopped(WITHDRAWN), (Finalize(),)),
+    (Queued, Lost): (Failed(replace(LOST, started_at=None)), (Finalize(),)),
     (Starting, Started): (RUNNING, ()),
-    (Starting, Refused): (Starting(), (Withdraw(REFUSAL),)),
+    (Starting, Refused): (Starting(), (RollBack(REFUSAL),)),
     (Starting, StopAsked): (
         Stopping(replace(STOP, grace=0), acknowledged=False),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
-    (Starting, Ended): (Completed(EXITED), (Settle(),)),
-    (Starting, Lost): (Failed(replace(LOST, started_at=None)), (Settle(),)),
+    (Starting, Ended): (Completed(EXITED), (Finalize(),)),
+    (Starting, Lost): (Failed(replace(LOST, started_at=None)), (Finalize(),)),
     (Running, StopAsked): (
         Stopping(replace(STOP, grace=0), NOW, 42),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
     (Running, Extended): (Running(NOW, 42, NOW + timedelta(seconds=600)), ()),
-    (Running, Ended): (Completed(EXITED), (Settle(),)),
-    (Running, Lost): (Failed(LOST), (Settle(),)),
-    (Stopping, Refused): (STATUSES[Stopping], (Withdraw(REFUSAL),)),
+    (Running, Ended): (Completed(EXITED), (Finalize(),)),
+    (Running, Lost): (Failed(LOST), (Finalize(),)),
+    (Stopping, Refused): (STATUSES[Stopping], (RollBack(REFUSAL),)),
     (Stopping, StopAsked): (
         Stopping(replace(STOP, grace=0), NOW, 42, acknowledged=False),
         (DeliverStop(replace(STOP, grace=0)),),
     ),
-    (Stopping, Ended): (Completed(EXITED), (Settle(),)),
-    (Stopping, Lost): (Failed(LOST), (Settle(),)),
+    (Stopping, Ended): (Completed(EXITED), (Finalize(),)),
+    (Stopping, Lost): (Failed(LOST), (Finalize(),)),
 }
 """What does not stand here changes nothing."""
 
@@ -170,7 +171,7 @@ def test_a_queued_job_whose_program_is_missing_is_a_failed_job() -> None:
     for status in (Starting(acknowledged=True), Stopping(STOP, acknowledged=True)):
         job = replace(JOB, status=status)
         after, effects = step(job, Refused(REFUSAL, LATER))
-        assert (after.status, effects) == (Failed(NOT_STARTED), (Settle(),))
+        assert (after.status, effects) == (Failed(NOT_STARTED), (Finalize(),))
         assert after.reason == "could not be started: the job could not be started"
 
 

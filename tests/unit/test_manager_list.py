@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import lookup
-from jobworker.manager import Manager
+from jobworker.embedded import Manager
+from jobworker.jobs import queries as lookup
 from jobworker.model import Job, JobQuery, StatusName
-from jobworker.ports import OutputReader
+from jobworker.output.reader import OutputReader
 from jobworker.testing import FakeEngine, MemoryArchive
 
 

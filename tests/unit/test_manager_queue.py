@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.admission import Bounds
+from jobworker.embedded import Manager
 from jobworker.errors import JobNotRunning, ProgramNotFound, TooManyJobs
-from jobworker.manager import Manager
 from jobworker.model import (
     Cause,
     Completed,
@@ -24,7 +23,7 @@ from jobworker.model import (
     Stream,
 )
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Rules
+from jobworker.policy.rules import QueueBounds, Rules
 from jobworker.testing import FakeEngine, MemoryArchive
 
 PATIENCE = 2
@@ -32,7 +31,7 @@ PATIENCE = 2
 
 
 def one_at_a_time() -> Authority:
-    return Authority(Rules(queue=Bounds(running=1, queued=3)))
+    return Authority(Rules(queue=QueueBounds(running=1, queued=3)))
 
 
 @pytest.fixture

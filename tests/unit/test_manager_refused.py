@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.embedded import Manager
 from jobworker.errors import JobNotFound, ProgramNotFound, StorageFull
-from jobworker.manager import Manager
 from jobworker.model import Grant, Job, JobId, Stopped, StopRequest, Stream
-from jobworker.testing import FakeEngine, MemoryArchive
+from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
 
 PATIENCE = 2
 """Seconds for what takes a few turns of the loop."""
@@ -40,7 +40,9 @@ async def engine() -> SlowEngine:
 
 @pytest.fixture
 async def manager(tmp_path: Path, engine: SlowEngine) -> AsyncIterator[Manager]:
-    async with Manager.open(tmp_path, engine=engine, archive=MemoryArchive()) as manager:
+    async with Manager.open(
+        tmp_path, engine=engine, archive=MemoryArchive(), owners=MemoryOwners()
+    ) as manager:
         yield manager
 
 
@@ -118,7 +120,9 @@ class ShortEngine(FakeEngine):
 
 
 async def test_t35_a_stop_that_cannot_be_passed_on_is_tried_again(tmp_path: Path) -> None:
-    async with Manager.open(tmp_path, engine=ShortEngine(), archive=MemoryArchive()) as manager:
+    async with Manager.open(
+        tmp_path, engine=ShortEngine(), archive=MemoryArchive(), owners=MemoryOwners()
+    ) as manager:
         job_id = await manager.start("/bin/sleep", owner="alice")
         await asyncio.wait_for(manager.stop(job_id), PATIENCE)
         assert isinstance(manager.status(job_id).status, Stopped)

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.embedded import Manager
 from jobworker.errors import JobNotFound, LimitTooHigh, UnauthorizedAction
-from jobworker.granting import as_asked, as_granted, is_private
-from jobworker.manager import Manager
-from jobworker.model import NO_LIMITS, Account, Grant, Limits, Role, Spec
+from jobworker.model import NO_LIMITS, Account, Limits, Role, Spec, Terms
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import RoleBounds, Rules
+from jobworker.policy.rules import Policy, RoleBounds, Rule, Rules
 from jobworker.testing import FakeEngine, MemoryArchive
 
 SPEC = Spec(
@@ -50,28 +49,24 @@ async def manager(
         yield manager
 
 
-def test_a_grant_keeps_what_was_asked_for() -> None:
-    limits = Limits(pids=8, output=4)
-    grant = Grant(limits=limits, network=False, run_as=Account("www", 33, 33))
-    granted = as_granted(SPEC, grant)
-    assert (granted.limits, granted.network, granted.run_as) == (limits, False, "www")
-    assert granted.imposed == ("network", "output", "run_as")
-    assert as_asked(granted) == SPEC
-    # A job that had to queue is granted again what it was granted before.
-    again = as_granted(granted, replace(grant, limits=Limits(pids=8, output=4, timeout=60)))
-    assert again.imposed == ("network", "output", "run_as", "timeout")
-    assert as_asked(again) == SPEC
-
-
-def test_what_was_granted_as_asked_is_not_imposed() -> None:
-    asked = replace(SPEC, network=False, run_as="www")
-    grant = Grant(limits=SPEC.limits, network=False, run_as=Account("www", 33, 33))
-    assert as_granted(asked, grant) == asked == as_asked(asked)
-
-
-def test_an_environment_is_private() -> None:
-    assert is_private(SPEC)
-    assert not is_private(replace(SPEC, env={}))
+async def test_a_grant_leaves_what_was_asked_for(tmp_path: Path) -> None:
+    """Terms stand beside the spec, for the live job, in the archive and after a restart."""
+    rule = Rule("www", allow=True, run_as="www", account=Account("www", 33, 33), network=False)
+    defaults = RoleBounds(defaults=Limits(output=4))
+    rules = Rules(bounds={Role.USER: defaults, Role.ADMIN: UNBOUNDED}, policy=Policy(rules=(rule,)))
+    terms = Terms(Limits(pids=8, output=4), network=False, run_as="www")
+    engine = FakeEngine()
+    async with Manager.open(tmp_path, engine=engine, authority=Authority(rules)) as manager:
+        job = await manager.submit(SPEC, "alice")
+        assert (job.spec, job.terms) == (SPEC, terms)
+    async with Manager.open(tmp_path, engine=engine, authority=Authority(rules)) as manager:
+        assert (manager.status(job.id).spec, manager.status(job.id).terms) == (SPEC, terms)
+        engine.exit(job.id)
+        await manager.wait(job.id)
+    async with Manager.open(tmp_path, engine=engine) as manager:
+        job = manager.status(job.id)
+        assert job.ended
+        assert (job.spec, job.terms) == (SPEC, terms)
 
 
 async def test_a_rerun_is_the_same_again(manager: Manager, engine: FakeEngine) -> None:
@@ -80,7 +75,7 @@ async def test_a_rerun_is_the_same_again(manager: Manager, engine: FakeEngine) -
     for _ in range(2):
         second = await manager.rerun(first.id)
         assert second.id != first.id
-        assert (second.owner, as_asked(second.spec)) == ("alice", SPEC)
+        assert (second.owner, second.spec) == ("alice", SPEC)
         engine.exit(second.id)
 
 
@@ -94,7 +89,7 @@ async def test_a_rerun_is_granted_anew(tmp_path: Path, archive: MemoryArchive) -
     ) as manager:
         plain = await manager.submit(Spec("/bin/true"), "alice")
         modest = await manager.submit(Spec("/bin/true", limits=Limits(pids=8)), "alice")
-        assert plain.spec.limits == Limits(pids=4, timeout=60)
+        assert plain.terms.limits == Limits(pids=4, timeout=60)
         engine.exit(plain.id)
         engine.exit(modest.id)
     lower = RoleBounds(defaults=NO_LIMITS, ceilings=Limits(pids=2))
@@ -102,8 +97,8 @@ async def test_a_rerun_is_granted_anew(tmp_path: Path, archive: MemoryArchive) -
     async with Manager.open(
         tmp_path, engine=engine, archive=archive, authority=authority
     ) as manager:
-        assert (await manager.rerun(plain.id)).spec.limits == Limits(pids=2)
-        assert (await manager.rerun(plain.id, by="root", role=Role.ADMIN)).spec.limits == NO_LIMITS
+        assert (await manager.rerun(plain.id)).terms.limits == Limits(pids=2)
+        assert (await manager.rerun(plain.id, by="root", role=Role.ADMIN)).terms.limits == NO_LIMITS
         with pytest.raises(LimitTooHigh):
             await manager.rerun(modest.id)
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.admission import Bounds
+from jobworker.embedded import Manager
 from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning
-from jobworker.manager import Manager
 from jobworker.model import SignalRequest
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Rules
-from jobworker.testing import FakeClock, FakeEngine, MemoryArchive
+from jobworker.policy.rules import QueueBounds, Rules
+from jobworker.testing import FakeClock, FakeEngine, MemoryArchive, MemoryOwners
 
 
 @pytest.fixture
@@ -23,9 +22,14 @@ async def engine() -> FakeEngine:
 
 @pytest.fixture
 async def manager(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Manager]:
-    authority = Authority(Rules(queue=Bounds(running=1)))
+    authority = Authority(Rules(queue=QueueBounds(running=1)))
     async with Manager.open(
-        tmp_path, engine=engine, archive=MemoryArchive(), authority=authority, clock=FakeClock()
+        tmp_path,
+        engine=engine,
+        archive=MemoryArchive(),
+        owners=MemoryOwners(),
+        authority=authority,
+        clock=FakeClock(),
     ) as manager:
         yield manager
 

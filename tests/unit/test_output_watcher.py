@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from jobworker import output
-from jobworker.manager import Manager
-from jobworker.output import Watcher
+from jobworker.embedded import Manager
+from jobworker.output import watcher as output
+from jobworker.output.watcher import Watcher
 
 BUDGET = 20.0
 """Seconds for a change to be told, on a machine that is busy with other tests."""

@@ -9,18 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.config import SETTINGS
-from jobworker.policy.tables import (
-    DEFAULTS,
-    LIMITS,
-    POLICY,
-    QUEUE,
-    RULE,
-    TABLES,
-    TOTAL,
-    Source,
-    rules_from,
-)
+from jobworker.config.settings import POLICY_TABLES, SETTINGS
+from jobworker.config.toml import Source
+from jobworker.policy.tables import DEFAULTS, LIMITS, POLICY, QUEUE, RULE, TOTAL, rules_from
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text("utf-8")
 
@@ -54,5 +45,5 @@ def test_the_example_can_be_loaded_and_has_every_table() -> None:
     example = PAGE.partition("```toml\n")[2].partition("```")[0]
     content = tomllib.loads(example)
     rules = rules_from(content, Source("example", example))
-    assert set(content) == {*SETTINGS, *TABLES}
+    assert set(content) == {*SETTINGS, *POLICY_TABLES}
     assert [rule.name for rule in rules.policy.rules] == ["admins", "reports"]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobworker.api.bodies import LimitsRequest, StartRequest
+from jobworker.config import values
 from jobworker.errors import LimitTooHigh
 from jobworker.model import Limits
-from jobworker.policy import values
 from jobworker.policy.limits import NAMES, Ceiling, api_name, effective, exceeds
 from jobworker.policy.tables import LIMITS
-from jobworker.schema import LimitsRequest, StartRequest
 
 GIB = 1024**3
 USER = Ceiling(Limits(memory=4 * GIB, timeout=86_400.0, nice=5), "role user")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.admission import Bounds
+from jobworker.config.place import line_of
+from jobworker.config.toml import Source
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Limits, Role
 from jobworker.policy.load import load
-from jobworker.policy.place import line_of
-from jobworker.policy.rules import Policy, RoleBounds, Rule, Rules, Total
-from jobworker.policy.tables import Source, rules_from
+from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rule, Rules, Total
+from jobworker.policy.tables import rules_from
 
 GIB = 1024**3
 
@@ -71,7 +71,7 @@ def test_every_key_is_read() -> None:
     )
     assert rules.bounds[Role.ADMIN] == RoleBounds(Limits(output=GIB, nice=5), Limits(), "truncate")
     assert rules.total == Total(8 * GIB, 2.0, 1000)
-    assert rules.queue == Bounds(64, 8, 0)
+    assert rules.queue == QueueBounds(64, 8, 0)
     reports = Rule(
         name="reports",
         roles=frozenset({Role.USER}),

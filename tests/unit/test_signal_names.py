@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from jobworker.errors import InvalidRequest
-from jobworker.signal_names import name_of, number_of
+from jobworker.signals import name_of, number_of
 from jobworker.supervisor import signals
 
 

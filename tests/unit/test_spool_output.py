@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker import spool_output
 from jobworker.model import Piece, Stream
-from jobworker.spool_output import SpoolOutput
+from jobworker.spool import output as spool_output
+from jobworker.spool.output import SpoolOutput
 from jobworker.supervisor import records
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobworker import spans
 from jobworker.model import Stream
+from jobworker.output import spans
 from jobworker.supervisor import records
 from support.pump_rig import ERR, OUT, Rig, rig
 from support.replay import Came, index_entries, replay

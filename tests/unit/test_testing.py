@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
 from jobworker.errors import ProgramNotFound
-from jobworker.lifecycle import Ended, Event, Lost, Refused, Started
-from jobworker.model import Cause, Grant, Job, JobId, Spec, Starting, StopRequest, Stream
-from jobworker.ports import Clock, Engine
+from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
+from jobworker.jobs.ports import Clock, Engine
+from jobworker.model import Cause, Grant, Job, JobId, Spec, Starting, StopRequest, Stream, Terms
 from jobworker.supervisor.records import INDEX_ENTRY
 from jobworker.testing import FakeClock, FakeEngine
 
@@ -22,7 +21,9 @@ Told = list[tuple[JobId, Event]]
 
 
 def make_job() -> Job:
-    return Job(JobId.new(), "alice", Spec("/bin/true"), Starting(), MOMENT, "basic", "fake")
+    return Job(
+        JobId.new(), "alice", Spec("/bin/true"), Terms(), Starting(), MOMENT, "basic", "fake"
+    )
 
 
 @pytest.fixture
@@ -31,11 +32,10 @@ def told() -> Told:
 
 
 @pytest.fixture
-async def engine(told: Told) -> AsyncIterator[FakeEngine]:
-    opened = FakeEngine()
-    await opened.open(lambda job_id, event: told.append((job_id, event)))
-    yield opened
-    await opened.close()
+async def engine(told: Told) -> FakeEngine:
+    made = FakeEngine()
+    made.listen(lambda job_id, event: told.append((job_id, event)))
+    return made
 
 
 async def started(engine: FakeEngine) -> JobId:
@@ -79,7 +79,7 @@ async def test_only_the_next_start_is_refused(engine: FakeEngine, told: Told) ->
     assert told[0] == (refused, Refused(error, MOMENT))
     assert isinstance(told[1][1], Started)
     with pytest.raises(FileNotFoundError):
-        engine.output(refused)
+        engine.output.reader(refused)
 
 
 async def test_the_test_says_how_a_job_ends(engine: FakeEngine, told: Told) -> None:
@@ -123,7 +123,7 @@ async def test_output_and_its_index_can_be_read(engine: FakeEngine) -> None:
     job_id = await started(engine)
     engine.write(job_id, b"one")
     engine.write(job_id, b"three", Stream.STDERR)
-    output = engine.output(job_id)
+    output = engine.output.reader(job_id)
     assert output.read(Stream.STDOUT, 1, 10).data == b"ne"
     entries = list(INDEX_ENTRY.iter_unpack(output.read(Stream.INDEX, 0, 1000).data))
     nanoseconds = int(MOMENT.timestamp()) * 1_000_000_000
@@ -132,24 +132,23 @@ async def test_output_and_its_index_can_be_read(engine: FakeEngine) -> None:
 
 async def test_a_change_is_told_to_who_waited_for_it(engine: FakeEngine) -> None:
     job_id = await started(engine)
-    waiting, leaving = engine.change(job_id), engine.change(job_id)
+    waiting, leaving = engine.output.change(job_id), engine.output.change(job_id)
     leaving.cancel()
     assert not waiting.done()
     engine.write(job_id, b"now", Stream.STDERR)
     assert waiting.done()
-    assert not engine.change(job_id).done()
+    assert not engine.output.change(job_id).done()
     await engine.discard(job_id)
     with pytest.raises(FileNotFoundError):
-        engine.change(job_id)
+        engine.output.change(job_id)
 
 
 async def test_what_happens_without_a_server_is_told_by_recover(told: Told) -> None:
     engine = FakeEngine()
-    await engine.open(lambda _job_id, _event: None)
     running, over = [await started(engine) for _ in range(2)]
-    await engine.close()
+    engine.disconnect()
     engine.exit(over, 1)
-    await engine.open(lambda job_id, event: told.append((job_id, event)))
+    engine.listen(lambda job_id, event: told.append((job_id, event)))
     unknown = make_job()
     await engine.recover([_with_id(running), _with_id(over), unknown])
     await asyncio.sleep(0)
@@ -162,7 +161,7 @@ async def test_what_happens_without_a_server_is_told_by_recover(told: Told) -> N
 
 
 def _with_id(job_id: JobId) -> Job:
-    return Job(job_id, "alice", Spec("/bin/true"), Starting(), MOMENT, "basic", "fake")
+    return Job(job_id, "alice", Spec("/bin/true"), Terms(), Starting(), MOMENT, "basic", "fake")
 
 
 async def test_a_discarded_job_is_gone(engine: FakeEngine) -> None:
@@ -171,4 +170,4 @@ async def test_a_discarded_job_is_gone(engine: FakeEngine) -> None:
     await engine.discard(job_id)
     await engine.discard(job_id)
     with pytest.raises(FileNotFoundError):
-        engine.output(job_id)
+        engine.output.reader(job_id)

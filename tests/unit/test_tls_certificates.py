@@ -13,9 +13,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jobworker.api import authority, tls
-from jobworker.api.tls import TlsFiles, names_for, provide
 from jobworker.errors import StateUnusable
+from jobworker.tls import files as tls
+from jobworker.tls import issuing as authority
+from jobworker.tls.files import TlsFiles, names_for, provide
 
 LOOPBACK = "127.0.0.1"
 
@@ -106,7 +107,7 @@ def test_a_second_start_changes_nothing(files: TlsFiles) -> None:
 def test_a_start_that_needs_no_certificate_does_not_import_cryptography(files: TlsFiles) -> None:
     """It takes memory in every server for nothing."""
     program = (
-        "import sys, pathlib; from jobworker.api.tls import provide;"
+        "import sys, pathlib; from jobworker.tls.files import provide;"
         f"provide(pathlib.Path({str(files.directory)!r}), {LOOPBACK!r});"
         "sys.exit('cryptography' in sys.modules)"
     )

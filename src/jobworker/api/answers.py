@@ -10,7 +10,7 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from jobworker.api.pages import POLICY
+from jobworker.api.document.pages import POLICY
 from jobworker.model import JobId
 
 SEND_BUDGET = 120.0

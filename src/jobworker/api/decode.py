@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive
 
+from jobworker.api.fields import MAX_BODY
 from jobworker.errors import (
     BadAuthentication,
     BodyTooLarge,
@@ -20,7 +21,6 @@ from jobworker.errors import (
     RequestTimedOut,
     UnsupportedMediaType,
 )
-from jobworker.schema import MAX_BODY
 
 Headers = list[tuple[bytes, bytes]]
 

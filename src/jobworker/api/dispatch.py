@@ -27,9 +27,9 @@ from jobworker.api.decode import (
     read_body,
 )
 from jobworker.api.errors import STATUS, error_answer
-from jobworker.api.feed import SocketAnswer
+from jobworker.api.fields import MAX_BODY
+from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Route, Router
-from jobworker.api.scarcity import is_shortage
 from jobworker.api.service import (
     Call,
     ClientGone,
@@ -37,6 +37,7 @@ from jobworker.api.service import (
     StreamBroken,
     hold,
 )
+from jobworker.api.shortage import is_shortage
 from jobworker.errors import (
     InvalidRequest,
     JobNotFound,
@@ -51,7 +52,6 @@ from jobworker.identity import permissions
 from jobworker.identity.tokens import redact
 from jobworker.identity.users import User
 from jobworker.model import Job, JobId
-from jobworker.schema import MAX_BODY
 
 _log = logging.getLogger(__name__)
 

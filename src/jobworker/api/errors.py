@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from jobworker import errors
 from jobworker.api.answers import encode, json_answer
+from jobworker.api.views import ErrorAnswer
 from jobworker.errors import JobWorkerError
-from jobworker.schema import ErrorAnswer
 
 STATUS: dict[type[JobWorkerError], int] = {
     errors.InvalidRequest: 400,

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from jobworker.api.fields import MAX_PAGE, MAX_TAIL, MAX_WAIT
 from jobworker.errors import InvalidRequest
 from jobworker.model import JobQuery, StatusName
-from jobworker.schema import MAX_PAGE, MAX_TAIL, MAX_WAIT
 
 Time = Annotated[datetime, Meta(tz=True)]
 PairOfLabel = Annotated[str, Meta(extra_json_schema={"pattern": "="}, examples=["team=web"])]

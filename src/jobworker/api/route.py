@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 from starlette.responses import Response
 
+from jobworker.api.fields import MAX_BODY
 from jobworker.api.query import NoQuery
 from jobworker.api.service import Call
 from jobworker.api.wire import HeaderField, Media
@@ -24,7 +25,6 @@ from jobworker.errors import (
     UpgradeRequired,
 )
 from jobworker.identity.permissions import Action
-from jobworker.schema import MAX_BODY
 
 Handler = Callable[[Call], Awaitable[Struct | Response]]
 """Gives the body of a success, or a whole answer where that is not JSON."""

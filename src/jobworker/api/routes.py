@@ -12,10 +12,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from jobworker import schema
-from jobworker.api import feed, handlers, openapi, output, pages, wire
+from jobworker.api import bodies, fields, views, wire
 from jobworker.api.answers import html_answer, json_answer
+from jobworker.api.document import openapi, pages
 from jobworker.api.query import InputQuery, ListQuery, OutputQuery, StreamQuery, WaitQuery
+from jobworker.api.resources import input as feed
+from jobworker.api.resources import jobs as handlers
+from jobworker.api.resources import output
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
@@ -61,10 +64,10 @@ def _starts() -> Iterable[Route]:
         "/jobs/start",
         Action.START,
         handlers.start,
-        schema.IdAnswer,
-        body=schema.StartRequest,
+        views.IdAnswer,
+        body=bodies.StartRequest,
         status=201,
-        most_body=schema.MAX_START,
+        most_body=fields.MAX_START,
         errors=(JobNotFound, *_OF_A_START),
         headers=(wire.IDEMPOTENCY_KEY,),
     )
@@ -73,8 +76,8 @@ def _starts() -> Iterable[Route]:
         "/jobs/{id}/rerun",
         Action.RERUN,
         handlers.rerun,
-        schema.IdAnswer,
-        body=schema.RerunBody,
+        views.IdAnswer,
+        body=bodies.RerunBody,
         status=201,
         errors=_OF_A_START,
         headers=(wire.IDEMPOTENCY_KEY,),
@@ -87,8 +90,8 @@ def _jobs() -> Iterable[Route]:
         "/jobs/{id}/stop",
         Action.STOP,
         handlers.stop,
-        schema.IdAnswer,
-        body=schema.StopBody,
+        views.IdAnswer,
+        body=bodies.StopBody,
         errors=(JobNotRunning,),
     )
     yield Route(
@@ -96,8 +99,8 @@ def _jobs() -> Iterable[Route]:
         "/jobs/{id}/extend",
         Action.EXTEND,
         handlers.extend,
-        schema.ExtendAnswer,
-        body=schema.ExtendRequest,
+        views.ExtendAnswer,
+        body=bodies.ExtendRequest,
         errors=(JobNotRunning, NoDeadline, LimitTooHigh, ProgramForbidden),
     )
     yield Route(
@@ -105,20 +108,18 @@ def _jobs() -> Iterable[Route]:
         "/jobs/{id}/signal",
         Action.SIGNAL,
         handlers.signal,
-        schema.SignalAnswer,
-        body=schema.SignalBody,
+        views.SignalAnswer,
+        body=bodies.SignalBody,
         errors=(JobNotRunning,),
     )
-    yield Route(
-        "GET", "/jobs/{id}", Action.STATUS, handlers.status, schema.JobView, query=WaitQuery
-    )
-    yield Route("GET", "/jobs", Action.LIST, handlers.list_jobs, schema.JobList, query=ListQuery)
+    yield Route("GET", "/jobs/{id}", Action.STATUS, handlers.status, views.JobView, query=WaitQuery)
+    yield Route("GET", "/jobs", Action.LIST, handlers.list_jobs, views.JobList, query=ListQuery)
     yield Route(
         "DELETE",
         "/jobs/{id}",
         Action.REMOVE,
         handlers.remove,
-        schema.IdAnswer,
+        views.IdAnswer,
         errors=(JobRunning,),
     )
 
@@ -139,7 +140,7 @@ def _streams() -> Iterable[Route]:
         "/jobs/{id}/output",
         Action.OUTPUT,
         output.output,
-        schema.OutputAnswer,
+        views.OutputAnswer,
         query=OutputQuery,
         media=(wire.FRAMES_AS_LINES, wire.FRAMES_AS_EVENTS),
         headers=(wire.LAST_EVENT_ID,),
@@ -165,12 +166,12 @@ def _service() -> Iterable[Route]:
         "/policy/can-start",
         Action.CAN_START,
         handlers.can_start,
-        schema.CanStartAnswer,
-        body=schema.CanStartRequest,
+        views.CanStartAnswer,
+        body=bodies.CanStartRequest,
     )
-    yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, schema.MeAnswer)
-    yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, schema.HealthAnswer)
-    yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, schema.HealthAnswer)
+    yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, views.MeAnswer)
+    yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, views.HealthAnswer)
+    yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, views.HealthAnswer)
     yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None, media=(wire.OPENAPI,))
     for path, handler in (("/docs", _show_docs), ("/", _show_home)):
         yield Route(

@@ -11,12 +11,12 @@ from typing import Any, Protocol, TypeVar
 from starlette.types import Receive
 
 from jobworker.errors import ServiceUnavailable
-from jobworker.frames import Frame, Selection
 from jobworker.identity.users import User
-from jobworker.inputs import Attachment
+from jobworker.jobs.input import InputSession
 from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Spec, Stream
+from jobworker.output.frames import Frame, Selection
+from jobworker.output.reader import OutputReader
 from jobworker.policy.authority import Authority
-from jobworker.ports import OutputReader
 
 T = TypeVar("T")
 
@@ -44,11 +44,11 @@ class Jobs(Protocol):
         """Start a job, or find the one of this key; returns once its program runs or has run."""
         ...
 
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> Attachment:
+    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
         """Take hold of a job's input, from whoever has it where that is a ``takeover``."""
         ...
 
-    def advice(self, job: Job) -> str | None:
+    def warning(self, job: Job) -> str | None:
         """What the owner of a new job had better know."""
         ...
 

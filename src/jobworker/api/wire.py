@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from jobworker.schema import EndFrame, GapFrame, OutputFrame
+from jobworker.api.views import EndFrame, GapFrame, OutputFrame
 
 
 @dataclass(frozen=True, slots=True)

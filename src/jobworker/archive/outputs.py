@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
-from jobworker import spans
 from jobworker.archive.database import Database
 from jobworker.archive.tables import output_chunks
 from jobworker.model import Piece, Stream
-from jobworker.ports import OutputReader, Span
+from jobworker.output import spans
+from jobworker.output.reader import OutputReader, Span
 
 CHUNK = 256 * 1024
 """Most bytes of a chunk: what a reader takes at once, so that none is read twice."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 
 from jobworker.archive.cursors import number_at
-from jobworker.archive.records import microseconds, searchable
+from jobworker.archive.rows import microseconds, searchable
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import InvalidRequest
 from jobworker.model import JobQuery

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
-    func,
     insert,
     select,
     update,
@@ -25,8 +24,8 @@ from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
-from jobworker.archive.records import accepted, ending, job_of, searchable
-from jobworker.archive.tables import accounts, job_labels, jobs, users
+from jobworker.archive.rows import accepted, ending, job_of, searchable
+from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import JobNotFound, JobRunning
 from jobworker.model import (
     Job,
@@ -34,12 +33,11 @@ from jobworker.model import (
     JobQuery,
     KeyBinding,
     Page,
-    Role,
     StartKey,
     StatusName,
     Stream,
 )
-from jobworker.ports import OutputReader
+from jobworker.output.reader import OutputReader
 
 _AT_ONCE = 64 * 1024
 """Most bytes of output that are written together with a job's end."""
@@ -62,13 +60,10 @@ _ADMIT = (
     .where(_THIS, jobs.c.status == StatusName.QUEUED.value)
     .values(status=StatusName.RUNNING.value)
 )
-_WITHDRAW = delete(jobs).where(_THIS, _UNFINISHED)
+_ROLL_BACK = delete(jobs).where(_THIS, _UNFINISHED)
 _REMOVE = delete(jobs).where(_THIS)
 # By status rather than by finished_at, because that has an index.
 _ALL_LIVE = select(jobs).where(jobs.c.status.in_(_LIVE)).order_by(jobs.c.number)
-_ACCOUNT = select(accounts.c.number).where(accounts.c.owner == bindparam("who"))
-_ROLE = select(users.c.role).where(users.c.name == bindparam("who"))
-_NEXT_ACCOUNT = select(func.coalesce(func.max(accounts.c.number) + 1, 0))
 
 
 class SqlArchive:
@@ -76,7 +71,6 @@ class SqlArchive:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._accounts: dict[str, int] = {}  # a number once given never changes
 
     async def add(self, job: Job, key: StartKey | None = None) -> None:
         """Record a new job, and with it what its key stands for; durable when this returns.
@@ -98,9 +92,9 @@ class SqlArchive:
         """Record that a queued job is to be started; durable when this returns."""
         await self._database.write(partial(_admit, job_id))
 
-    async def withdraw(self, job_id: JobId) -> None:
+    async def roll_back(self, job_id: JobId) -> None:
         """Forget a job that never ran; one that is finished, or unknown, is left alone."""
-        await self._database.write(partial(_withdraw, job_id))
+        await self._database.write(partial(_roll_back, job_id))
 
     async def finish(self, job: Job, output: OutputReader) -> None:
         """Record a job's end together with its output; durable when this returns.
@@ -148,23 +142,8 @@ class SqlArchive:
         return await self._database.read_async(partial(_find, query))
 
     async def unfinished(self) -> list[Job]:
-        """Every job that was added and neither finished nor withdrawn, oldest first."""
+        """Every job that was added and neither finished nor rolled back, oldest first."""
         return await self._database.read_async(_unfinished)
-
-    async def role(self, owner: str) -> Role:
-        """The role of the user of that name; that of a plain user where there is none."""
-        role = self._database.read(lambda connection: connection.scalar(_ROLE, {"who": owner}))
-        return Role.USER if role is None else Role(role)
-
-    async def account(self, owner: str) -> int:
-        """The small number that stands for this owner for ever."""
-        if owner not in self._accounts:
-            self._accounts[owner] = await self._database.write(partial(_account, owner))
-        return self._accounts[owner]
-
-    async def close(self) -> None:
-        """Write out what is under way and close the database."""
-        await self._database.close()
 
 
 def _row(connection: Connection, statement: Any, job_id: JobId) -> Row[Any] | None:
@@ -187,8 +166,8 @@ def _admit(job_id: JobId, connection: Connection) -> None:
     connection.execute(_ADMIT, {"job": str(job_id)})
 
 
-def _withdraw(job_id: JobId, connection: Connection) -> None:
-    if connection.execute(_WITHDRAW, {"job": str(job_id)}).rowcount:
+def _roll_back(job_id: JobId, connection: Connection) -> None:
+    if connection.execute(_ROLL_BACK, {"job": str(job_id)}).rowcount:
         keys.release_of(connection, job_id)
 
 
@@ -246,11 +225,3 @@ def _find(query: JobQuery, connection: Connection) -> Page:
 
 def _unfinished(connection: Connection) -> list[Job]:
     return [job_of(row) for row in connection.execute(_ALL_LIVE).all()]
-
-
-def _account(owner: str, connection: Connection) -> int:
-    number: int | None = connection.scalar(_ACCOUNT, {"who": owner})
-    if number is None:
-        number = connection.scalars(_NEXT_ACCOUNT).one()
-        connection.execute(insert(accounts), {"owner": owner, "number": number})
-    return number

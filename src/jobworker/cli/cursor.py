@@ -5,15 +5,15 @@ Pure: the tables of verbs and options are all that it knows. ``complete.py`` fin
 
 from __future__ import annotations
 
+from jobworker.cli.commands import load
 from jobworker.cli.invocation import COMMON, UsageError
-from jobworker.cli.verbs import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobworker.cli.commands import Verb
     from jobworker.cli.invocation import Option
-    from jobworker.cli.verbs import Verb
 
 VERB = "VERB"
 OPTION = "OPTION"

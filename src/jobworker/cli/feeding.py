@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jobworker.cli.invocation import Invocation, Option
-    from jobworker.client.attach import Feed
+    from jobworker.client.input import Feed
     from jobworker.client.profiles import Profile
 
 OPTIONS: tuple[Option, ...] = (
@@ -55,7 +55,7 @@ def feed_from_stdin(profile: Profile, job_id: str, *, takeover: bool) -> None:
     """Pass our standard input on, in threads that end with this process or before."""
     from threading import Thread
 
-    from jobworker.client.attach import Feed
+    from jobworker.client.input import Feed
 
     try:
         feed = Feed(profile, job_id, takeover=takeover)
@@ -67,7 +67,7 @@ def feed_from_stdin(profile: Profile, job_id: str, *, takeover: bool) -> None:
 
 
 def _pump(feed: Feed) -> None:
-    from jobworker.client.attach import PIECE
+    from jobworker.client.input import PIECE
 
     try:
         while data := _read(PIECE):

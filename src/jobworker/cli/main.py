@@ -6,15 +6,15 @@ import gc
 import os
 import sys
 
+from jobworker.cli.commands import load
 from jobworker.cli.invocation import COMMON, Invocation, UsageError, read_options
-from jobworker.cli.verbs import load
 from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from jobworker.cli.verbs import Verb
+    from jobworker.cli.commands import Verb
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from jobworker.cli.commands import VERBS, load
 from jobworker.cli.invocation import COMMON
-from jobworker.cli.verbs import VERBS, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

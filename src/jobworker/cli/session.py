@@ -11,7 +11,7 @@ import tty
 from typing import Generic, TypeVar
 
 from jobworker.cli import feeding
-from jobworker.client.attach import PIECE, Feed
+from jobworker.client.input import PIECE, Feed
 from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False

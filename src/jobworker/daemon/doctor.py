@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from jobworker.daemon.options import add_settings, settings_of
-from jobworker.engines.limits import Keeping
-from jobworker.engines.probe import Probe, choose, probe
-from jobworker.engines.survey import survey
+from jobworker.engines.host.enforcement import Enforcement
+from jobworker.engines.host.probe import Probe, choose, probe
+from jobworker.engines.host.survey import survey
 
 ABOUT = (
     "Show which levels of containment work here, which limits can be kept, and what is missing "
@@ -50,7 +50,7 @@ def levels(probes: Iterable[Probe]) -> Iterator[str]:
         yield f"{one.level:<11} {works:<6} {one.missing or one.weaker or '-'}"
 
 
-def table(limits: Iterable[Keeping]) -> Iterator[str]:
+def table(limits: Iterable[Enforcement]) -> Iterator[str]:
     """The lines about limits: what keeps each, or what is missing; and what to do, once each."""
     yield "LIMIT       KEPT BY        MISSING"
     hints: dict[str, list[str]] = {}

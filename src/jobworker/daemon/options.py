@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from jobworker.config import SETTINGS, Settings, load
+from jobworker.config.settings import SETTINGS, Settings, load
 from jobworker.errors import ConfigurationInvalid, InvalidRequest
 from jobworker.identity.users import check_name
 

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from jobworker.config import SETTINGS, Settings
+from jobworker.config.settings import SETTINGS, Settings
 from jobworker.errors import ConfigurationInvalid
 from jobworker.policy.authority import Authority
 from jobworker.policy.load import load, warnings

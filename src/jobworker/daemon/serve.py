@@ -11,11 +11,9 @@ from functools import partial
 
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
-from jobworker.api.server import HttpsServer
+from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
-from jobworker.api.tls import provide
-from jobworker.archive.database import Database
-from jobworker.config import Settings
+from jobworker.config.settings import Settings
 from jobworker.daemon.address import published, url_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
@@ -27,11 +25,12 @@ from jobworker.daemon.process import (
 )
 from jobworker.daemon.reload import reloading
 from jobworker.daemon.state import State, make_state
+from jobworker.embedded import Manager, open_database
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
-from jobworker.manager import Manager
 from jobworker.policy.authority import Authority
 from jobworker.policy.load import load
+from jobworker.tls.files import provide
 
 ABOUT = "Run the server in the foreground; the first start makes all that it needs."
 
@@ -56,21 +55,21 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
     stop = _stop_asked()
     authority = Authority(load(settings.config))
     state = make_state(settings.state)
-    # The manager goes first: it takes the lock that makes all the rest ours to change.
-    async with Manager.open(
-        state.directory,
-        containment=settings.containment,
-        hidden=where_tokens_are(),
-        authority=authority,
-    ) as manager:
-        database = Database.open(state.database)
-        try:
-            with reloading(settings, load_again, authority, manager.refresh):
-                users = Users(database)
-                service = Service(manager, users, authority)
-                await _serve_jobs(service, users, settings, state, stop)
-        finally:
-            await database.close()
+    # The lock goes first: it makes all the rest ours to change.
+    async with (
+        open_database(state.directory) as database,
+        Manager.open(
+            state.directory,
+            containment=settings.containment,
+            database=database,
+            hidden=where_tokens_are(),
+            authority=authority,
+        ) as manager,
+    ):
+        with reloading(settings, load_again, authority, manager.refresh):
+            users = Users(database)
+            service = Service(manager, users, authority)
+            await _serve_jobs(service, users, settings, state, stop)
 
 
 async def _serve_jobs(

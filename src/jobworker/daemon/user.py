@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 
-from jobworker.api.tls import TlsFiles
-from jobworker.config import Settings
+from jobworker.config.settings import Settings
 from jobworker.daemon.address import in_force, url_of
 from jobworker.daemon.enrol import Server, enrol, forget
 from jobworker.daemon.options import add_settings, settings_of, user_name
@@ -14,6 +13,7 @@ from jobworker.daemon.state import State, find_state, users_of
 from jobworker.errors import ConfigurationInvalid
 from jobworker.identity.users import Listed
 from jobworker.model import Role
+from jobworker.tls.files import TlsFiles
 
 ABOUT = "Add, list and remove users; works while the server runs."
 

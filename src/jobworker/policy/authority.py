@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from jobworker.admission import Bounds
 from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
 from jobworker.model import Executable, Grant, Limits, Role, Spec
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.files import Files, Untrusted, canonical
-from jobworker.policy.rules import Rules, Total
+from jobworker.policy.rules import QueueBounds, Rules, Total
+
+T = TypeVar("T")
+
+Asked = tuple[str, Role, Spec]
+"""Of whom and of what an authority is asked: user, role, spec."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +42,7 @@ class Authority:
         return self._rules
 
     @property
-    def queue(self) -> Bounds:
+    def queue(self) -> QueueBounds:
         """How many jobs may run and wait."""
         return self._rules.queue
 
@@ -53,6 +60,12 @@ class Authority:
     def may_take_long(self) -> bool:
         """Whether a decision may have to read a file whole, and so wants a thread."""
         return any(rule.digests for rule in self._rules.policy.rules)
+
+    async def ask(self, question: Callable[[str, Role, Spec], T], *of: *Asked) -> T:
+        """Ask ``grant`` or ``explain``; in a thread where it may have to read a whole file."""
+        if self.may_take_long:
+            return await asyncio.to_thread(question, *of)
+        return question(*of)
 
     def replace(self, rules: Rules) -> None:
         """Decide by these rules from the next request on; the total stays as it is.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from jobworker.config.toml import Source, read
 from jobworker.errors import ConfigurationInvalid
 from jobworker.policy.accounts import resolve
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.interpreters import interpreter_of
 from jobworker.policy.patterns import fixed_directory, is_pattern
 from jobworker.policy.rules import Policy, Rule, Rules
-from jobworker.policy.tables import Source, rules_from
+from jobworker.policy.tables import rules_from
 
 
 def load(path: Path | None) -> Rules:
@@ -31,15 +30,6 @@ def load(path: Path | None) -> Rules:
         _settled(rule, source, number) for number, rule in enumerate(rules.policy.rules)
     )
     return replace(rules, policy=replace(rules.policy, rules=settled))
-
-
-def read(path: Path) -> tuple[dict[str, Any], Source]:
-    """What a TOML file holds, and its text for messages; raises ``ConfigurationInvalid``."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), Source(str(path), text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
 
 
 def warnings(policy: Policy) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobworker.admission import Bounds
 from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 
 DEFAULT_LIMITS = Limits(output=1024**3)
@@ -80,7 +79,19 @@ def _bounds() -> Mapping[Role, RoleBounds]:
     return {role: RoleBounds() for role in Role}
 
 
-NO_BOUNDS = Bounds()
+@dataclass(frozen=True, slots=True)
+class QueueBounds:
+    """How many jobs may run at once, in all and of each owner, and how many may wait.
+
+    None where there is no bound.
+    """
+
+    running: int | None = None
+    running_per_user: int | None = None
+    queued: int = 1000
+
+
+NO_BOUNDS = QueueBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +100,5 @@ class Rules:
 
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Total = Total()
-    queue: Bounds = NO_BOUNDS
+    queue: QueueBounds = NO_BOUNDS
     policy: Policy = Policy()

@@ -5,29 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from jobworker.admission import Bounds
-from jobworker.errors import ConfigurationInvalid
+from jobworker.config import values
+from jobworker.config.place import Key
+from jobworker.config.toml import Parser, Source, Table, read_table
 from jobworker.model import Limits, Role
-from jobworker.policy import values
 from jobworker.policy.limits import NAMES, exceeds
-from jobworker.policy.place import Key, key_text, line_of
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
     DEFAULT_RULE,
     NO_BOUNDS,
     Policy,
+    QueueBounds,
     RoleBounds,
     Rule,
     Rules,
     Total,
 )
-
-T = TypeVar("T")
-Parser = Callable[[Any], Any]
 
 LIMITS: dict[str, Parser] = {
     "memory": values.size,
@@ -66,70 +62,8 @@ RULE: dict[str, Parser] = {
     "on-output-limit": _ON_OUTPUT_LIMIT,
 }
 POLICY: dict[str, Parser] = {"default": values.one_of("allow", "deny"), "rules": list}
-TABLES = ("limits", "ceilings", "total", "queue", "policy")
-"""The tables at the top of the file."""
-
 _ALLOWS_ONLY = ("sha256", "env", "network", "limits", "on-output-limit")
 """Keys that say how an allowed program runs, and so mean nothing in a rule that denies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The file, for messages about it."""
-
-    path: str
-    text: str
-
-    def complaint(self, key: Key, why: str) -> ConfigurationInvalid:
-        """The error for what stands at ``key``."""
-        return ConfigurationInvalid(
-            f"{self.path}:{line_of(key, self.text)}: {why}", field=key_text(key)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table of the file. Its methods raise ``ConfigurationInvalid`` by file and line."""
-
-    source: Source
-    key: Key
-    content: Mapping[str, Any]
-
-    def table(self, name: str, known: Mapping[str, Parser]) -> Table:
-        """The table below this one, empty where there is none; refuses unknown keys."""
-        return _table(self.source, (*self.key, name), self.content.get(name, {}), known)
-
-    def read(self, name: str, known: Mapping[str, Parser], default: T) -> T:
-        """The value of a key, parsed, or the default."""
-        if name not in self.content:
-            return default
-        value = self.content[name]
-        try:
-            parsed: T = known[name](value)
-        except (ValueError, OverflowError) as error:
-            raise self.wrong(_sentence(error), name) from None
-        return parsed
-
-    def wrong(self, why: str, *below: str) -> ConfigurationInvalid:
-        """The error for this table or a key in it."""
-        key = (*self.key, *below)
-        return self.source.complaint(key, f"{key_text(key)} {why}")
-
-
-def _table(source: Source, key: Key, content: Any, known: Mapping[str, Parser]) -> Table:
-    if not isinstance(content, dict):
-        raise source.complaint(key, f"{key_text(key)} must be a table")
-    for name in content:
-        if name not in known:
-            where = (*key, name)
-            raise source.complaint(where, f"unknown setting {key_text(where)!r}")
-    return Table(source, key, content)
-
-
-def _sentence(error: Exception) -> str:
-    """What a value must be, or for one with a unit what it is not."""
-    text = str(error)
-    return text if text.startswith("must") else f"is wrong: {text}"
 
 
 def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
@@ -140,7 +74,7 @@ def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
     return Rules(
         bounds=_bounds(top),
         total=Total(**{name: total.read(name, TOTAL, None) for name in TOTAL}),
-        queue=Bounds(
+        queue=QueueBounds(
             running=queue.read("max-running", QUEUE, None),
             running_per_user=queue.read("max-running-per-user", QUEUE, None),
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
@@ -201,7 +135,7 @@ def _place(number: int) -> Key:
 
 
 def _rule(policy: Table, number: int, entry: Any) -> Rule:
-    table = _table(policy.source, _place(number), entry, RULE)
+    table = read_table(policy.source, _place(number), entry, RULE)
     rule = _read_rule(table, f"rule {number + 1}")
     if "action" not in table.content:
         raise table.wrong("must say allow or deny", "action")

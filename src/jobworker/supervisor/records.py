@@ -7,7 +7,7 @@ section is a list of ``key=value`` fields, each ended by a NUL, like the environ
 and reading it takes no module that would sit in the memory of every supervisor.
 
 Both sides of the contract use this module: the supervisor as it is, the server
-through ``jobworker.spool``. Everything goes by directory descriptor.
+through ``jobworker.spool.spool``. Everything goes by directory descriptor.
 """
 
 from __future__ import annotations

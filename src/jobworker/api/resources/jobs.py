@@ -1,0 +1,144 @@
+"""What each route does with jobs; decoded, permitted calls come in, bodies go out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import UNSET
+
+from jobworker.api.bodies import CanStartRequest, ExtendRequest, SignalBody, StartRequest, StopBody
+from jobworker.api.decode import idempotency_key
+from jobworker.api.query import ListQuery, WaitQuery, given, job_query
+from jobworker.api.resources.start_request import asked_for, spec_from
+from jobworker.api.service import Call
+from jobworker.api.views import (
+    CanStartAnswer,
+    ExtendAnswer,
+    HealthAnswer,
+    IdAnswer,
+    JobList,
+    JobView,
+    MeAnswer,
+    SignalAnswer,
+    job_view,
+    limits_view,
+)
+from jobworker.errors import ServiceUnavailable, UnauthorizedAction
+from jobworker.model import NO_LIMITS, Role
+
+
+async def start(call: Call) -> IdAnswer:
+    """Start a job."""
+    request: StartRequest = call.body
+    if request.stdin:  # which may be long, and is decoded and digested
+        stdin, spec = await asyncio.to_thread(asked_for, request)
+    else:
+        stdin, spec = asked_for(request)
+    job = await call.jobs.submit(
+        spec,
+        call.user.name,
+        call.user.role,
+        stdin=stdin,
+        idempotency_key=idempotency_key(call.headers),
+    )
+    return IdAnswer(id=job.id, hint=call.jobs.warning(job) or UNSET)
+
+
+async def stop(call: Call) -> IdAnswer:
+    """Stop a job; a client that leaves, or a server that stops, takes nothing of it back."""
+    request: StopBody = call.body
+    stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
+    await call.hold(asyncio.shield(call.service.carry_on(stopping)))
+    return IdAnswer(id=call.job.id)
+
+
+async def signal(call: Call) -> SignalAnswer:
+    """Send a signal to a job's program."""
+    request: SignalBody = call.body
+    name = await call.jobs.signal(call.job.id, request.signal, by=call.user.name)
+    return SignalAnswer(id=call.job.id, signal=name)
+
+
+async def rerun(call: Call) -> IdAnswer:
+    """Start a new job as this one was started."""
+    job = await call.jobs.rerun(
+        call.job.id,
+        by=call.user.name,
+        role=call.user.role,
+        idempotency_key=idempotency_key(call.headers),
+    )
+    return IdAnswer(id=job.id, hint=call.jobs.warning(job) or UNSET)
+
+
+async def extend(call: Call) -> ExtendAnswer:
+    """Give a running job more time."""
+    request: ExtendRequest = call.body
+    by, role = call.user.name, call.user.role
+    deadline = await call.jobs.extend(call.job.id, request.seconds, by=by, role=role)
+    return ExtendAnswer(id=call.job.id, deadline=deadline)
+
+
+async def status(call: Call) -> JobView:
+    """Show a job, at once or when it has ended."""
+    query: WaitQuery = call.query
+    if not query.wait or call.job.ended:
+        return job_view(call.job)
+    return job_view(await call.hold(call.jobs.wait(call.job.id, query.wait)))
+
+
+async def list_jobs(call: Call) -> JobList:
+    """List jobs: own ones, or anybody's for an admin."""
+    asked: ListQuery = call.query
+    page = await call.jobs.list(job_query(asked, _whose(call, asked)))
+    return JobList(jobs=[job_view(job) for job in page.jobs], next=page.next)
+
+
+async def remove(call: Call) -> IdAnswer:
+    """Delete a finished job and its output."""
+    await call.jobs.remove(call.job.id)
+    return IdAnswer(id=call.job.id)
+
+
+async def can_start(call: Call) -> CanStartAnswer:
+    """Tell whether a start would be allowed, and which rule of the policy decides."""
+    request: CanStartRequest = call.body
+    asked = {name: getattr(request, name) for name in CanStartRequest.__struct_fields__}
+    spec = spec_from(StartRequest(**asked))
+    explain = call.service.authority.explain
+    decision = await asyncio.to_thread(explain, call.user.name, call.user.role, spec)
+    limits = decision.limits(NO_LIMITS) if decision.allowed else NO_LIMITS
+    return CanStartAnswer(
+        allowed=decision.allowed,
+        rule=decision.rule,
+        reason=decision.reason,
+        run_as=decision.account.name if decision.account else None,
+        network=decision.network,
+        limits=limits_view(limits),
+    )
+
+
+async def whoami(call: Call) -> MeAnswer:
+    """Tell the caller who the token belongs to."""
+    return MeAnswer(name=call.user.name, role=call.user.role)
+
+
+async def health(_: Call) -> HealthAnswer:
+    """Tell that the server answers."""
+    return HealthAnswer()
+
+
+async def ready(call: Call) -> HealthAnswer:
+    """Tell whether the server takes new work; 503 while it stops."""
+    if call.service.draining.is_set():
+        raise ServiceUnavailable("the server is stopping")
+    return HealthAnswer()
+
+
+def _whose(call: Call, asked: ListQuery) -> str | None:
+    """Whose jobs to list, None for everybody's; raises ``UnauthorizedAction``."""
+    owner = given(asked.owner)
+    if call.user.role is Role.ADMIN:
+        return owner
+    if owner not in (None, call.user.name):
+        raise UnauthorizedAction
+    return call.user.name

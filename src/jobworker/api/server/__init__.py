@@ -1,0 +1,1 @@
+"""The socket, TLS and HTTP under the API."""

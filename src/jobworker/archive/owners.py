@@ -1,0 +1,42 @@
+"""What the database knows of those who start jobs (``ports.Owners``)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from jobworker.archive.database import Database
+from jobworker.archive.tables import accounts, users
+from jobworker.model import Role
+
+_ACCOUNT = select(accounts.c.number).where(accounts.c.owner == bindparam("who"))
+_ROLE = select(users.c.role).where(users.c.name == bindparam("who"))
+_NEXT_ACCOUNT = select(func.coalesce(func.max(accounts.c.number) + 1, 0))
+
+
+class SqlOwners:
+    """Roles and account numbers of owners."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._accounts: dict[str, int] = {}  # a number once given never changes
+
+    async def role(self, owner: str) -> Role:
+        """The role of the user of that name; that of a plain user where there is none."""
+        role = self._database.read(lambda connection: connection.scalar(_ROLE, {"who": owner}))
+        return Role.USER if role is None else Role(role)
+
+    async def account(self, owner: str) -> int:
+        """The small number that stands for this owner for ever."""
+        if owner not in self._accounts:
+            self._accounts[owner] = await self._database.write(partial(_account, owner))
+        return self._accounts[owner]
+
+
+def _account(owner: str, connection: Connection) -> int:
+    number: int | None = connection.scalar(_ACCOUNT, {"who": owner})
+    if number is None:
+        number = connection.scalars(_NEXT_ACCOUNT).one()
+        connection.execute(insert(accounts), {"owner": owner, "number": number})
+    return number

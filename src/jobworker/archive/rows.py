@@ -1,0 +1,129 @@
+"""Jobs as rows and rows as jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from jobworker.model import (
+    Completed,
+    End,
+    Failed,
+    Final,
+    Job,
+    JobId,
+    Limits,
+    Queued,
+    Spec,
+    Starting,
+    Stopped,
+    Terms,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# In ASCII, because it then carries lone surrogates and NUL through every database.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+_FINAL: dict[str, type[Final]] = {kind.name: kind for kind in (Completed, Failed, Stopped)}
+
+
+def microseconds(moment: datetime) -> int:
+    """``moment`` as the archive keeps it; raises ``TypeError`` where it has no time zone."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """The time that the archive keeps as ``microseconds``, in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def searchable(text: str) -> str:
+    r"""``text`` as a filter finds it: surrogate escapes, which no database takes, as ``\udcff``.
+
+    Two texts may come out the same; the exact one stands in the spec.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def accepted(job: Job) -> dict[str, Any]:
+    """The row of a job that has just been accepted."""
+    name = job.spec.name
+    return {
+        "id": str(job.id),
+        "owner": job.owner,
+        "status": job.status.name.value,
+        "program": searchable(job.spec.program),
+        "name": None if name is None else searchable(name),
+        "created_at": microseconds(job.created_at),
+        "spec": _to_json(job.spec),
+        "terms": _to_json(job.terms),
+        "containment": job.containment,
+        "node": job.node,
+    }
+
+
+def ending(job: Job) -> dict[str, Any]:
+    """What changes in the row of a job when it ends."""
+    assert job.end
+    return {
+        "status": job.status.name.value,
+        "cause": job.end.cause.value,
+        "finished_at": microseconds(job.end.finished_at),
+        "exit_code": job.end.exit_code,
+        "end": _to_json(job.end),
+        "terms": _to_json(job.terms),  # those of a job that was queued are settled at its start
+    }
+
+
+def job_of(row: Row[Any]) -> Job:
+    """The job of a row of the table ``jobs``."""
+    spec, terms = _asked_and_granted(row)
+    return Job(
+        id=JobId(row.id),
+        owner=row.owner,
+        spec=spec,
+        terms=terms,
+        status=_status_of(row),
+        created_at=moment(row.created_at),
+        containment=row.containment,
+        node=row.node,
+    )
+
+
+def _asked_and_granted(row: Row[Any]) -> tuple[Spec, Terms]:
+    """Spec and terms of a row.
+
+    Rows from before there were terms have one spec for both, in which ``imposed`` names
+    what nobody had asked for.
+    """
+    fields = json.loads(row.spec)
+    if row.terms is not None:
+        return msgspec.convert(fields, Spec), msgspec.convert(json.loads(row.terms), Terms)
+    imposed = set(fields.pop("imposed", ()))
+    granted = msgspec.convert(fields, Spec)
+    terms = Terms(granted.limits, granted.network, granted.run_as)
+    unlimited: dict[str, Any] = {
+        each.name: None for each in dataclasses.fields(Limits) if each.name in imposed
+    }
+    asked = dataclasses.replace(
+        granted,
+        limits=dataclasses.replace(granted.limits, **unlimited),
+        network=granted.network or "network" in imposed,
+        run_as=None if "run_as" in imposed else granted.run_as,
+    )
+    return asked, terms
+
+
+def _status_of(row: Row[Any]) -> Queued | Starting | Final:
+    if row.end is None:
+        return Queued() if row.status == Queued.name else Starting()
+    return _FINAL[row.status](msgspec.convert(json.loads(row.end), End))
+
+
+def _to_json(value: Spec | Terms | End) -> str:
+    return _ENCODER.encode(msgspec.to_builtins(value))

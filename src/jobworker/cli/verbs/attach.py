@@ -1,0 +1,33 @@
+"""``jobctl attach``."""
+
+from __future__ import annotations
+
+from jobworker.cli import endings, feeding, jobs
+from jobworker.cli.verbs.run import attend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobworker.cli.invocation import Invocation, Option
+
+USAGE = "attach ID"
+OPTIONS: tuple[Option, ...] = ()
+DETAILS = """\
+Shows all output of the job from its first byte, feeds it from here where it was started with
+run -i or run -t, and exits as it does. Whoever fed it before is told that they do no more.
+On a job's terminal every key goes to the program; Ctrl-P Ctrl-Q leaves it running."""
+EXITS = endings.EXITS
+EXAMPLES = (
+    "jobctl attach j-9f8b",
+    "jobctl attach j-9f8b < the-rest",
+)
+
+
+def run(call: Invocation) -> int:
+    """Feed a job that was started with run -i or run -t, and follow its output."""
+    word = jobs.only_word(call)
+    with call.client() as client:
+        job = client.status(jobs.find(client, word))
+        kind = job["input"]
+        if kind == "terminal":
+            feeding.check_terminal(call)
+        return attend(call, client, job["id"], kind, takeover=True)

@@ -1,0 +1,169 @@
+"""``jobctl __complete``: what may stand at the cursor, for the scripts of ``completion``.
+
+One candidate a line, with a tab before its description. A line that begins with a colon
+asks the shell for what it knows better: ``:files``, ``:directories``. Says nothing where
+there is nothing to say, for whatever reason: somebody is typing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from jobworker import units
+from jobworker.cli import cursor, report
+from jobworker.cli.limits import LEVELS
+from jobworker.errors import JobWorkerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobworker.cli.cursor import Cursor
+    from jobworker.cli.invocation import Invocation, Option
+    from jobworker.client.answers import JobView
+    from jobworker.client.client import Client
+
+USAGE = "__complete [--] WORD..."
+OPTIONS: tuple[Option, ...] = ()
+PROGRAM_FOLLOWS = True
+
+PATIENCE = 0.2
+"""Seconds for the server: with the start of Python it stays below the 300 ms that a person
+takes for an answer at once. JOBCTL_COMPLETION_TIMEOUT is for servers that are far away."""
+
+_MOST = 100
+"""Jobs of one status: more than anybody reads."""
+
+_OPEN = ("Running", "Queued")
+_ENDED = ("Completed", "Failed", "Stopped")
+STATUSES: dict[str, tuple[str, ...]] = {
+    "extend": ("Running",),
+    "rm": _ENDED,
+    "signal": ("Running",),
+    "stop": _OPEN,
+    "wait": _OPEN,
+    "why": _ENDED,
+}
+"""Of the jobs that a verb can be about; where it is not named, all are."""
+
+PATHS = {
+    "ARGUMENT": ":files",
+    "DIRECTORY": ":directories",
+    "FILE": ":files",
+    "PATH": ":files",
+    "PROGRAM": ":files",
+}
+"""What the shell is asked for, by what usage calls it."""
+
+WORDS = {
+    "LEVEL": LEVELS,
+    "SIGNAL": ("HUP", "INT", "TERM", "KILL", "QUIT", "USR1", "USR2", "CONT", "STOP", "WINCH"),
+    "STATUS": (*_OPEN, *_ENDED),
+}
+"""The same for what is a word of a few."""
+
+
+def run(call: Invocation) -> int:
+    """Print the candidates for the last of the words."""
+    at = cursor.Cursor(call.words)
+    pairs = [pair for pair in candidates(at) if pair[0].startswith((at.typed, ":"))]
+    if call.has("json"):
+        found = [{"word": at.lead + word, "meaning": meaning} for word, meaning in pairs]
+        report.answer({"candidates": found, "error": None})
+        return 0
+    for word, meaning in pairs:
+        text = word if word.startswith(":") else f"{at.lead}{word}\t{_plain(meaning)}"
+        sys.stdout.write(f"{text}\n")
+    return 0
+
+
+def candidates(at: Cursor) -> Iterable[tuple[str, str]]:
+    """Words that may stand at the cursor, each with a description; not yet by what is typed."""
+    if at.wants == cursor.VALUE and at.option:
+        if at.option[0] == "user":
+            return _profiles()
+        return _called(at.option[2])
+    if at.wants == cursor.OPTION:
+        return [(f"--{name}", meaning) for name, _, _, meaning in at.options]
+    if at.wants == "ID":
+        return _jobs(at)
+    return _called(at.wants)
+
+
+def _called(name: str) -> Iterable[tuple[str, str]]:
+    """The words for what usage calls ``name``; lower-case ones stand for themselves."""
+    if name == "VERB":
+        from jobworker.cli.commands import VERBS
+
+        return [(verb, summary) for verb, _, summary in VERBS]
+    if name in PATHS:
+        return [(PATHS[name], "")]
+    words = WORDS.get(name) or [word for word in name.split("|") if word.islower()]
+    return [(word, "") for word in words]
+
+
+def _profiles() -> Iterator[tuple[str, str]]:
+    from jobworker.client import profiles
+
+    try:
+        yield from profiles.known()
+    except JobWorkerError:
+        return
+
+
+def _jobs(at: Cursor) -> Iterator[tuple[str, str]]:
+    """Jobs that the verb can be about and that the line does not name yet, newest first."""
+    if not "j-".startswith(at.typed[:2]):
+        return
+    import threading
+
+    # A name server may keep a call waiting that no time-out of ours bounds.
+    watch = threading.Timer(_patience(), os._exit, (0,))
+    watch.daemon = True
+    watch.start()
+    try:
+        jobs = _fetch(at)
+    except (JobWorkerError, OSError):
+        return
+    finally:
+        watch.cancel()
+    for job in sorted(jobs, key=lambda job: job["createdAt"], reverse=True):
+        if job["id"] not in at.named:
+            yield job["id"], _described(job)
+
+
+def _patience() -> float:
+    try:
+        return units.parse_duration(os.environ.get("JOBCTL_COMPLETION_TIMEOUT", ""))
+    except ValueError:
+        return PATIENCE
+
+
+def _fetch(at: Cursor) -> list[JobView]:
+    from jobworker.client.client import Client
+
+    begins = [("idPrefix", at.typed)] if len(at.typed) > len("j-") else []
+    statuses = STATUSES.get(at.verb or "")
+    queries = [[("status", status)] for status in statuses] if statuses else [[]]
+    with Client.from_profile(at.user) as client:
+        return [
+            job
+            for query in queries
+            for job in _page(client, [*query, *begins, ("limit", str(_MOST))])
+        ]
+
+
+def _page(client: Client, query: list[tuple[str, str]]) -> list[JobView]:
+    return client.list(query)["jobs"]
+
+
+def _described(job: JobView) -> str:
+    words = [job["program"], *(arg if isinstance(arg, str) else "\u2026" for arg in job["args"])]
+    name = f"{job['name']}: " if job.get("name") else ""
+    return f"{job['status']} {name}{' '.join(words)}"
+
+
+def _plain(text: str) -> str:
+    """On one line, with nothing in it that a terminal would obey; a shell shows some of it."""
+    return report.escaped(text[:200]).replace("\t", " ")

@@ -1,0 +1,1 @@
+"""The configuration of the server: settings, and how its file is read."""

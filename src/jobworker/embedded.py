@@ -1,0 +1,109 @@
+"""A manager put together for this machine: state directory, database, engine.
+
+The one place that knows which parts a manager is made of.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobworker.archive.database import Database
+from jobworker.archive.owners import SqlOwners
+from jobworker.archive.sql import SqlArchive
+from jobworker.config.settings import Containment
+from jobworker.engines.local.engine import LocalEngine
+from jobworker.errors import StateInUse
+from jobworker.jobs import manager
+from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.policy.authority import Authority
+
+DATABASE = "jobd.db"
+
+
+class SystemClock:
+    """The machine's clock (``ports.Clock``)."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_database(state: Path) -> AsyncIterator[Database]:
+    """Lock a state directory and open its database, the one of this process.
+
+    Raises ``StateInUse`` where another process has the lock, ``StateUnusable`` where the
+    database cannot be used.
+    """
+    with _locked(state):
+        database = Database.open(state / DATABASE)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+class Manager(manager.Manager):
+    """A manager that can be opened on a state directory: this adds nothing but ``open``."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(  # noqa: PLR0913 - each part may be another one
+        cls,
+        state_dir: str | os.PathLike[str],
+        *,
+        containment: Containment = "auto",
+        database: Database | None = None,
+        archive: Archive | None = None,
+        owners: Owners | None = None,
+        engine: Engine | None = None,
+        clock: Clock | None = None,
+        hidden: Sequence[Path] = (),
+        authority: Authority | None = None,
+    ) -> AsyncIterator[Manager]:
+        """Lock a state directory, and find again the jobs that are in it.
+
+        ``database`` is what ``open_database`` gave, where the caller has it; ``hidden`` names
+        more directories that jobs must not see; ``authority`` decides who
+        may run what, with what limits, and how many jobs may run and wait. On leaving,
+        jobs go on.
+        Raises what ``open_database`` does, ``ContainmentUnavailable``, and
+        ``LimitUnavailable`` where what bounds all jobs together is not enforced here.
+        """
+        authority = authority or Authority()
+        state = Path(state_dir)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at start
+        async with AsyncExitStack() as stack:
+            if archive is None or owners is None:
+                if database is None:
+                    database = await stack.enter_async_context(open_database(state))
+                archive = SqlArchive(database) if archive is None else archive
+                owners = SqlOwners(database) if owners is None else owners
+            else:
+                stack.enter_context(_locked(state))
+            if engine is None:
+                engine = await stack.enter_async_context(
+                    LocalEngine.open(state, containment, hidden, authority.ceiling)
+                )
+            opened = cls(engine, archive, owners, clock or SystemClock(), authority)
+            stack.push_async_callback(opened.close)
+            await opened.recover()
+            yield opened
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateInUse(f"another server has the lock of {state}") from None
+        yield
+    finally:
+        os.close(fd)

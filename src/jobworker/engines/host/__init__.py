@@ -1,0 +1,1 @@
+"""What this machine can do: containment, limits, cgroups, file systems."""

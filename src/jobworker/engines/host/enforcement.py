@@ -1,0 +1,95 @@
+"""Which limits can be kept here, by what, and what is missing for the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups
+from jobworker.errors import LimitUnavailable
+from jobworker.model import Level, Limits
+
+_FIELDS = {
+    "memory": "memory",
+    "cpus": "cpus",
+    "pids": "pids",
+    "open_files": "openFiles",
+    "nice": "nice",
+    "tmp": "tmp",
+}
+"""The limits that an engine keeps, and what requests and records call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """What keeps a limit here; where nothing does, what is ``missing`` and what to do."""
+
+    limit: str
+    mechanism: str | None
+    missing: str | None = None
+    hint: str | None = None
+
+
+def table(
+    cgroups: Cgroups, level: Level, pids_by_rlimit: Callable[[], str | None], tmp: Enforcement
+) -> list[Enforcement]:
+    """What keeps each limit at a level of containment.
+
+    ``pids_by_rlimit`` tries whether a resource limit counts the processes of a job alone,
+    and says what is missing where it does not; ``tmp`` is the row of that limit.
+    """
+    rows = [
+        Enforcement(limit, f"cgroup v{cgroups.found[limit][0]}")
+        if limit in cgroups.found
+        else Enforcement(limit, None, cgroups.missing[limit], WHAT_TO_DO)
+        for limit in ("memory", "cpus", "pids")
+    ]
+    if rows[-1].mechanism is None:
+        rows[-1] = _without_controller(rows[-1], level, pids_by_rlimit)
+    return [*rows, Enforcement("openFiles", "rlimit"), Enforcement("nice", "priority"), tmp]
+
+
+def _without_controller(
+    row: Enforcement, level: Level, pids_by_rlimit: Callable[[], str | None]
+) -> Enforcement:
+    if level != "namespaces":
+        return row
+    if os.geteuid() == 0:
+        why = "a resource limit does not bind root"
+    else:
+        failure = pids_by_rlimit()
+        if failure is None:
+            return Enforcement("pids", "rlimit")
+        why = f"a resource limit does not count a job's processes alone ({failure})"
+    return replace(row, missing=f"{row.missing}; {why}")
+
+
+def check_limits(limits: Limits, kept: list[Enforcement]) -> None:
+    """Raise ``LimitUnavailable`` where one of ``limits`` cannot be kept."""
+    asked = {name for attribute, name in _FIELDS.items() if getattr(limits, attribute) is not None}
+    for row in kept:
+        if row.mechanism is None and row.limit in asked:
+            raise LimitUnavailable(
+                f"the limit {row.limit} cannot be kept here: {row.missing}",
+                hint=row.hint,
+                field=f"limits.{row.limit}",
+            )
+
+
+def limit_fields(limits: Limits) -> list[tuple[str, bytes]]:
+    """The limits as fields of the record ``spec``."""
+    values = ((name, getattr(limits, attribute)) for attribute, name in _FIELDS.items())
+    return [
+        (name, (f"{value:g}" if name == "cpus" else str(value)).encode())
+        for name, value in values
+        if value is not None
+    ]
+
+
+def words(cgroups: Cgroups, ceiling: Limits) -> list[str]:
+    """What a spawner is told: where cgroups are made, and what bounds all jobs together."""
+    return [
+        *(f"cgroup={word}" for word in cgroups.words),
+        *(f"ceiling={name}:{value.decode()}" for name, value in limit_fields(ceiling)),
+    ]

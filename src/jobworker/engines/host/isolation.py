@@ -1,0 +1,34 @@
+"""What a job may ask for of its surroundings, and where it cannot be had. Pure."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from jobworker.errors import IsolationUnavailable
+from jobworker.model import Level, Spec, Terms
+from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
+
+_STRENGTH: dict[Level, int] = {level: -rank for rank, level in enumerate(get_args(Level))}
+
+
+def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:
+    """Raise ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
+    if spec.containment is not None and _STRENGTH[spec.containment] > _STRENGTH[level]:
+        raise IsolationUnavailable(
+            f"jobs here run at containment level {level}, and this one asks for "
+            f"{spec.containment} at least",
+            hint="jobd doctor shows what the machine can do, and what is missing",
+            field="containment",
+        )
+    if not terms.network and level not in OWN_NAMESPACES:
+        raise IsolationUnavailable(
+            f"a job cannot be kept from the network at containment level {level}",
+            hint="it takes the level full or namespaces",
+            field="network",
+        )
+    if terms.run_as is not None and level not in OWN_UID:
+        raise IsolationUnavailable(
+            f"jobs cannot run as another account at containment level {level}",
+            hint="it takes a server that runs as root, at the level full or uid",
+            field="runAs",
+        )

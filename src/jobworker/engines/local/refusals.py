@@ -1,0 +1,78 @@
+"""Why a program was not executed: from the supervisor's report to the error. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from jobworker.errors import (
+    InvalidRequest,
+    JobWorkerError,
+    ProgramForbidden,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    ServiceUnavailable,
+    StartFailed,
+    StorageFull,
+)
+from jobworker.model import Spec, Terms
+from jobworker.supervisor.failure import MEMORY_STAGE
+from jobworker.units import size_text
+
+_REASONS = {
+    "directory": "it is a directory",
+    "interpreter": "the interpreter that it names in its first line was not found",
+    "denied": "permission denied",
+}
+
+
+_SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What the machine has too little of just now, which is no fault of the program's."""
+
+
+def refusal(
+    spec: Spec, terms: Terms, stage: str, number: int, kind: str, hint: str | None
+) -> JobWorkerError:
+    """The error for a refusal at ``stage`` with the errno ``number``.
+
+    ``kind`` tells apart what the errno of exec leaves open (``launch.NotExecuted``);
+    ``hint`` is what the job could not see, where that is known.
+    """
+    why = os.strerror(number)
+    if stage in ("cwd", MEMORY_STAGE, "changed"):
+        return _asked_wrong(spec, terms, stage, why, hint)
+    # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
+    if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
+        return StorageFull()
+    if number in _SCARCE:
+        return ServiceUnavailable(
+            f"the job could not be started: {stage}: {why}",
+            hint="the machine is short of processes, memory or open files; try again",
+        )
+    if stage != "exec":
+        return StartFailed(f"the job could not be started: {stage}: {why}")
+    return _of_exec(number, kind, hint)
+
+
+def _of_exec(number: int, kind: str, hint: str | None) -> JobWorkerError:
+    if kind == "missing":
+        return ProgramNotFound(hint=hint)
+    if number == errno.E2BIG:
+        return InvalidRequest("arguments and environment are too long for exec", field="args")
+    why = os.strerror(number)
+    reason = _REASONS.get(kind, why[:1].lower() + why[1:])
+    return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)
+
+
+def _asked_wrong(
+    spec: Spec, terms: Terms, stage: str, why: str, hint: str | None
+) -> JobWorkerError:
+    if stage == "changed":
+        message = "the program's file was changed between its check and its start"
+        return ProgramForbidden(message, hint="try again, and it is checked anew")
+    if stage == "cwd":
+        message = f"cannot enter the working directory {spec.cwd}: {why}"
+        return InvalidRequest(message, field="cwd", hint=hint)
+    size = size_text(terms.limits.memory or 0)
+    message = f"the memory limit of {size} is too small to start the program"
+    return InvalidRequest(message, field="limits.memory")

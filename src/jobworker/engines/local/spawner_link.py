@@ -1,0 +1,100 @@
+"""The spawner as the engine sees it: orders out, events in, another one when it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from jobworker.engines.spawner import SpawnerProcess
+from jobworker.model import JobId
+from jobworker.supervisor.records import Fields
+
+log = logging.getLogger(__name__)
+
+
+class SpawnerLink:
+    """Keeps one spawner running, and speaks with it on the event loop.
+
+    ``start`` makes a spawner; ``on_event`` gets everything that it and its supervisors tell;
+    ``on_replaced`` is called after it was killed and another one took its place.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], SpawnerProcess],
+        on_event: Callable[[Fields], None],
+        on_replaced: Callable[[], None],
+    ) -> None:
+        self._start = start
+        self._on_event = on_event
+        self._on_replaced = on_replaced
+        self._spawner = self._started()
+
+    async def close(self, *, wait: bool) -> None:
+        """Hang up; it goes on for as long as it has supervisors. ``wait`` where it has none."""
+        self._hang_up()
+        if wait:
+            await asyncio.to_thread(self._spawner.wait)
+
+    async def order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
+        """Have a supervisor made; raises ``OSError`` where the spawner takes no orders."""
+        while True:
+            try:
+                self._spawner.order(job_id, uid, offline=offline)
+            except BlockingIOError:
+                # Its queue is full: it makes hundreds a second, so this does not last.
+                await self._writable()
+            else:
+                return
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        writable: asyncio.Future[None] = loop.create_future()
+        channel = self._spawner.channel
+        loop.add_writer(channel, resolve, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(channel)
+
+    def _started(self) -> SpawnerProcess:
+        spawner = self._start()
+        spawner.channel.setblocking(False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(spawner.channel, self._receive)
+        loop.add_reader(spawner.pidfd, self._replace)
+        return spawner
+
+    def _hang_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._spawner.channel)
+        loop.remove_reader(self._spawner.pidfd)
+        self._spawner.close()
+
+    def _receive(self) -> None:
+        """Take all events that the spawner and its supervisors have sent."""
+        while True:
+            try:
+                event = self._spawner.receive()
+            except BlockingIOError:
+                return
+            if event is None:  # gone; its pidfd says so too, and may be relied on
+                asyncio.get_running_loop().remove_reader(self._spawner.channel)
+                return
+            self._on_event(event)
+
+    def _replace(self) -> None:
+        """The spawner was killed: its supervisors live on."""
+        log.error("the spawner is gone; starting another")
+        self._receive()
+        self._hang_up()
+        self._spawner.wait()
+        self._spawner = self._started()
+        self._on_replaced()
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Set a future's result, unless it is done."""
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,218 @@
+"""Live jobs as they go on: each event, what it calls for, and who waits for a running slot.
+
+Here, and nowhere else, a live job changes; what a change comes to is decided by ``lifecycle``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+
+from jobworker.errors import JobWorkerError
+from jobworker.jobs.admission import Admission
+from jobworker.jobs.archiver import Archiver
+from jobworker.jobs.lifecycle import (
+    Admitted,
+    DeliverStop,
+    Effect,
+    Ended,
+    Event,
+    Finalize,
+    Refused,
+    RollBack,
+    StopAsked,
+    step,
+)
+from jobworker.jobs.live import LiveJob, LiveJobs, Phase
+from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.model import Cause, Grant, Job, JobId, Queued, StopRequest, Terms
+from jobworker.policy.authority import Authority
+
+log = logging.getLogger(__name__)
+
+_STOP_PAUSE = 0.5
+"""Seconds between attempts to pass on a stop. EMFILE has no event to wait for."""
+
+_CLOSING_PATIENCE = 1.0
+"""Seconds to finish what is being archived; what is not is found again at the next start."""
+
+
+class Controller:
+    """Applies every event to its job, carries out what follows, and admits queued jobs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        archive: Archive,
+        owners: Owners,
+        clock: Clock,
+        authority: Authority,
+        live_jobs: LiveJobs,
+        archiver: Archiver,
+    ) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._owners = owners
+        self._clock = clock
+        self._authority = authority
+        self._live_jobs = live_jobs
+        self._archiver = archiver
+        self._admission = Admission(authority.queue)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Controller: {self._admission!r}, {len(self._tasks)} tasks>"
+
+    def apply(self, job_id: JobId, event: Event) -> None:
+        """Let something happen to a job; the one place where a live job changes.
+
+        Raises what ``lifecycle.step`` does.
+        """
+        live = self._live_jobs.get(job_id)
+        if live is None:
+            return
+        if isinstance(event, Ended):
+            event = _with_hint(event, live.warning)
+        queued = isinstance(live.job.status, Queued)
+        live.job, effects = step(live.job, event)
+        for effect in effects:
+            self._carry_out(live, effect)
+        # A stop leaves open what comes of a start, and to be admitted is not to have begun.
+        if not queued and not isinstance(event, StopAsked):
+            live.advance(Phase.BEGUN)
+
+    def _carry_out(self, live: LiveJob, effect: Effect) -> None:
+        match effect:
+            case DeliverStop(stop):
+                self._in_background(self._deliver(live, stop))
+            case Finalize():
+                had_slot = live.has_slot
+                live.advance(Phase.ENDED)
+                self._leave(live, had_slot=had_slot)
+                self._in_background(self._archiver.archive(live))
+            case RollBack(error):
+                had_slot = live.has_slot
+                live.refuse(error)
+                self._leave(live, had_slot=had_slot)
+                self._in_background(self._archiver.roll_back(live))
+
+    async def _deliver(self, live: LiveJob, stop: StopRequest) -> None:
+        """Pass a stop on, also where files cannot be opened just now: somebody waits for it."""
+        while not live.job.ended:
+            try:
+                await self._engine.stop(live.job.id, stop)
+            except OSError as error:
+                log.warning("cannot stop job %s, will try again: %s", live.job.id, error)
+                await asyncio.sleep(_STOP_PAUSE)
+            else:
+                return
+
+    def enter(self, owner: str) -> Phase:
+        """Take a running slot for a new job of ``owner``, or a place in the queue.
+
+        The answer is the phase that the job begins in: to be followed by ``register``, or by
+        ``leave`` where nothing comes of the job. Raises ``TooManyJobs``.
+        """
+        return Phase.STARTING if self._admission.enter(owner) else Phase.QUEUED
+
+    def leave(self, owner: str, phase: Phase) -> None:
+        """Give back what ``enter`` has taken."""
+        if phase is Phase.QUEUED:
+            self._admission.give_up()
+        else:
+            self._admission.leave(owner)
+            self.admit()
+
+    def register(self, live: LiveJob) -> None:
+        """Add a new job to the table, and to the queue where it has no slot."""
+        self._live_jobs.register(live)
+        if live.phase is Phase.QUEUED:
+            self._admission.line_up(live.job.id, live.job.owner)
+            self.admit()  # a slot may have become free meanwhile
+
+    def _leave(self, live: LiveJob, *, had_slot: bool) -> None:
+        if had_slot:
+            self._admission.leave(live.job.owner)
+            self.admit()
+        else:
+            self._admission.leave_line(live.job.id, live.job.owner)
+
+    def refresh(self) -> None:
+        """Go by the bounds that are in force now: there may be room for queued jobs."""
+        self._admission.bounds = self._authority.queue
+        self.admit()
+
+    def admit(self) -> None:
+        """Start as many of the queued jobs as there is room for."""
+        while job_id := self._admission.next():
+            live = self._live_jobs.get(job_id)
+            assert live is not None
+            live.advance(Phase.STARTING)
+            self._in_background(self._start_queued(live))
+
+    async def _start_queued(self, live: LiveJob) -> None:
+        """Start a job that was queued, if the policy still allows it; a stop may come first."""
+        job = live.job
+        try:
+            role = await self._owners.role(job.owner)
+            grant = await self._authority.ask(self._authority.grant, job.owner, role, job.spec)
+            account = await self._owners.account(job.owner)
+            await self._archive.admit(job.id)
+        except JobWorkerError as error:
+            self.apply(job.id, Refused(error, self._clock.now()))
+            return
+        if isinstance(live.job.status, Queued):
+            live.job = replace(live.job, terms=Terms.of(grant))
+            self.apply(job.id, Admitted())
+            await self.hand_over(live, account, grant)
+
+    async def hand_over(self, live: LiveJob, account: int, grant: Grant) -> None:
+        """Have the job started; no stop can come between the call and the order."""
+        job = live.job
+        try:
+            await self._engine.start(job, account, grant)
+        except JobWorkerError as error:
+            self.apply(job.id, Refused(error, self._clock.now()))
+
+    async def recover(self, unfinished: list[Job]) -> None:
+        """Go on with the jobs of the server before: those that run or ran, and those queued."""
+        for job in unfinished:
+            if isinstance(job.status, Queued):
+                self._live_jobs.register(LiveJob(job, Phase.QUEUED))
+                self._admission.expect()
+                self._admission.line_up(job.id, job.owner)
+            else:
+                self._live_jobs.register(LiveJob(job, Phase.STARTING))
+                self._admission.occupy(job.owner)
+        await self._engine.input.sweep({job.id for job in unfinished})
+        started = [job for job in unfinished if not isinstance(job.status, Queued)]
+        await self._engine.recover(started)
+        self.admit()
+
+    async def close(self) -> None:
+        """Give what is being archived a moment, and drop the rest: it is recovered later."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSING_PATIENCE)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a job could not be followed up", exc_info=error)
+
+
+def _with_hint(event: Ended, warning: str | None) -> Ended:
+    """The end of a program that failed, and was asked to use what it could not see, says so."""
+    end = event.end
+    if warning is None or end.cause is not Cause.EXITED or end.exit_code == 0:
+        return event
+    return Ended(replace(end, detail=warning))

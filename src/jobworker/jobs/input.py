@@ -1,0 +1,132 @@
+"""Who feeds which job: one at a time, from when its program runs until one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobworker.errors import InputBusy, InputClosed, JobNotRunning, ServiceUnavailable
+from jobworker.jobs.live import LiveJob, LiveJobs, Phase
+from jobworker.jobs.ports import Engine, InputWriter
+from jobworker.model import Job, JobId
+
+MOST_BY_ONE = 32
+"""Jobs that one user may feed at once: the library below keeps up to 64 MiB of a message
+that is on its way, whatever we would take of it."""
+
+MOST = 128
+"""Jobs that may be fed at once, by all users."""
+
+
+class InputSession:
+    """One's hold on a job's input, to be closed.
+
+    ``terminal`` where that is what reads it; ``displaced`` is set once another took over.
+    """
+
+    def __init__(
+        self, engine: Engine, live: LiveJob, by: str, held: dict[JobId, InputSession]
+    ) -> None:
+        source = live.job.spec.input
+        self.terminal = source is not None and source.kind == "terminal"
+        self.by = by
+        self.displaced = asyncio.Event()
+        self._input = engine.input
+        self._live = live
+        self._held = held
+        self._writer: InputWriter = _Unopened()
+
+    def __repr__(self) -> str:
+        return f"<InputSession of {self._live.job.id} by {self.by}, {self.taken} bytes taken>"
+
+    async def open(self) -> None:
+        """Return once the program runs, where the job is queued.
+
+        Raises ``InputClosed`` where it has ended, or reads no input any more.
+        """
+        await self._live.reached(Phase.BEGUN)
+        if self._live.phase >= Phase.ENDED:
+            raise InputClosed("the job has ended")
+        self._writer = self._input.open(self._live.job)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that have gone where the program reads."""
+        return self._writer.taken
+
+    async def write(self, data: bytes) -> None:
+        """Return once all of it has; raises ``InputClosed``."""
+        await self._writer.write(data)
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Change the terminal's size; raises ``InputClosed``."""
+        await self._writer.resize(rows, cols)
+
+    async def end(self) -> None:
+        """Say that no more is to come, now or ever: the program reads an end of file."""
+        self._writer.close()
+        await self._input.end(self._live.job.id)
+
+    async def job_ended(self) -> None:
+        """Return once the job has ended."""
+        await self._live.reached(Phase.ENDED)
+
+    def close(self) -> None:
+        """Make room for another; the input stays open unless it was ended."""
+        self._writer.close()
+        if self._held.get(self._live.job.id) is self:
+            del self._held[self._live.job.id]
+
+
+class _Unopened:
+    """The writer of a session that has not been opened (``ports.InputWriter``)."""
+
+    taken = 0
+
+    async def write(self, data: bytes) -> None:  # noqa: ARG002 - the port's
+        raise InputClosed("the program has not been started yet")
+
+    async def resize(self, rows: int, cols: int) -> None:  # noqa: ARG002 - the port's
+        raise InputClosed("the program has not been started yet")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class InputSessions:
+    """All sessions that feed jobs of one engine."""
+
+    def __init__(self, engine: Engine, live_jobs: LiveJobs) -> None:
+        self._engine = engine
+        self._live_jobs = live_jobs
+        self._held: dict[JobId, InputSession] = {}
+
+    def __repr__(self) -> str:
+        return f"<InputSessions: {len(self._held)} jobs are fed>"
+
+    def attach(self, job: Job, by: str, *, takeover: bool) -> InputSession:
+        """Take hold of a job's input; raises what ``Manager.attach`` does."""
+        live = self._live_jobs.get(job.id)
+        if job.spec.input is None or job.spec.input.kind == "given":
+            raise InputClosed(
+                "the job was started without an input to feed",
+                hint='start it with jobctl run -i or -t, or with "input" in the request',
+            )
+        if live is None or job.ended:
+            raise JobNotRunning
+        before = self._held.get(job.id)
+        if before is not None:
+            if not takeover:
+                raise InputBusy(hint="take over with jobctl attach, or ?takeover=true")
+            before.displaced.set()
+        else:
+            self._refuse_too_many(by)
+        session = self._held[job.id] = InputSession(self._engine, live, by, self._held)
+        return session
+
+    def _refuse_too_many(self, by: str) -> None:
+        own = sum(session.by == by for session in self._held.values())
+        if own >= MOST_BY_ONE or len(self._held) >= MOST:
+            raise ServiceUnavailable(
+                f"too many jobs are being fed: {own} by {by}, {len(self._held)} in all",
+                hint="end one of them, or send the input with the start (--stdin)",
+            )

@@ -1,0 +1,116 @@
+"""The table of live jobs: what is remembered of each until it is in the archive."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from jobworker.errors import JobNotFound, JobWorkerError
+from jobworker.model import Job, JobId
+
+
+class Phase(IntEnum):
+    """How far the manager is with a live job; it never goes back.
+
+    The job's status is what users see of it; a phase is what can be waited for.
+    """
+
+    QUEUED = 0
+    """It waits for a running slot."""
+    STARTING = 1
+    """It has a running slot, and nothing has come of its start yet."""
+    BEGUN = 2
+    """Its program was executed."""
+    ENDED = 3
+    """Its status is final; it is being archived."""
+    REFUSED = 4
+    """Its program was not executed and nobody was told of the job: it is being rolled back."""
+    GONE = 5
+    """It is in the archive, or no trace of it is left."""
+
+
+@dataclass(slots=True)
+class LiveJob:
+    """A live job, its phase and who waits for the next one.
+
+    ``warning`` says what the job was asked to use and cannot see; ``refusal`` why its start
+    was refused, in the phases from ``REFUSED`` on.
+    """
+
+    job: Job
+    phase: Phase = Phase.STARTING
+    warning: str | None = None
+    refusal: JobWorkerError | None = None
+    _waiters: set[tuple[Phase, asyncio.Future[None]]] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"<LiveJob {self.job.id} {self.phase.name}, {len(self._waiters)} waiting>"
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it counts among the running jobs."""
+        return self.phase in (Phase.STARTING, Phase.BEGUN)
+
+    def advance(self, phase: Phase) -> None:
+        """Enter a phase and wake whoever waits for it; an earlier one changes nothing."""
+        if phase <= self.phase:
+            return
+        self.phase = phase
+        for waiter in [each for each in self._waiters if each[0] <= phase]:
+            self._waiters.discard(waiter)
+            if not waiter[1].done():
+                waiter[1].set_result(None)
+
+    def refuse(self, error: JobWorkerError) -> None:
+        """Enter the phase ``REFUSED``."""
+        self.refusal = error
+        self.advance(Phase.REFUSED)
+
+    def reached(self, phase: Phase) -> asyncio.Future[None]:
+        """A future that is done once the job is in ``phase`` or a later one."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if phase <= self.phase:
+            future.set_result(None)
+        else:
+            waiter = (phase, future)
+            self._waiters.add(waiter)
+            future.add_done_callback(lambda _: self._waiters.discard(waiter))
+        return future
+
+    def shown(self) -> Job:
+        """The job as it stands; raises ``JobNotFound`` where its start has been refused."""
+        if self.refusal:
+            raise JobNotFound
+        return self.job
+
+
+class LiveJobs:
+    """All live jobs, by ID."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[JobId, LiveJob] = {}
+
+    def __repr__(self) -> str:
+        counts = dict.fromkeys(Phase, 0)
+        for live in self._jobs.values():
+            counts[live.phase] += 1
+        told = ", ".join(f"{count} {phase.name}" for phase, count in counts.items() if count)
+        return f"<LiveJobs: {told or 'none'}>"
+
+    def register(self, live: LiveJob) -> None:
+        """Add a job."""
+        self._jobs[live.job.id] = live
+
+    def remove(self, live: LiveJob) -> None:
+        """Remove a job, which is ``GONE``."""
+        del self._jobs[live.job.id]
+        live.advance(Phase.GONE)
+
+    def get(self, job_id: JobId) -> LiveJob | None:
+        """The live job of that ID, or None."""
+        return self._jobs.get(job_id)
+
+    def ended(self) -> list[LiveJob]:
+        """The jobs that have ended and are not in the archive yet."""
+        return [live for live in self._jobs.values() if live.job.ended]

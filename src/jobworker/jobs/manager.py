@@ -1,0 +1,313 @@
+"""The manager of jobs: one method for each thing that can be done to jobs or asked of them.
+
+What each comes to is decided and done by the parts that it is composed of: the starter, the
+controller, the archiver, queries, outputs and input sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from jobworker.errors import (
+    InvalidRequest,
+    JobNotRunning,
+    JobRunning,
+    ProgramForbidden,
+    UnauthorizedAction,
+)
+from jobworker.jobs.archiver import Archiver
+from jobworker.jobs.controller import Controller
+from jobworker.jobs.idempotency import key_for_rerun, key_for_start
+from jobworker.jobs.input import InputSession, InputSessions
+from jobworker.jobs.lifecycle import Extended, SignalAsked, StopAsked, step
+from jobworker.jobs.live import LiveJobs, Phase
+from jobworker.jobs.outputs import Outputs
+from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.jobs.queries import Queries
+from jobworker.jobs.starter import Starter, StartOrder
+from jobworker.model import (
+    NO_LIMITS,
+    Input,
+    Job,
+    JobId,
+    JobQuery,
+    Limits,
+    Output,
+    Page,
+    Role,
+    Running,
+    SignalRequest,
+    Spec,
+    Stopped,
+    StopRequest,
+    Stream,
+)
+from jobworker.output.frames import Frame, Selection
+from jobworker.output.reader import OutputReader
+from jobworker.policy.authority import Authority
+from jobworker.signals import name_of, number_of
+
+Frames = list[Frame]
+
+
+class Manager:
+    """Jobs of all owners on one engine and one archive.
+
+    All methods belong to the event loop that it was made on, and may be called from any
+    number of its tasks at once. It knows of no jobs before ``recover``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        archive: Archive,
+        owners: Owners,
+        clock: Clock,
+        authority: Authority,
+    ) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._clock = clock
+        self._authority = authority
+        self._live_jobs = live_jobs = LiveJobs()
+        archiver = Archiver(engine, archive, live_jobs)
+        self._controller = Controller(
+            engine, archive, owners, clock, authority, live_jobs, archiver
+        )
+        self._starter = Starter(
+            engine, archive, owners, clock, authority, live_jobs, self._controller
+        )
+        self._queries = Queries(archive, live_jobs)
+        self._outputs = Outputs(engine, archive, live_jobs, archiver, self._queries)
+        self._sessions = InputSessions(engine, live_jobs)
+
+    def __repr__(self) -> str:
+        return f"<Manager on {self._engine!r}: {self._live_jobs!r}, {self._sessions!r}>"
+
+    async def recover(self) -> None:
+        """Find the jobs of the server before, and follow them from now on."""
+        self._engine.listen(self._controller.apply)
+        await self._controller.recover(await self._archive.unfinished())
+
+    async def close(self) -> None:
+        """Finish what is being archived, if that is soon; jobs go on."""
+        await self._controller.close()
+
+    async def start(  # noqa: PLR0913 - as many as a start has options
+        self,
+        program: str,
+        args: Sequence[str] = (),
+        *,
+        owner: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: Limits = NO_LIMITS,
+        idempotency_key: str | None = None,
+        stdin: bytes | None = None,
+    ) -> JobId:
+        """Run ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
+
+        ``stdin`` is all of its standard input; without, it reads nothing. Where it has to wait
+        for others to end, this returns at once. Raises
+        ``ProgramNotFound``, ``ProgramNotExecutable``, ``ProgramForbidden``, ``LimitTooHigh``,
+        ``LimitUnavailable``, ``IsolationUnavailable``, ``TooManyJobs``, ``InvalidRequest``,
+        ``ServiceUnavailable``, ``StartFailed`` or ``StorageFull``, and then there is no job.
+        """
+        named = dict(labels or {})
+        spec = Spec(program, tuple(args), dict(env or {}), cwd, name, named, limits)
+        if stdin is not None:
+            spec = replace(spec, input=Input.of(stdin))
+        job = await self.submit(spec, owner, stdin=stdin, idempotency_key=idempotency_key)
+        return job.id
+
+    async def submit(
+        self,
+        spec: Spec,
+        owner: str,
+        role: Role = Role.USER,
+        *,
+        stdin: bytes | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """``start`` for a spec that is at hand, for an owner of that role; returns the job.
+
+        ``stdin`` goes with a spec whose ``input`` is given. Of all calls of an owner with the
+        same ``idempotency_key``, one starts a job and the others return it. Raises
+        ``IdempotencyKeyReused`` where it came with another spec before, ``JobNotFound`` where
+        its job has been removed. A caller that is cancelled meanwhile leaves the start to take
+        its course.
+        """
+        key = None if idempotency_key is None else key_for_start(idempotency_key, spec)
+        return await self._starter.start(StartOrder(spec, owner, role, key, stdin))
+
+    async def stop(self, job_id: str, *, by: str | None = None, grace: float = 0.0) -> None:
+        """Stop a job; returns once none of its processes is left.
+
+        With a ``grace``, SIGTERM comes first and SIGKILL that many seconds later. ``by``
+        is who asks, the owner where it is left out. Raises ``JobNotFound``, and
+        ``JobNotRunning`` where the job has ended, also by itself at the same moment.
+        """
+        job = self.status(job_id)
+        live = self._live_jobs.get(job.id)
+        if live is None:
+            raise JobNotRunning
+        request = StopRequest(by or job.owner, self._clock.now(), grace)
+        self._controller.apply(job.id, StopAsked(request))
+        await live.reached(Phase.ENDED)
+        if not isinstance(live.shown().status, Stopped):
+            raise JobNotRunning
+
+    async def signal(self, job_id: str, signal: str | int, *, by: str | None = None) -> str:
+        """Send a signal to a job's program, and not to what that has started; returns its name.
+
+        ``signal`` is a name (``HUP``, ``SIGHUP``) or a number, ``by`` who sends it, the owner
+        where it is left out. Raises ``InvalidRequest``, ``JobNotFound``, and
+        ``JobNotRunning`` where the program has ended or has not been started.
+        """
+        number = number_of(signal)
+        job = self.status(job_id)
+        request = SignalRequest(number, by or job.owner, self._clock.now())
+        step(job, SignalAsked(request))  # raises where it cannot be
+        await self._engine.signal(job.id, request)
+        return name_of(number)
+
+    async def rerun(
+        self,
+        job_id: str,
+        *,
+        by: str | None = None,
+        role: Role = Role.USER,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Start a new job as that one was asked for, under what is granted now; returns it.
+
+        It belongs to ``by``, who has that ``role``; to the owner where it is left out. Raises
+        what ``submit`` does, ``JobNotFound``, and ``UnauthorizedAction`` where the spec is
+        another user's and has an environment, which may hold secrets. ``InvalidRequest`` is
+        raised where input came with the start.
+        """
+        model = self.status(job_id)
+        owner = by or model.owner
+        if owner != model.owner and model.spec.env:
+            raise UnauthorizedAction(
+                hint="its environment may hold secrets, so only its owner may rerun this job"
+            )
+        if model.spec.input is not None and model.spec.input.kind == "given":
+            raise InvalidRequest(
+                f"the job read {model.spec.input.size} bytes that came with its start, and those "
+                "are not kept",
+                hint="start it anew, with the input",
+            )
+        key = None if idempotency_key is None else key_for_rerun(idempotency_key, model.id)
+        return await self._starter.start(StartOrder(model.spec, owner, role, key))
+
+    async def extend(
+        self, job_id: str, seconds: float, *, by: str | None = None, role: Role = Role.USER
+    ) -> datetime:
+        """Give a running job more time; returns its deadline.
+
+        ``by`` is who asks, the owner where it is left out; the ceilings are those of their
+        ``role``. Raises ``JobNotFound``, ``JobNotRunning``, ``NoDeadline`` where the job has
+        no time limit, ``LimitTooHigh``, and ``ProgramForbidden`` where the policy would not
+        let the job start any more.
+        """
+        job = self.status(job_id)
+        event = Extended(_longer(job, seconds), by or job.owner)
+        step(job, event)  # raises where it cannot be
+        timeout = event.timeout
+        decision = await self._authority.ask(self._authority.explain, job.owner, role, job.spec)
+        if not decision.allowed:
+            raise ProgramForbidden(f"the job may not go on for longer: {decision.reason}")
+        decision.limits(Limits(timeout=timeout))
+        await self._engine.extend(job.id, timeout, event.by)
+        self._controller.apply(job.id, event)
+        deadline = self.status(job.id).deadline
+        if deadline is None:
+            raise JobNotRunning  # it ended meanwhile
+        return deadline
+
+    def attach(self, job_id: str, *, by: str | None = None, takeover: bool = False) -> InputSession:
+        """Take hold of the input of a job that was started with one to feed; to be closed.
+
+        ``by`` is who asks, the owner where it is left out. Raises ``JobNotFound``,
+        ``JobNotRunning``, ``InputClosed`` where it has none, ``InputBusy`` where somebody
+        else has hold of it and this is no ``takeover``, and ``ServiceUnavailable`` where
+        too many jobs are fed.
+        """
+        job = self.status(job_id)
+        return self._sessions.attach(job, by or job.owner, takeover=takeover)
+
+    def refresh(self) -> None:
+        """Take note that the authority has other rules: there may be room for queued jobs."""
+        self._controller.refresh()
+
+    async def remove(self, job_id: str) -> None:
+        """Delete an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
+        job = self.status(job_id)
+        if not job.ended:
+            raise JobRunning
+        if live := self._live_jobs.get(job.id):
+            await live.reached(Phase.GONE)
+        await self._archive.remove(job.id)
+
+    def status(self, job_id: str) -> Job:
+        """The job as it stands; raises ``JobNotFound``."""
+        return self._queries.status(job_id)
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job once it has ended, or as it stands after ``timeout`` seconds.
+
+        Raises ``JobNotFound``.
+        """
+        return await self._queries.wait(job_id, timeout)
+
+    async def list(self, query: JobQuery | None = None) -> Page:
+        """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
+        return await self._queries.list(query)
+
+    def warning(self, job: Job) -> str | None:
+        """What the job was asked to use but cannot see, in words; or None."""
+        return self._queries.warning(job)
+
+    async def output(self, job_id: str) -> Output:
+        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
+        return await self._outputs.output(job_id)
+
+    def reader(self, job_id: str) -> OutputReader:
+        """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
+        return self._outputs.reader(job_id)
+
+    def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
+        """The bytes of a stream from ``offset``, as they come, until the job has ended.
+
+        What is not kept any more when its turn comes is left out. Raises ``JobNotFound``.
+        """
+        return self._outputs.follow(job_id, stream, offset)
+
+    def frames(
+        self,
+        job_id: str,
+        wanted: Selection | None = None,
+        *,
+        tail: int | None = None,
+        follow: bool = True,
+        idle: float | None = None,
+    ) -> AsyncGenerator[Frames]:
+        """Both streams in the order in which they came, until the job has ended.
+
+        With ``tail`` only the last lines of what there is now, and what comes then.
+        Without ``follow`` no more than what there is now. An empty list comes whenever
+        nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
+        """
+        return self._outputs.frames(job_id, wanted, tail=tail, follow=follow, idle=idle)
+
+
+def _longer(job: Job, seconds: float) -> float:
+    """The time limit that a job has with ``seconds`` more; 0 where it has none to extend."""
+    if not isinstance(job.status, Running) or job.status.deadline is None:
+        return 0
+    return (job.status.deadline - job.status.started_at).total_seconds() + seconds

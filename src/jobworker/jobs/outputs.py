@@ -1,0 +1,159 @@
+"""The output of jobs: whole, by ranges, as bytes or frames, as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from jobworker.jobs.archiver import Archiver
+from jobworker.jobs.live import LiveJobs, Phase
+from jobworker.jobs.ports import Archive, Engine
+from jobworker.jobs.queries import Queries
+from jobworker.model import End, Output, Piece, Queued, Stream
+from jobworker.output import spans
+from jobworker.output.follower import CHUNK, Follower
+from jobworker.output.frames import BOTH, Frame, FrameReader, Selection
+from jobworker.output.reader import OutputReader
+from jobworker.output.tail import start_of
+
+
+class Outputs:
+    """The output of the jobs of one engine and one archive."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        archive: Archive,
+        live_jobs: LiveJobs,
+        archiver: Archiver,
+        queries: Queries,
+    ) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._live_jobs = live_jobs
+        self._archiver = archiver
+        self._queries = queries
+
+    async def output(self, job_id: str) -> Output:
+        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
+        end = self._queries.status(job_id).end
+        with closing(self.reader(job_id)) as reader:
+            return await asyncio.to_thread(_read_all, reader, end)
+
+    def reader(self, job_id: str) -> OutputReader:
+        """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
+        job = self._queries.status(job_id)
+        if live := self._live_jobs.get(job.id):
+            return self._archiver.output(live)
+        return self._archive.output(job.id)
+
+    async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
+        """The bytes of a stream from ``offset``, as they come, until the job has ended.
+
+        What is not kept any more when its turn comes is left out.
+        """
+
+        def read(reader: OutputReader, _: End | None) -> Piece | None:
+            piece = reader.read(stream, offset, CHUNK)
+            return piece if piece.data else None
+
+        with closing(self._follower(job_id)) as follower:
+            while piece := await follower.next(read):
+                if len(piece.data) < CHUNK:
+                    follower.release()
+                offset = piece.end
+                yield piece.data
+
+    async def frames(
+        self,
+        job_id: str,
+        wanted: Selection | None = None,
+        *,
+        tail: int | None = None,
+        follow: bool = True,
+        idle: float | None = None,
+    ) -> AsyncGenerator[list[Frame]]:
+        """Both streams in the order in which they came, until the job has ended.
+
+        With ``tail`` only the last lines of what there is now, and what comes then.
+        Without ``follow`` no more than what there is now. An empty list comes whenever
+        nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
+        """
+        wanted = wanted or Selection()
+        with closing(self._follower(job_id)) as follower:
+            if tail is not None:
+                after = await follower.once(partial(start_of, tail, wanted.streams))
+                wanted = replace(wanted, after=after)
+            frames = FrameReader(wanted)
+            read = partial(frames.read, most=CHUNK)
+            if follow:
+                while (more := await follower.next(read, wanted.until, idle)) is not None:
+                    if frames.exhausted:
+                        follower.release()
+                    yield more
+                return
+            whole = await follower.once(lambda reader, _: sum(map(reader.size, BOTH)))
+            while frames.position.seq < whole and (found := await follower.once(read)):
+                yield found
+
+    def _follower(self, job_id: str) -> Follower:
+        return Follower(JobOutput(self, self._engine, self._live_jobs, self._queries, job_id))
+
+
+class JobOutput:
+    """The output of one job, live or archived (``output.source.Source``)."""
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        engine: Engine,
+        live_jobs: LiveJobs,
+        queries: Queries,
+        job_id: str,
+    ) -> None:
+        self._outputs = outputs
+        self._engine = engine
+        self._live_jobs = live_jobs
+        self._queries = queries
+        self._job_id = job_id
+
+    def __repr__(self) -> str:
+        return f"<JobOutput {self._job_id}>"
+
+    def reader(self) -> OutputReader:
+        """Access to what there is now."""
+        return self._outputs.reader(self._job_id)
+
+    def end(self) -> End | None:
+        """How the job ended; raises ``JobNotFound`` where it has been removed."""
+        return self._queries.status(self._job_id).end
+
+    def is_archived(self) -> bool:
+        """Whether the job is live no more."""
+        return self._live_jobs.get(self._queries.status(self._job_id).id) is None
+
+    def changes(self) -> Sequence[asyncio.Future[Any]]:
+        """The next change of its files and its end; of a queued job its start."""
+        job = self._queries.status(self._job_id)
+        live = self._live_jobs.get(job.id)
+        if live is None or job.ended:
+            return ()
+        if isinstance(job.status, Queued):
+            return (live.reached(Phase.BEGUN),)
+        try:
+            return live.reached(Phase.ENDED), self._engine.output.change(job.id)
+        except FileNotFoundError:
+            return (live.reached(Phase.ENDED),)  # it was lost before it had a directory
+
+
+def _read_all(reader: OutputReader, end: End | None) -> Output:
+    kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
+    gaps = [spans.between(stream, places, end) for stream, places in kept.items()]
+    stdout, stderr = (
+        b"".join(spans.chunks(reader, stream, places, CHUNK)) for stream, places in kept.items()
+    )
+    return Output(stdout, stderr, (*gaps[0], *gaps[1]))

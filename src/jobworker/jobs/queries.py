@@ -1,0 +1,81 @@
+"""What can be asked of jobs: status, lists, and waiting for an end. Nothing here changes a job.
+
+A job is looked for among the live ones first, then in the archive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from jobworker.errors import JobNotFound
+from jobworker.jobs.live import LiveJobs, Phase
+from jobworker.jobs.ports import Archive
+from jobworker.model import Job, JobId, JobQuery, Page
+
+log = logging.getLogger(__name__)
+
+_LISTING_PATIENCE = 1.0
+"""Seconds that a list by status waits for ended jobs to move to the archive."""
+
+
+class Queries:
+    """The jobs of one engine and one archive, as they stand."""
+
+    def __init__(self, archive: Archive, live_jobs: LiveJobs) -> None:
+        self._archive = archive
+        self._live_jobs = live_jobs
+
+    def status(self, job_id: str) -> Job:
+        """The job as it stands; raises ``JobNotFound``."""
+        try:
+            parsed = JobId.parse(job_id)
+        except ValueError:
+            raise JobNotFound from None
+        if live := self._live_jobs.get(parsed):
+            return live.shown()
+        job = self._archive.get(parsed)
+        if job is None:
+            raise JobNotFound
+        return job
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job once it has ended, or as it stands after ``timeout`` seconds."""
+        job = self.status(job_id)
+        live = self._live_jobs.get(job.id)
+        if live is None:
+            return job
+        try:
+            async with asyncio.timeout(timeout):
+                await live.reached(Phase.ENDED)
+        except TimeoutError:
+            pass
+        return live.shown()
+
+    async def list(self, query: JobQuery | None = None) -> Page:
+        """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
+        query = query or JobQuery()
+        if query.status:
+            await self._until_archived()
+        page = await self._archive.find(query)
+        found = [(self._live_jobs.get(job.id), job) for job in page.jobs]
+        jobs = [live.job if live else job for live, job in found if not (live and live.refusal)]
+        # What the archive did not know yet may have changed the status that was asked for.
+        fitting = [job for job in jobs if query.status in (None, job.status.name)]
+        return replace(page, jobs=tuple(fitting))
+
+    async def _until_archived(self) -> None:
+        """The archive knows a job's final status once it has moved there: give it the time."""
+        moving = [live.reached(Phase.GONE) for live in self._live_jobs.ended()]
+        if moving:
+            try:
+                async with asyncio.timeout(_LISTING_PATIENCE):
+                    await asyncio.gather(*moving)
+            except TimeoutError:
+                log.warning("the archive is behind: a list by status may miss ended jobs")
+
+    def warning(self, job: Job) -> str | None:
+        """What the job was asked to use but cannot see, in words; or None."""
+        live = self._live_jobs.get(job.id)
+        return live.warning if live else None

@@ -1,0 +1,107 @@
+"""Starting jobs: from an order to a job that runs, is queued, or never was."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from jobworker.jobs.controller import Controller
+from jobworker.jobs.idempotency import KeyedStarts
+from jobworker.jobs.live import LiveJob, LiveJobs, Phase
+from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.model import Job, JobId, Queued, Role, Spec, Starting, StartKey, Terms
+from jobworker.policy.authority import Authority
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """What is to be started, for whom; ``stdin`` holds the bytes of an input that is given."""
+
+    spec: Spec
+    owner: str
+    role: Role = Role.USER
+    key: StartKey | None = None
+    stdin: bytes | None = None
+
+
+class Starter:
+    """Carries start orders out, each key once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        archive: Archive,
+        owners: Owners,
+        clock: Clock,
+        authority: Authority,
+        live_jobs: LiveJobs,
+        controller: Controller,
+    ) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._owners = owners
+        self._clock = clock
+        self._authority = authority
+        self._controller = controller
+        self._keyed = KeyedStarts(archive, live_jobs)
+
+    async def start(self, order: StartOrder) -> Job:
+        """Start a job; returns it once its program was executed or it was queued.
+
+        A caller that is cancelled leaves the start to take its course. The errors are those
+        of ``Manager.submit``.
+        """
+        if order.key is None:
+            return await asyncio.shield(asyncio.ensure_future(self._start(order)))
+        return await self._keyed.once(order.owner, order.key, lambda: self._start(order))
+
+    async def _start(self, order: StartOrder) -> Job:
+        spec, owner = order.spec, order.owner
+        grant = await self._authority.ask(self._authority.grant, owner, order.role, spec)
+        terms = Terms.of(grant)
+        self._engine.check(spec, terms)
+        account = await self._owners.account(owner)
+        warning = self._engine.visibility_warning(spec, terms, account)
+        live = await self._accept(order, terms, warning)
+        if isinstance(live.job.status, Queued):
+            return live.job
+        await self._controller.hand_over(live, account, grant)
+        await live.reached(Phase.BEGUN)
+        if live.refusal:
+            await live.reached(Phase.GONE)
+            raise live.refusal
+        return live.job
+
+    async def _accept(self, order: StartOrder, terms: Terms, warning: str | None) -> LiveJob:
+        """Record a new job, with a running slot or a place in the queue."""
+        phase = self._controller.enter(order.owner)
+        job = Job(
+            id=JobId.new(),
+            owner=order.owner,
+            spec=order.spec,
+            terms=terms,
+            status=Queued() if phase is Phase.QUEUED else Starting(),
+            created_at=self._clock.now(),
+            containment=self._engine.containment,
+            node=self._engine.node,
+        )
+        try:
+            await self._record(job, order)
+        except BaseException:
+            self._controller.leave(order.owner, phase)
+            raise
+        live = LiveJob(job, phase, warning)
+        self._controller.register(live)
+        return live
+
+    async def _record(self, job: Job, order: StartOrder) -> None:
+        """Record a job and what it is to read: there is no job without its input."""
+        if order.stdin is None:
+            await self._archive.add(job, order.key)
+            return
+        await self._engine.input.keep(job.id, order.stdin)
+        try:
+            await self._archive.add(job, order.key)
+        except BaseException:
+            await self._engine.input.drop(job.id)
+            raise

@@ -1,0 +1,89 @@
+"""What a job is: what was asked for, where it stands, and what became of it.
+
+Values only: everything here is immutable, and a status carries the data that belong to it.
+Of ours, only how sizes are written is imported.
+"""
+
+from __future__ import annotations
+
+from jobworker.model.job import (
+    NOT_JOBD,
+    Cause,
+    Completed,
+    End,
+    Fact,
+    Failed,
+    Final,
+    Job,
+    JobId,
+    Live,
+    Queued,
+    Running,
+    Starting,
+    Status,
+    StatusName,
+    Stopped,
+    Stopping,
+    Usage,
+    explain,
+    time_text,
+)
+from jobworker.model.output import Gap, Output, Piece, Stream
+from jobworker.model.query import JobQuery, KeyBinding, Page
+from jobworker.model.requests import Role, SignalRequest, StartKey, StopRequest
+from jobworker.model.spec import (
+    NO_LIMITS,
+    Account,
+    Executable,
+    Grant,
+    Input,
+    Level,
+    Limits,
+    OnOutputLimit,
+    Spec,
+    Terms,
+)
+
+__all__ = [
+    "NOT_JOBD",
+    "NO_LIMITS",
+    "Account",
+    "Cause",
+    "Completed",
+    "End",
+    "Executable",
+    "Fact",
+    "Failed",
+    "Final",
+    "Gap",
+    "Grant",
+    "Input",
+    "Job",
+    "JobId",
+    "JobQuery",
+    "KeyBinding",
+    "Level",
+    "Limits",
+    "Live",
+    "OnOutputLimit",
+    "Output",
+    "Page",
+    "Piece",
+    "Queued",
+    "Role",
+    "Running",
+    "SignalRequest",
+    "Spec",
+    "StartKey",
+    "Starting",
+    "Status",
+    "StatusName",
+    "StopRequest",
+    "Stopped",
+    "Stopping",
+    "Stream",
+    "Terms",
+    "Usage",
+    "explain",
+    "time_text",
+]

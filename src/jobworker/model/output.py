@@ -1,0 +1,53 @@
+"""The output of a job: its streams, pieces of them, and what was not kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Stream(Enum):
+    """An output stream, or the index that tells in which order both came.
+
+    The value is the stream's number in the index and in the archive.
+    """
+
+    INDEX = 0
+    STDOUT = 1
+    STDERR = 2
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file in the spool."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes ``[start, end)`` of a stream that the job wrote and that were not kept."""
+
+    stream: Stream
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a stream, and the place of the first: how many the job wrote before it."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The place after the last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is kept of all that a job has written so far, byte for byte, and what is not."""
+
+    stdout: bytes
+    stderr: bytes
+    gaps: tuple[Gap, ...] = ()

@@ -1,0 +1,50 @@
+"""Finding jobs: by what they are, page by page, or by the key they were started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from jobworker.model.job import Job, JobId, StatusName
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """What an owner's idempotency key stands for: a request, by its digest, and its job.
+
+    ``acknowledged`` where the job had to queue, so that its ID was answered before it ran.
+    """
+
+    digest: bytes
+    job_id: JobId
+    acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to list; every condition that is set must hold. Newest first.
+
+    ``program`` and ``name`` must match whole; ``since`` and ``until`` bound the time
+    of creation (``since`` included, ``until`` not). ``cursor`` is the ``next`` of the
+    page before.
+    """
+
+    owner: str | None = None
+    status: StatusName | None = None
+    program: str | None = None
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    id_prefix: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; ``next`` is the cursor of the page after, or None."""
+
+    jobs: tuple[Job, ...]
+    next: str | None

@@ -1,0 +1,141 @@
+"""What the record of a job says, read into values; torn or odd sections count as missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from jobworker.model import (
+    Cause,
+    End,
+    Fact,
+    Gap,
+    StopRequest,
+    Stream,
+    Usage,
+    time_text,
+)
+from jobworker.supervisor.records import Fields
+
+T = TypeVar("T")
+
+_EVIDENCE = "evidence."
+"""Begins the key of each field of an exit record that is evidence for its cause."""
+
+_TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "sentAt", "outputError"})
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """What a supervisor noted when its program's exec had succeeded."""
+
+    pid: int
+    at: datetime
+    supervisor: int
+    supervisor_start: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How many seconds from its start a job may run, as ``by`` has changed it."""
+
+    timeout: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the record of a job says so far; ``input_over`` once no more of that is to come."""
+
+    start: StartRecord | None
+    stop: StopRequest | None
+    deadline: Deadline | None
+    end: End | None
+    input_over: bool = False
+
+
+def start_record(fields: Fields) -> StartRecord:
+    """Read what the supervisor says of a start."""
+    values = dict(fields)
+    return StartRecord(
+        pid=int(values["pid"]),
+        at=_time(values["startedAt"]),
+        supervisor=int(values["supervisor"]),
+        supervisor_start=int(values["supervisorStart"]),
+        boot_id=values["bootId"].decode(),
+    )
+
+
+def end_of(fields: Fields) -> End:
+    """Read what the supervisor says of an end."""
+    values = dict(fields)
+    started_at = _time(values["startedAt"])
+    evidence = evidence_of(fields)
+    if timeout := evidence.get("timeout"):
+        evidence["deadline"] = time_text(started_at + timedelta(seconds=float(timeout)))
+    return End(
+        cause=Cause(values["cause"].decode()),
+        started_at=started_at,
+        finished_at=_time(values["finishedAt"]),
+        exit_code=int(values["exitCode"]) if "exitCode" in values else None,
+        signal=values["signal"].decode() if "signal" in values else None,
+        stopped_by=str(evidence["by"]) if "by" in evidence else None,
+        evidence=evidence,
+        usage=Usage(
+            cpu_seconds=float(values["cpuSeconds"]),
+            peak_memory=int(values["peakMemory"]),
+            stdout_bytes=int(values["stdoutBytes"]),
+            stderr_bytes=int(values["stderrBytes"]),
+            dropped_bytes=int(values["droppedBytes"]),
+        ),
+        gaps=tuple(_gap(value) for key, value in fields if key == "gap"),
+    )
+
+
+def _gap(value: bytes) -> Gap:
+    name, start, end = value.decode().split()
+    return Gap(Stream[name.upper()], int(start), int(end))
+
+
+def stop_request(fields: Fields) -> StopRequest:
+    """Read the stop that the server noted last."""
+    values = dict(fields)
+    at = datetime.fromisoformat(values["at"].decode())
+    return StopRequest(values["by"].decode(), at, grace=float(values["grace"]))
+
+
+def deadline(fields: Fields) -> Deadline:
+    """Read the time limit that the server noted last."""
+    values = dict(fields)
+    return Deadline(float(values["timeout"]), values["extendedBy"].decode())
+
+
+def evidence_of(fields: Fields) -> dict[str, Fact]:
+    """What an exit record gives as evidence: text where a name or a time is due, else numbers."""
+    found = {key[len(_EVIDENCE) :]: value.decode() for key, value in fields if _is_evidence(key)}
+    return {key: text if key in _TEXTS else _number(text) for key, text in found.items()}
+
+
+def _is_evidence(key: str) -> bool:
+    return key.startswith(_EVIDENCE)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
+
+
+def parse(reader: Callable[[Fields], T], fields: Fields | None) -> T | None:
+    """What a section says; None where there is none, or it does not say what it must."""
+    if fields is None:
+        return None
+    try:
+        return reader(fields)
+    except (KeyError, ValueError):
+        return None
+
+
+def _time(value: bytes) -> datetime:
+    return datetime.fromtimestamp(float(value), UTC)

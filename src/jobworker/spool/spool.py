@@ -1,0 +1,200 @@
+"""The server's side of the spool: orders and stops in, output out.
+
+``supervisor/records.py`` has the names and the format, which both sides share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from jobworker.errors import StorageFull
+from jobworker.model import (
+    JobId,
+    SignalRequest,
+    StopRequest,
+    time_text,
+)
+from jobworker.spool.input import Inputs
+from jobworker.spool.output import SpoolOutput
+from jobworker.spool.record import (
+    Deadline,
+    Record,
+    deadline,
+    end_of,
+    parse,
+    start_record,
+    stop_request,
+)
+from jobworker.supervisor import quota, records
+from jobworker.supervisor.records import Fields
+from jobworker.supervisor.removal import remove_tree
+
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Spool:
+    """The directory of all live jobs; one subdirectory each."""
+
+    def __init__(self, state: Path) -> None:
+        directory = state / records.SPOOL
+        directory.mkdir(mode=0o700, exist_ok=True)
+        (state / records.EMPTY).mkdir(mode=0o555, exist_ok=True)
+        self._root = records.open_directory(str(directory))
+        self.inputs = Inputs(state, self._root)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.inputs.close()
+        os.close(self._root)
+
+    def create(self, job_id: JobId, spec: Fields) -> None:
+        """Make a job's directory with its spec; leaves nothing behind where that fails."""
+        try:
+            os.mkdir(job_id, 0o700, dir_fd=self._root)
+            directory = records.open_directory(job_id, self._root)
+            try:
+                records.begin(directory, spec)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            self.remove(job_id)
+            if error.errno in OUT_OF_SPACE:
+                raise StorageFull from error
+            raise
+
+    def jobs(self) -> list[JobId]:
+        """The jobs that have a directory. What is half removed is finished off."""
+        found = []
+        for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
+            if name.startswith("."):
+                remove_tree(name, self._root)
+            else:
+                found.append(JobId.parse(name))
+        return found
+
+    def exists(self, job_id: JobId) -> bool:
+        """Whether the job has a directory."""
+        try:
+            os.stat(job_id, dir_fd=self._root, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, job_id: JobId) -> None:
+        """Remove a job's directory, under a dot-name first; fine where there is none."""
+        self.inputs.drop(job_id)
+        try:
+            os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
+        except FileNotFoundError:
+            return
+        quota.lift_left_over(f".{job_id}/{records.TMP}", self._root)
+        self._remove_known_files(f".{job_id}")
+        remove_tree(f".{job_id}", self._root)
+
+    def _remove_known_files(self, directory: str) -> None:
+        """Remove what is there as a rule, without a look at what is there."""
+        for name in (records.RECORD, records.STDOUT, records.STDERR, records.INDEX):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{name}", dir_fd=self._root)
+
+    def supervised(self, job_id: JobId) -> bool:
+        """Whether a supervisor holds the lock: asked of the kernel, not of a PID."""
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(directory)
+        return False
+
+    def is_supervised(self, job_id: JobId) -> bool:
+        """Whether the job has a directory, and somebody holds its lock."""
+        return self.exists(job_id) and self.supervised(job_id)
+
+    def wait_until_unsupervised(self, job_id: JobId) -> None:
+        """Block until no supervisor holds the lock."""
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_SH)
+        finally:
+            os.close(directory)
+
+    def record(self, job_id: JobId) -> Record:
+        """What is recorded of a job's start, stop and end."""
+        directory = self._open(job_id)
+        try:
+            sections = records.read(directory)
+        finally:
+            os.close(directory)
+        return Record(
+            start=parse(start_record, sections.get(records.STARTED)),
+            stop=parse(stop_request, sections.get(records.STOP)),
+            deadline=parse(deadline, sections.get(records.DEADLINE)),
+            end=parse(end_of, sections.get(records.EXIT)),
+            input_over=records.EOF in sections,
+        )
+
+    def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Record a stop; the supervisor looks when it is poked, and once when it begins."""
+        fields = [
+            ("by", stop.by.encode()),
+            ("at", time_text(stop.at).encode()),
+            ("grace", b"%.3f" % stop.grace),
+        ]
+        self._note(job_id, records.STOP, fields)
+
+    def note_deadline(self, job_id: JobId, moved: Deadline) -> None:
+        """Record a change of the time limit, of which the supervisor learns likewise."""
+        fields = [("timeout", b"%.3f" % moved.timeout), ("extendedBy", moved.by.encode())]
+        self._note(job_id, records.DEADLINE, fields)
+
+    def note_signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Note who sends the program a signal, for the supervisor to tell if that ends it.
+
+        Not in the record, which only grows: a user may send any number of them.
+        """
+        directory = self._open(job_id)
+        try:
+            senders = records.senders(directory)
+            senders[str(request.number)] = f"{time_text(request.at)} {request.by}".encode()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            draft = f".{records.SIGNALS}"
+            fd = os.open(draft, flags, 0o600, dir_fd=directory)
+            try:
+                records.write_all(fd, records.pack(list(senders.items())))
+            finally:
+                os.close(fd)
+            os.rename(draft, records.SIGNALS, src_dir_fd=directory, dst_dir_fd=directory)
+        finally:
+            os.close(directory)
+
+    def note_end_of_input(self, job_id: JobId) -> None:
+        """Record that the job's input is over, of which the supervisor learns likewise."""
+        self._note(job_id, records.EOF, [])
+
+    def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
+        directory = self._open(job_id)
+        try:
+            records.append(directory, section, fields)
+        finally:
+            os.close(directory)
+
+    def output(self, job_id: JobId) -> SpoolOutput:
+        """What the job has written so far."""
+        directory = self._open(job_id)
+        try:
+            return SpoolOutput(directory)
+        finally:
+            os.close(directory)
+
+    def path(self, job_id: JobId) -> str:
+        """The directory by a name that stays right wherever the state directory moves."""
+        return f"/proc/self/fd/{self._root}/{job_id}"
+
+    def _open(self, job_id: JobId) -> int:
+        return records.open_directory(job_id, self._root)

@@ -1,0 +1,151 @@
+"""An archive that is kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice
+
+from jobworker.archive.cursors import cursor_at, number_at
+from jobworker.errors import (
+    InvalidRequest,
+    JobNotFound,
+    JobRunning,
+    ServiceUnavailable,
+)
+from jobworker.model import (
+    Job,
+    JobId,
+    JobQuery,
+    KeyBinding,
+    Page,
+    Queued,
+    Starting,
+    StartKey,
+    Stream,
+)
+from jobworker.output.reader import OutputReader
+from jobworker.testing.output import MemoryOutput
+
+
+@dataclass
+class _Record:
+    number: int
+    job: Job
+    output: MemoryOutput | None = None
+
+
+class MemoryArchive:
+    """An archive that is gone with its process (``ports.Archive``)."""
+
+    def __init__(self) -> None:
+        self._records: dict[JobId, _Record] = {}
+        self._numbers = count(1)
+        self._bindings: dict[tuple[str, str], KeyBinding] = {}
+
+    async def add(self, job: Job, key: StartKey | None = None) -> None:
+        """Record a new job, and with it what its key stands for."""
+        if key:
+            self._bind(job, key)
+        accepted = job if isinstance(job.status, Queued) else replace(job, status=Starting())
+        self._records[job.id] = _Record(next(self._numbers), accepted)
+
+    async def admit(self, job_id: JobId) -> None:
+        """Record that a queued job is to be started."""
+        record = self._records.get(job_id)
+        if record and isinstance(record.job.status, Queued):
+            record.job = replace(record.job, status=Starting())
+
+    async def roll_back(self, job_id: JobId) -> None:
+        """Forget a job that never ran; one that is finished, or unknown, is left alone."""
+        record = self._records.get(job_id)
+        if record and not record.job.ended:
+            del self._records[job_id]
+            bound = self._bindings.items()
+            self._bindings = {name: each for name, each in bound if each.job_id != job_id}
+
+    async def finish(self, job: Job, output: OutputReader) -> None:
+        """Record a job's end together with its output; the second time changes nothing."""
+        assert job.ended
+        record = self._record(job.id)
+        if not record.job.ended:
+            record.job, record.output = job, _copy(output)
+
+    async def remove(self, job_id: JobId) -> None:
+        """Delete a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
+        if not self._record(job_id).job.ended:
+            raise JobRunning
+        del self._records[job_id]
+
+    def _bind(self, job: Job, key: StartKey) -> None:
+        if (job.owner, key.text) in self._bindings:
+            raise ServiceUnavailable
+        acknowledged = isinstance(job.status, Queued)
+        self._bindings[job.owner, key.text] = KeyBinding(key.digest, job.id, acknowledged)
+
+    def binding(self, owner: str, key: str) -> KeyBinding | None:
+        """What the owner's idempotency key stands for, or None where it is free."""
+        return self._bindings.get((owner, key))
+
+    async def release(self, owner: str, key: str) -> None:
+        """Let the owner's key stand for nothing again."""
+        self._bindings.pop((owner, key), None)
+
+    def get(self, job_id: JobId) -> Job | None:
+        """The record of a job: as it ended, or as it was accepted while it has not."""
+        record = self._records.get(job_id)
+        return record.job if record else None
+
+    def output(self, job_id: JobId) -> OutputReader:
+        """The output of a finished job; raises ``JobNotFound`` where there is none."""
+        output = self._record(job_id).output
+        if output is None:
+            raise JobNotFound
+        return output
+
+    async def find(self, query: JobQuery) -> Page:
+        """The jobs that match, newest first. Raises ``InvalidRequest`` for a bad cursor."""
+        if query.limit < 1:
+            raise InvalidRequest(f"limit must be at least 1, not {query.limit}", field="limit")
+        before = number_at(query.cursor) if query.cursor is not None else None
+        records = [*islice(self._matching(query, before), query.limit + 1)]
+        page = records[: query.limit]
+        more = len(records) > query.limit
+        jobs = tuple(record.job for record in page)
+        return Page(jobs, cursor_at(page[-1].number) if more else None)
+
+    async def unfinished(self) -> list[Job]:
+        """Every job that was added and neither finished nor rolled back, oldest first."""
+        return [record.job for record in self._records.values() if not record.job.ended]
+
+    def _record(self, job_id: JobId) -> _Record:
+        if job_id not in self._records:
+            raise JobNotFound
+        return self._records[job_id]
+
+    def _matching(self, query: JobQuery, before: int | None) -> Iterator[_Record]:
+        for record in reversed(self._records.values()):
+            if (before is None or record.number < before) and _matches(record.job, query):
+                yield record
+
+
+def _copy(output: OutputReader) -> MemoryOutput:
+    copy = MemoryOutput()
+    for stream in Stream:
+        for start, end in output.spans(stream):
+            copy.skip(stream, start - copy.end(stream))
+            copy.append(stream, output.read(stream, start, end - start).data)
+    return copy
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    return (
+        query.owner in (None, job.owner)
+        and query.status in (None, job.status.name)
+        and query.program in (None, job.spec.program)
+        and query.name in (None, job.spec.name)
+        and query.labels.items() <= job.spec.labels.items()
+        and (query.since is None or query.since <= job.created_at)
+        and (query.until is None or job.created_at < query.until)
+        and job.id.startswith(query.id_prefix or "")
+    )

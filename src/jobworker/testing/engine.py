@@ -1,0 +1,303 @@
+"""An engine whose jobs do what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from jobworker.archive.rows import microseconds
+from jobworker.errors import (
+    InputClosed,
+    JobNotRunning,
+    JobWorkerError,
+)
+from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
+from jobworker.jobs.ports import Clock, Listener
+from jobworker.model import (
+    Cause,
+    End,
+    Grant,
+    Job,
+    JobId,
+    Level,
+    SignalRequest,
+    Spec,
+    StopRequest,
+    Stream,
+    Terms,
+    Usage,
+)
+from jobworker.output import spans
+from jobworker.output.reader import OutputReader
+from jobworker.supervisor.records import INDEX_ENTRY, PLACE
+from jobworker.testing.clock import FakeClock
+from jobworker.testing.output import OUTPUTS, MemoryOutput
+
+_FIRST_PID = 10_000_000
+"""Above the largest PID of Linux, so that no test can signal a real process with one."""
+
+
+@dataclass
+class _FakeJob:
+    started: Started
+    account: int
+    grant: Grant
+    output: MemoryOutput = field(default_factory=MemoryOutput)
+    last: Ended | Lost | None = None
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class FakeInputWriter:
+    """Keeps what a job is fed (``ports.InputWriter``)."""
+
+    def __init__(self, fed: bytearray) -> None:
+        self._fed = fed
+        self.taken = 0
+
+    async def write(self, data: bytes) -> None:
+        """Take it all."""
+        self.taken += len(data)
+        self._fed += data
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Take no note."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class FakeInput:
+    """Keeps what jobs are given and fed (``ports.InputChannel``).
+
+    ``data`` has the bytes of each job, ``over`` the jobs whose input was ended.
+    """
+
+    def __init__(self) -> None:
+        self.data: dict[JobId, bytearray] = {}
+        self.over: set[JobId] = set()
+
+    async def keep(self, job_id: JobId, data: bytes) -> None:
+        """Keep it in ``data``."""
+        self.data[job_id] = bytearray(data)
+
+    async def drop(self, job_id: JobId) -> None:
+        """Remove it."""
+        self.data.pop(job_id, None)
+
+    async def sweep(self, known: Collection[JobId]) -> None:
+        """Remove that of jobs that are not known."""
+        self.data = {job_id: data for job_id, data in self.data.items() if job_id in known}
+
+    def open(self, job: Job) -> FakeInputWriter:
+        """Add to ``data``; raises ``InputClosed`` where it has been ended."""
+        if job.id in self.over:
+            raise InputClosed("the end of the job's input has been sent already")
+        return FakeInputWriter(self.data.setdefault(job.id, bytearray()))
+
+    async def end(self, job_id: JobId) -> None:
+        """Note it in ``over``."""
+        self.over.add(job_id)
+
+
+class FakeOutput:
+    """What the jobs of a ``FakeEngine`` were made to write (``ports.OutputSource``)."""
+
+    def __init__(self, jobs: dict[JobId, _FakeJob]) -> None:
+        self._jobs = jobs
+
+    def reader(self, job_id: JobId) -> OutputReader:
+        """What the job has written; raises ``FileNotFoundError`` where there is no job."""
+        return self._job(job_id).output
+
+    def change(self, job_id: JobId) -> asyncio.Future[None]:
+        """Done when the job writes, or ends."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._job(job_id).waiting.append(waiter)
+        return waiter
+
+    def _job(self, job_id: JobId) -> _FakeJob:
+        if job_id not in self._jobs:
+            raise FileNotFoundError(f"{job_id} was never started, or has been discarded")
+        return self._jobs[job_id]
+
+
+class FakeEngine:
+    """An engine whose jobs do what the test says (``ports.Engine``).
+
+    A job that is handed over counts as started at once. ``stops`` holds every stop that
+    was asked, ``signals`` every signal, ``extensions`` every change of a time limit;
+    where ``obeys`` is set, as it is at first, a stop
+    ends the job. ``hidden`` is what ``visibility_warning`` answers, ``unavailable`` what ``check``
+    raises. What happens while it is disconnected is told by ``recover``, as after a restart.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, containment: Level = "basic", node: str = "fake"
+    ) -> None:
+        self.containment: Level = containment
+        self.node = node
+        self.obeys = True
+        self.hidden: str | None = None
+        self.unavailable: JobWorkerError | None = None
+        self.stops: list[tuple[JobId, StopRequest]] = []
+        self.signals: list[tuple[JobId, SignalRequest]] = []
+        self.extensions: list[tuple[JobId, float, str]] = []
+        self.input = FakeInput()
+        self._clock = clock or FakeClock()
+        self._jobs: dict[JobId, _FakeJob] = {}
+        self.output = FakeOutput(self._jobs)
+        self._refusal: JobWorkerError | None = None
+        self._listener: Listener = _nobody
+        self._pids = count(_FIRST_PID)
+
+    # What the test says.
+
+    def refuse_next(self, error: JobWorkerError) -> None:
+        """Let the next start fail with ``error``, as where there is no such program."""
+        self._refusal = error
+
+    def write(self, job_id: JobId, data: bytes, stream: Stream = Stream.STDOUT) -> None:
+        """Let the job write ``data``; the index gets its entry."""
+        job = self._running(job_id)
+        job.output.append(stream, data)
+        nanoseconds = microseconds(self._clock.now()) * 1000
+        job.output.append(Stream.INDEX, INDEX_ENTRY.pack(nanoseconds, stream.value, len(data)))
+        while job.waiting:
+            waiter = job.waiting.pop()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
+        """Let the job write ``length`` bytes that are not kept, as past its output limit."""
+        output = self._running(job_id).output
+        output.skip(stream, length)
+        place = INDEX_ENTRY.pack(output.end(stream), PLACE + stream.value, 0)
+        output.append(Stream.INDEX, place)
+
+    def exit(self, job_id: JobId, code: int = 0) -> None:
+        """Let the program exit with ``code``."""
+        self._tell(job_id, self._end(job_id, Cause.EXITED, exit_code=code))
+
+    def kill(self, job_id: JobId, signal: str = "SIGKILL") -> None:
+        """Let a signal end the program."""
+        self._tell(job_id, self._end(job_id, Cause.SIGNALED, signal=signal))
+
+    def lose(self, job_id: JobId, why: str = "the supervisor is gone") -> None:
+        """Let the job vanish without an exit record."""
+        event = self._running(job_id).last = Lost(why, self._clock.now())
+        self._tell(job_id, event)
+
+    def account_of(self, job_id: JobId) -> int:
+        """The account that the job was started as."""
+        return self._jobs[job_id].account
+
+    def grant_of(self, job_id: JobId) -> Grant:
+        """What the policy had made of the job's spec."""
+        return self._jobs[job_id].grant
+
+    # What the manager calls.
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` of everything from now on."""
+        self._listener = listener
+
+    def disconnect(self) -> None:
+        """Tell nobody of anything until there is another listener, as while no server runs."""
+        self._listener = _nobody
+
+    def check(self, spec: Spec, terms: Terms) -> None:  # noqa: ARG002 - the port's
+        """Raise what ``unavailable`` was set to."""
+        if self.unavailable:
+            raise self.unavailable
+
+    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
+        """What ``hidden`` was set to."""
+        return self.hidden
+
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
+        """Take the job as started, unless ``refuse_next`` was called."""
+        event: Event
+        if self._refusal:
+            event, self._refusal = Refused(self._refusal, self._clock.now()), None
+        else:
+            event = Started(next(self._pids), self._clock.now())
+            self._jobs[job.id] = _FakeJob(event, account, grant)
+        self._tell_soon(job.id, event)
+
+    async def stop(self, job_id: JobId, stop: StopRequest) -> None:
+        """Note the stop; the job ends if the engine obeys and it has not ended before."""
+        self.stops.append((job_id, stop))
+        if self.obeys and self._jobs[job_id].last is None:
+            end = self._end(job_id, Cause.STOPPED, signal="SIGKILL", stopped_by=stop.by)
+            self._tell_soon(job_id, end)
+
+    async def signal(self, job_id: JobId, request: SignalRequest) -> None:
+        """Note the signal; what comes of it is up to the test."""
+        if self._jobs[job_id].last is not None:
+            raise JobNotRunning
+        self.signals.append((job_id, request))
+
+    async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
+        """Note the extension."""
+        self.extensions.append((job_id, timeout, by))
+
+    async def recover(self, jobs: Iterable[Job]) -> None:
+        """Tell where each of ``jobs`` stands; one that was never started here is lost."""
+        for job in jobs:
+            known = self._jobs.get(job.id)
+            if known is None:
+                why = "the engine knows nothing of it"
+                self._tell_soon(job.id, Lost(why, self._clock.now()))
+                continue
+            self._tell_soon(job.id, known.started)
+            if known.last:
+                self._tell_soon(job.id, known.last)
+
+    async def discard(self, job_id: JobId) -> None:
+        """Forget an ended job."""
+        self._jobs.pop(job_id, None)
+
+    def _end(
+        self,
+        job_id: JobId,
+        cause: Cause,
+        *,
+        exit_code: int | None = None,
+        signal: str | None = None,
+        stopped_by: str | None = None,
+    ) -> Ended:
+        job = self._running(job_id)
+        out, err = (spans.length(job.output.spans(stream)) for stream in OUTPUTS)
+        gaps = [gap for stream in OUTPUTS for gap in job.output.gaps(stream)]
+        dropped = sum(gap.end - gap.start for gap in gaps)
+        usage = Usage(stdout_bytes=out, stderr_bytes=err, dropped_bytes=dropped)
+        end = End(
+            cause,
+            finished_at=self._clock.now(),
+            started_at=job.started.at,
+            exit_code=exit_code,
+            signal=signal,
+            stopped_by=stopped_by,
+            usage=usage,
+            gaps=tuple(gaps),
+        )
+        job.last = Ended(end)
+        return job.last
+
+    def _running(self, job_id: JobId) -> _FakeJob:
+        job = self._jobs[job_id]
+        assert job.last is None, f"{job_id} has ended"
+        return job
+
+    def _tell(self, job_id: JobId, event: Event) -> None:
+        self._listener(job_id, event)
+
+    def _tell_soon(self, job_id: JobId, event: Event) -> None:
+        """Tell it after the call that caused it has returned, as a real engine does."""
+        asyncio.get_running_loop().call_soon(self._tell, job_id, event)
+
+
+def _nobody(_job_id: JobId, _event: Event) -> None:
+    """Listen to nothing."""
