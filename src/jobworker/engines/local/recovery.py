@@ -30,7 +30,7 @@ class Evidence:
     ``record`` is None where it has no directory; ``supervised`` where somebody holds that
     directory's lock. ``boot_id`` is this boot's, ``same_boot`` whether the server before ran
     in it. ``ours`` where this server ordered the start, and ``told`` where the manager knows
-    of the job's end.
+    of the job's end: it takes no other, and no stop.
     """
 
     record: Record | None
@@ -66,12 +66,14 @@ def standing(seen: Evidence, now: datetime) -> Standing:
         events.append(Started(record.start.pid, record.start.at))
     if record.deadline and not record.end and not record.stop:
         events.append(Extended(record.deadline.timeout, record.deadline.by))
-    if record.end and not seen.told:
+    if seen.told:
+        return Standing(tuple(events), seen.supervised)
+    if record.end:
         events.append(Ended(record.end))
-    elif record.stop and seen.supervised:
-        events.append(StopAsked(record.stop))
-    if not seen.supervised and not record.end and not seen.told:
+    elif not seen.supervised:
         events.append(_outcome_without_end(seen, record.start, now))
+    elif record.stop:
+        events.append(StopAsked(record.stop))
     return Standing(tuple(events), seen.supervised)
 
 
