@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobworker import errors
-from jobworker.client import Client, Patience, Profile, Retry
+from jobworker.client import Client, Profile, Retry, RetryPolicy
 from support.both_clients import MakeClient
 from support.jobd import Jobd
 from support.waiting import until
@@ -142,7 +142,7 @@ def test_calls_survive_a_restart(jobd: Jobd, make_client: MakeClient) -> None:
     """A call is made while the server is away, and is answered once it is back."""
     told: list[Retry] = []
     # Longer than any start of a server takes on a busy machine.
-    client = make_client(profile_of(jobd), patience=Patience(calls=60), on_retry=told.append)
+    client = make_client(profile_of(jobd), retry_policy=RetryPolicy(calls=60), on_retry=told.append)
     client.whoami()
     jobd.kill()
     with ThreadPoolExecutor() as threads:

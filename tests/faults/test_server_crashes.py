@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jobworker.client import Patience
+from jobworker.client import RetryPolicy
 from jobworker.client.client import Client
 from jobworker.client.profiles import Profile
 from jobworker.errors import ServerUnreachable
@@ -35,7 +35,7 @@ def client_of(jobd: Jobd) -> Client:
     """A client that keeps its connection, as long as the server lives, and no longer."""
     token = jobd.succeed("token", "print").strip()
     profile = Profile("admin", server=jobd.url, ca=jobd.succeed("ca").strip(), token=token)
-    return Client(profile, patience=Patience(calls=0))
+    return Client(profile, retry_policy=RetryPolicy(calls=0))
 
 
 def all_jobs(jobd: Jobd) -> dict[str, dict[str, Any]]:

@@ -60,5 +60,5 @@ def test_the_package_loads_no_client() -> None:
 
 
 def test_the_blocking_client_needs_no_library() -> None:
-    modules = loaded_by("from jobworker import Client; from jobworker.client import Patience")
+    modules = loaded_by("from jobworker import Client; from jobworker.client import RetryPolicy")
     assert modules & (NOT_OURS | ASYNC) == set()

@@ -13,7 +13,7 @@ import pytest
 from jobworker.cli import commands, endings, invocation, main, pages
 from jobworker.cli.invocation import UsageError
 from jobworker.client import profiles
-from jobworker.client.patience import DEFAULT
+from jobworker.client.retry import DEFAULT
 
 ID = "j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a"
 
@@ -251,9 +251,9 @@ def test_an_unknown_verb_has_no_module() -> None:
 
 def test_patience_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOBCTL_PATIENCE", raising=False)
-    assert invocation.patience() is DEFAULT
+    assert invocation.retry_policy() is DEFAULT
     monkeypatch.setenv("JOBCTL_PATIENCE", "1m30s")
-    assert (invocation.patience().calls, invocation.patience().outage) == (90, 90)
+    assert (invocation.retry_policy().calls, invocation.retry_policy().outage) == (90, 90)
     monkeypatch.setenv("JOBCTL_PATIENCE", "for ever")
     with pytest.raises(UsageError, match="JOBCTL_PATIENCE: 'for ever' is not a dur"):
-        invocation.patience()
+        invocation.retry_policy()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from jobworker import errors
 from jobworker.client import Profile
-from jobworker.client.blocking import now
+from jobworker.client.blocking import run_sync
 from jobworker.client.calls import Calls
 from jobworker.client.exchange import Request
 from jobworker.client.failures import ConnectionLost
 from jobworker.client.frames import End, Frame
-from jobworker.client.patience import Patience
+from jobworker.client.retry import RetryPolicy
 from jobworker.client.session import Session
 from support.journal import TIME, Journal
 
@@ -80,8 +80,8 @@ class Network:
         """Nothing is open."""
 
 
-def calls_over(network: Network, patience: Patience | None = None) -> Calls:
-    return Calls(Session(PROFILE, network, patience or Patience(), None))
+def calls_over(network: Network, patience: RetryPolicy | None = None) -> Calls:
+    return Calls(Session(PROFILE, network, patience or RetryPolicy(), None))
 
 
 async def collect(network: Network, **window: object) -> list[Frame | End]:
@@ -107,7 +107,7 @@ def test_random_cuts_give_the_same_bytes(
         assert isinstance(found[-1], End)
         assert sum(isinstance(frame, End) for frame in found) == 1
 
-    now(check())
+    run_sync(check())
     assert all(answer.closed for answer in network.answers)
 
 
@@ -209,7 +209,7 @@ async def test_who_was_never_reached_is_not_waited_for(
 async def test_it_gives_up_when_the_budget_is_used_up() -> None:
     """Five seconds of pauses do not fit into one."""
     network = Network(JOURNAL, [0] * 100)
-    calls = calls_over(network, Patience(outage=1.0, first_pause=5.0))
+    calls = calls_over(network, RetryPolicy(outage=1.0, first_pause=5.0))
     with pytest.raises(errors.ServerUnreachable, match="it broke"):
         _ = [frame async for frame in calls.follow("j-1")]
     assert network.pauses == []

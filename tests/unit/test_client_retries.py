@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobworker import errors
-from jobworker.client import Patience, Profile, Retry
+from jobworker.client import Profile, Retry, RetryPolicy
 from jobworker.client.calls import Calls
 from jobworker.client.exchange import Request
 from jobworker.client.failures import ConnectionLost, Untrusted
@@ -69,7 +69,7 @@ class Network:
 def calls(network: Network, told: list[Retry] | None = None) -> Calls:
     profile = Profile("admin", server="https://127.0.0.1:1", ca="/ca", token="t")
     on_retry = None if told is None else told.append
-    return Calls(Session(profile, network, Patience(), on_retry))
+    return Calls(Session(profile, network, RetryPolicy(), on_retry))
 
 
 Act = Callable[[Calls], Awaitable[object]]
@@ -238,7 +238,7 @@ async def test_what_is_no_id_leads_to_no_other_path() -> None:
 async def test_a_wait_for_seconds_does_not_bear_minutes() -> None:
     network = Network(DONE, *[LOST] * 100)
     profile = Profile("admin", server="https://127.0.0.1:1", ca="/ca", token="t")
-    patience = Patience(calls=1.0, first_pause=4.0, longest_pause=4.0)
+    patience = RetryPolicy(calls=1.0, first_pause=4.0, longest_pause=4.0)
     client = Calls(Session(profile, network, patience, None))
     await client.status(ID)
     with pytest.raises(errors.ServerUnreachable):

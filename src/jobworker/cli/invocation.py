@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobworker.client.client import Client
-    from jobworker.client.patience import Patience, Retry
+    from jobworker.client.retry import Retry, RetryPolicy
 
     Option = tuple[str, str, str, str]
     """Name, one-letter name or "", what its value is called or "", what it means."""
@@ -57,17 +57,17 @@ class Invocation:
         """A client for the profile that was asked for; only now is a profile read."""
         from jobworker.client.client import Client
 
-        return Client.from_profile(self.value("user"), patience=patience(), on_retry=_tell)
+        return Client.from_profile(self.value("user"), retry_policy=retry_policy(), on_retry=_tell)
 
 
-PATIENCE = "JOBCTL_PATIENCE"
+VARIABLE = "JOBCTL_PATIENCE"
 
 
-def patience() -> Patience:
+def retry_policy() -> RetryPolicy:
     """How long to try again; raises ``UsageError`` where the environment says no duration."""
-    from jobworker.client.patience import DEFAULT, Patience
+    from jobworker.client.retry import DEFAULT, RetryPolicy
 
-    text = os.environ.get(PATIENCE)
+    text = os.environ.get(VARIABLE)
     if not text:
         return DEFAULT
     from jobworker.units import parse_duration
@@ -75,8 +75,8 @@ def patience() -> Patience:
     try:
         seconds = parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"{PATIENCE}: {error}") from None
-    return Patience(calls=seconds, outage=seconds)
+        raise UsageError(f"{VARIABLE}: {error}") from None
+    return RetryPolicy(calls=seconds, outage=seconds)
 
 
 def _tell(retry: Retry) -> None:

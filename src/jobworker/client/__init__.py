@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from jobworker.client.client import Client
     from jobworker.client.finished import Finished
     from jobworker.client.frames import End, Frame
-    from jobworker.client.patience import Patience, Retry
     from jobworker.client.profiles import Profile
+    from jobworker.client.retry import Retry, RetryPolicy
 
-__all__ = ["AsyncClient", "Client", "End", "Finished", "Frame", "Patience", "Profile", "Retry"]
+__all__ = ["AsyncClient", "Client", "End", "Finished", "Frame", "Profile", "Retry", "RetryPolicy"]
 
 _MODULES = {
     "AsyncClient": "async_client",
@@ -25,9 +25,9 @@ _MODULES = {
     "End": "frames",
     "Finished": "finished",
     "Frame": "frames",
-    "Patience": "patience",
+    "RetryPolicy": "retry",
     "Profile": "profiles",
-    "Retry": "patience",
+    "Retry": "retry",
 }
 
 

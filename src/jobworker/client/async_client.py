@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from jobworker.client import profiles
 from jobworker.client.async_connection import AsyncTransport
 from jobworker.client.calls import Calls
-from jobworker.client.patience import DEFAULT
+from jobworker.client.retry import DEFAULT
 from jobworker.client.session import Session
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from jobworker.client.patience import Patience
+    from jobworker.client.retry import RetryPolicy
     from jobworker.client.session import OnRetry
 
 
@@ -30,23 +30,23 @@ class AsyncClient(Calls):
         self,
         profile: profiles.Profile,
         *,
-        patience: Patience = DEFAULT,
+        retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
     ) -> None:
         self.profile = profile
-        self._transport = AsyncTransport(profile, patience)
-        super().__init__(Session(profile, self._transport, patience, on_retry))
+        self._transport = AsyncTransport(profile, retry_policy)
+        super().__init__(Session(profile, self._transport, retry_policy, on_retry))
 
     @classmethod
     def from_profile(
         cls,
         name: str | None = None,
         *,
-        patience: Patience = DEFAULT,
+        retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
     ) -> Self:
         """A client for a stored profile; see ``profiles.load``, also for what it raises."""
-        return cls(profiles.load(name), patience=patience, on_retry=on_retry)
+        return cls(profiles.load(name), retry_policy=retry_policy, on_retry=on_retry)
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from jobworker.client.exchange import Request
     from jobworker.client.failures import ConnectionLost
-    from jobworker.client.patience import Patience
     from jobworker.client.profiles import Profile
+    from jobworker.client.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -34,9 +34,9 @@ Waiting and following are not counted: each may hold its connection for hours.
 class AsyncTransport:
     """Connections that are made when they are needed; for one event loop."""
 
-    def __init__(self, profile: Profile, patience: Patience) -> None:
+    def __init__(self, profile: Profile, retry_policy: RetryPolicy) -> None:
         self._profile = profile
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._idle: list[_Link] = []
         self._turns = asyncio.Semaphore(MAX_SHORT)
 
@@ -76,7 +76,7 @@ class AsyncTransport:
 
     async def _send(self, request: Request, turn: asyncio.Semaphore | None) -> AsyncExchange:
         link = self._take() or await self._connect()
-        silence = request.silence(self._patience.answer)
+        silence = request.silence(self._retry_policy.answer)
         try:
             head = await _within(silence, link.ask(request, self._headers(request)))
         except BaseException as error:  # cancelled too: half an answer must not meet the next call
@@ -108,7 +108,7 @@ class AsyncTransport:
         context = trust.make_context(self._profile)
         opening = asyncio.open_connection(host, port, ssl=context, server_hostname=host)
         try:
-            return _Link(*await _within(self._patience.connect, opening))
+            return _Link(*await _within(self._retry_policy.connect, opening))
         except OSError as error:
             raise trust.explain(error, self._profile) from None
 

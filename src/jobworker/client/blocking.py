@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         _calls: Calls
 
 
-def now(work: Coroutine[Any, Any, T]) -> T:
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Run to its end what waits for no event loop."""
     try:
         work.send(None)
@@ -39,7 +39,7 @@ def call(
     """``method`` as one that blocks until it has its answer."""
 
     def blocking(self: HasCalls, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return now(method(self._calls, *args, **kwargs))
+        return run_sync(method(self._calls, *args, **kwargs))
 
     _name_as(method, blocking)
     return blocking
@@ -55,12 +55,12 @@ def each(
         try:
             while True:
                 try:
-                    item = now(items.__anext__())
+                    item = run_sync(items.__anext__())
                 except StopAsyncIteration:
                     return
                 yield item
         finally:
-            now(items.aclose())
+            run_sync(items.aclose())
 
     _name_as(method, blocking)
     return blocking

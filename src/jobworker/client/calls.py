@@ -12,7 +12,7 @@ from binascii import b2a_base64
 from urllib.parse import urlencode
 
 from jobworker.client.exchange import Request, path_of, read_bytes
-from jobworker.client.session import AWAY
+from jobworker.client.session import RETRYABLE
 from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class Calls:
     """What one user may ask of one server.
 
     Every call raises the class of ``errors.py`` that the server answered with, or
-    ``ServerUnreachable``. What is lost on the way is sent again (see ``Patience``) where
+    ``ServerUnreachable``. What is lost on the way is sent again (see ``RetryPolicy``) where
     that cannot do a thing twice: everything but ``signal`` and ``extend``.
     """
 
@@ -99,7 +99,7 @@ class Calls:
         """
         body = {"grace": grace} if grace else None
         request = Request("POST", path_of(job_id, "stop"), body, takes=grace)
-        outage = self._session.outage(self._session.patience.calls)
+        outage = self._session.retry_state(self._session.retry_policy.calls)
         try:
             answer: IdAnswer = await self._session.ask(request, outage)
         except JobNotRunning:
@@ -135,9 +135,9 @@ class Calls:
         A server that is restarted meanwhile is waited for too; with a ``timeout``, no
         longer than that, or than a plain call would.
         """
-        session, patience = self._session, self._session.patience
-        bears = patience.outage if timeout is None else max(timeout, patience.calls)
-        outage = session.outage(min(bears, patience.outage))
+        session, retry_policy = self._session, self._session.retry_policy
+        bears = retry_policy.outage if timeout is None else max(timeout, retry_policy.calls)
+        outage = session.retry_state(min(bears, retry_policy.outage))
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_AT_ONCE if deadline is None else deadline - time.monotonic()
@@ -145,8 +145,8 @@ class Calls:
             request = Request("GET", f"{path_of(job_id)}?wait={seconds:.3f}", takes=seconds)
             try:
                 job: JobView = await session.ask_once(request)
-            except AWAY as error:
-                await session.bear(error, outage, request)
+            except RETRYABLE as error:
+                await session.wait_or_raise(error, outage, request)
                 continue
             outage.over()
             if job["status"] in FINAL or (deadline is not None and time.monotonic() >= deadline):
@@ -167,7 +167,7 @@ class Calls:
 
     async def remove(self, job_id: str) -> IdAnswer:
         """Forget a job that has ended, and its output."""
-        outage = self._session.outage(self._session.patience.calls)
+        outage = self._session.retry_state(self._session.retry_policy.calls)
         try:
             answer: IdAnswer = await self._session.ask(Request("DELETE", path_of(job_id)), outage)
         except JobNotFound:
@@ -196,7 +196,7 @@ class Calls:
         Once bytes have come, a connection that breaks is an error: ``follow`` bears it.
         """
         request = _raw_request(job_id, stream, first, follow=follow)
-        outage = self._session.outage(self._session.patience.calls)
+        outage = self._session.retry_state(self._session.retry_policy.calls)
         while True:
             begun = False
             try:
@@ -207,10 +207,10 @@ class Calls:
                         yield piece
                 finally:
                     await answer.close()
-            except AWAY as error:
+            except RETRYABLE as error:
                 if begun:
                     raise
-                await self._session.bear(error, outage, request)
+                await self._session.wait_or_raise(error, outage, request)
             else:
                 return
 
@@ -222,7 +222,7 @@ class Calls:
         ``streams``. ``until`` ends it at a moment, without an ``End`` where the job goes on.
 
         A connection that breaks and a server that is restarted are borne
-        (``Patience.outage``): no byte is lost, none comes twice.
+        (``RetryPolicy.outage``): no byte is lost, none comes twice.
         """
         from jobworker.client import following
 
@@ -270,12 +270,12 @@ class Calls:
     async def _whole(self, job_id: str, stream: StreamName) -> bytes:
         """All bytes of a stream of a job that has ended, over as many attempts as it takes."""
         request = _raw_request(job_id, stream, 0, follow=False)
-        outage = self._session.outage(self._session.patience.outage)
+        outage = self._session.retry_state(self._session.retry_policy.outage)
         while True:
             try:
                 return await read_bytes(await self._session.open(request))
-            except AWAY as error:
-                await self._session.bear(error, outage, request)
+            except RETRYABLE as error:
+                await self._session.wait_or_raise(error, outage, request)
 
 
 def _raw_request(job_id: str, stream: StreamName, first: int, *, follow: bool) -> Request:

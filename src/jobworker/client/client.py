@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobworker.client import blocking, profiles
 from jobworker.client.calls import Calls
 from jobworker.client.connection import BlockingTransport
-from jobworker.client.patience import DEFAULT
+from jobworker.client.retry import DEFAULT
 from jobworker.client.session import Session
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from jobworker.client.patience import Patience
+    from jobworker.client.retry import RetryPolicy
     from jobworker.client.session import OnRetry
 
 
@@ -29,23 +29,23 @@ class Client:
         self,
         profile: profiles.Profile,
         *,
-        patience: Patience = DEFAULT,
+        retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
     ) -> None:
         self.profile = profile
-        self._transport = BlockingTransport(profile, patience)
-        self._calls = Calls(Session(profile, self._transport, patience, on_retry))
+        self._transport = BlockingTransport(profile, retry_policy)
+        self._calls = Calls(Session(profile, self._transport, retry_policy, on_retry))
 
     @classmethod
     def from_profile(
         cls,
         name: str | None = None,
         *,
-        patience: Patience = DEFAULT,
+        retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
     ) -> Self:
         """A client for a stored profile; see ``profiles.load``, also for what it raises."""
-        return cls(profiles.load(name), patience=patience, on_retry=on_retry)
+        return cls(profiles.load(name), retry_policy=retry_policy, on_retry=on_retry)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +60,7 @@ class Client:
 
     def close(self) -> None:
         """End the connections; the next call makes a new one."""
-        blocking.now(self._transport.close())
+        blocking.run_sync(self._transport.close())
 
     start = blocking.call(Calls.start)
     rerun = blocking.call(Calls.rerun)

@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobworker.client.exchange import Request
     from jobworker.client.failures import ConnectionLost
-    from jobworker.client.patience import Patience
     from jobworker.client.profiles import Profile
+    from jobworker.client.retry import RetryPolicy
 
 
 class BlockingTransport:
@@ -27,15 +27,15 @@ class BlockingTransport:
     back, is one step each.
     """
 
-    def __init__(self, profile: Profile, patience: Patience) -> None:
+    def __init__(self, profile: Profile, retry_policy: RetryPolicy) -> None:
         self._profile = profile
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._idle: list[HTTPConnection] = []
 
     async def send(self, request: Request) -> BlockingExchange:
         """Send ``request``; see ``exchange.Transport``."""
         http = self._take() or self._connect()
-        http.sock.settimeout(request.silence(self._patience.answer))
+        http.sock.settimeout(request.silence(self._retry_policy.answer))
         headers = {**request.headers, "Authorization": f"Bearer {self._profile.token}"}
         try:
             http.request(request.method, request.target, request.body, headers)
@@ -80,7 +80,7 @@ class BlockingTransport:
     def _connect(self) -> HTTPConnection:
         """Shake hands first: only then is there anything that the token may go over."""
         host, port = endpoint.address(self._profile)
-        name, budget = endpoint.name_as_bytes(host), self._patience.connect
+        name, budget = endpoint.name_as_bytes(host), self._retry_policy.connect
         context = trust.make_context(self._profile)
         try:
             plain = socket.create_connection((name, port), budget)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from jobworker.client.exchange import Request, not_jobd, path_of
 from jobworker.client.frames import Decoder, End
-from jobworker.client.session import AWAY
+from jobworker.client.session import RETRYABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Wanted:
 
 async def frames(session: Session, wanted: Wanted) -> AsyncGenerator[Frame | End, None]:
     """The frames that are wanted, over as many connections as it takes."""
-    outage = session.outage(session.patience.outage)
+    outage = session.retry_state(session.retry_policy.outage)
     ended = False
     while not ended:
         request = wanted.request()
@@ -81,9 +81,9 @@ async def frames(session: Session, wanted: Wanted) -> AsyncGenerator[Frame | End
             if ended or wanted.may_end():
                 return
             raise session.lost("the answer ended before the job did")
-        except AWAY as error:
+        except RETRYABLE as error:
             if not ended:  # what breaks behind the end breaks nothing
-                await session.bear(error, outage, request)
+                await session.wait_or_raise(error, outage, request)
 
 
 class _Frames:

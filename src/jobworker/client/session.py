@@ -6,7 +6,7 @@ from time import monotonic
 
 from jobworker.client import endpoint, exchange
 from jobworker.client.failures import ConnectionLost, Untrusted
-from jobworker.client.patience import Outage
+from jobworker.client.retry import RetryState
 from jobworker.errors import ServerUnreachable, ServiceUnavailable
 
 TYPE_CHECKING = False
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jobworker.client.exchange import Exchange, Request, Transport
-    from jobworker.client.patience import Patience, Retry
     from jobworker.client.profiles import Profile
+    from jobworker.client.retry import Retry, RetryPolicy
 
     OnRetry = Callable[[Retry], object]
 
-AWAY = (ServerUnreachable, ServiceUnavailable)
+RETRYABLE = (ServerUnreachable, ServiceUnavailable)
 """What is worth another attempt. No other refusal changes by asking again."""
 
 
@@ -28,27 +28,31 @@ class Session:
     """One user on one server, by one transport."""
 
     def __init__(
-        self, profile: Profile, transport: Transport, patience: Patience, on_retry: OnRetry | None
+        self,
+        profile: Profile,
+        transport: Transport,
+        retry_policy: RetryPolicy,
+        on_retry: OnRetry | None,
     ) -> None:
         self.server = profile.server
         self._profile = profile
-        self.patience = patience
+        self.retry_policy = retry_policy
         self.transport = transport
         self._on_retry = on_retry
         self._reached = False
 
-    def outage(self, budget: float) -> Outage:
-        """For one call, which bears a server that is away for ``budget`` seconds."""
-        return Outage(self.patience, budget)
+    def retry_state(self, budget: float) -> RetryState:
+        """For one call, which waits for a server that is away for ``budget`` seconds."""
+        return RetryState(self.retry_policy, budget)
 
-    async def ask(self, request: Request, outage: Outage | None = None) -> Any:
+    async def ask(self, request: Request, outage: RetryState | None = None) -> Any:
         """The JSON of the answer, be it at the second attempt or the tenth."""
-        outage = outage or self.outage(self.patience.calls)
+        outage = outage or self.retry_state(self.retry_policy.calls)
         while True:
             try:
                 return await self.ask_once(request)
-            except AWAY as error:
-                await self.bear(error, outage, request)
+            except RETRYABLE as error:
+                await self.wait_or_raise(error, outage, request)
 
     async def ask_once(self, request: Request) -> Any:
         """The JSON of the answer; raises what it stands for."""
@@ -61,8 +65,8 @@ class Session:
             await exchange.read(begun, self.server)
         return begun
 
-    async def bear(
-        self, error: ServerUnreachable | ServiceUnavailable, outage: Outage, request: Request
+    async def wait_or_raise(
+        self, error: ServerUnreachable | ServiceUnavailable, outage: RetryState, request: Request
     ) -> None:
         """Return when ``request`` is to be sent again; raises ``error`` where it is not.
 

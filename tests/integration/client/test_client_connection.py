@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobworker import errors
-from jobworker.client import Client, Patience
+from jobworker.client import Client, RetryPolicy
 from jobworker.client.profiles import Profile
 from support.both_clients import MakeClient
 from support.small_server import ID, Authority, Handler, Server
@@ -24,7 +24,7 @@ Serve = Callable[[ssl.SSLContext | None], Server]
 
 @pytest.fixture
 def client(profile: Profile, make_client: MakeClient) -> Client:
-    return make_client(profile, patience=Patience(calls=0))
+    return make_client(profile, retry_policy=RetryPolicy(calls=0))
 
 
 def refused(client: Client) -> str:
@@ -141,7 +141,7 @@ def test_nobody_listens(client: Client) -> None:
 
 def test_who_never_shakes_hands_is_given_up(profile: Profile, make_client: MakeClient) -> None:
     """And leaves no socket behind, which every test is checked for."""
-    client = make_client(profile, patience=Patience(connect=0.1))
+    client = make_client(profile, retry_policy=RetryPolicy(connect=0.1))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         profile.server = f"https://127.0.0.1:{silent.getsockname()[1]}"
         assert "it did not answer in time" in refused(client)

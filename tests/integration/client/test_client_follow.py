@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from jobworker import errors
-from jobworker.client import Client, End, Patience, Profile, Retry
+from jobworker.client import Client, End, Profile, Retry, RetryPolicy
 from support.both_clients import MakeClient
 from support.journal import Journal
 from support.small_server import ID, Handler, Server
 
-PATIENCE = Patience(first_pause=0.01, longest_pause=0.05)
+PATIENCE = RetryPolicy(first_pause=0.01, longest_pause=0.05)
 JOURNAL = Journal(
     [("stdout", b"one\n"), ("stderr", bytes(range(256))), ("stdout", "zwei ä\n".encode())] * 20,
     width=50,
@@ -107,7 +107,7 @@ def told() -> list[Retry]:
 
 @pytest.fixture
 def client(profile: Profile, make_client: MakeClient, told: list[Retry]) -> Client:
-    return make_client(profile, patience=PATIENCE, on_retry=told.append)
+    return make_client(profile, retry_policy=PATIENCE, on_retry=told.append)
 
 
 @pytest.mark.parametrize("cut", CUTS)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobworker import AsyncClient, Client
-from jobworker.client import Patience, Profile
+from jobworker.client import Profile, RetryPolicy
 from jobworker.client.async_connection import MAX_SHORT
 from support.journal import Journal
 from support.small_server import ID, Handler, Server
@@ -121,7 +121,7 @@ async def test_a_follower_that_is_left_ends_its_connection(
 
 
 async def test_time_outs_are_told(profile: Profile, gate: threading.Event) -> None:
-    async with AsyncClient(profile, patience=Patience(answer=0.05, calls=0)) as hasty:
+    async with AsyncClient(profile, retry_policy=RetryPolicy(answer=0.05, calls=0)) as hasty:
         with pytest.raises(Exception, match="it did not answer in time"):
             await hasty.whoami()
     gate.set()

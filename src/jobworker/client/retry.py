@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobworker.errors import JobWorkerError
 
 
-class Patience:
+class RetryPolicy:
     """The time-outs and retries of one client, all in seconds; not changed once made.
 
     ``connect``
@@ -52,7 +52,7 @@ class Patience:
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"Patience({fields})"
+        return f"RetryPolicy({fields})"
 
 
 class Retry:
@@ -72,15 +72,15 @@ class Retry:
         return f"Retry({self.error!r}, attempt={self.attempt}, pause={self.pause:.3f})"
 
 
-class Outage:
+class RetryState:
     """One call's view of a server that is away: since when, and when to ask again.
 
     ``unsure`` says whether an attempt was lost that the server may have carried out.
     """
 
-    def __init__(self, patience: Patience, budget: float) -> None:
+    def __init__(self, retry_policy: RetryPolicy, budget: float) -> None:
         self.unsure = False
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._budget = budget
         self._attempts = 0
         self._began: float | None = None
@@ -92,8 +92,8 @@ class Outage:
         """
         if self._began is None:
             self._began = now
-        longest = self._patience.longest_pause
-        pause = min(self._patience.first_pause * 2 ** min(self._attempts, 32), longest)
+        longest = self._retry_policy.longest_pause
+        pause = min(self._retry_policy.first_pause * 2 ** min(self._attempts, 32), longest)
         pause *= 1 - (random() if chance is None else chance) / 2  # noqa: S311  no secret
         pause = max(pause, min(error.retry_after or 0.0, longest))
         if now + pause - self._began > self._budget:
@@ -114,4 +114,4 @@ class Outage:
         self._attempts = 0
 
 
-DEFAULT = Patience()
+DEFAULT = RetryPolicy()
