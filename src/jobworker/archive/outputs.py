@@ -78,7 +78,7 @@ def clear(connection: Connection, number: int) -> None:
 
 
 class StoredOutput:
-    """Reads the output of job ``number``, from any thread (``ports.OutputReader``)."""
+    """Reads the output of job ``number``, from any thread (``output.reader.OutputReader``)."""
 
     def __init__(self, database: Database, number: int) -> None:
         self._database = database

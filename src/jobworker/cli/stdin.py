@@ -9,7 +9,7 @@ import sys
 from jobworker.cli.invocation import UsageError
 
 MOST = 16 * 1024 * 1024
-"""Bytes, as ``schema.MAX_STDIN``, which a test holds this to: importing that takes long."""
+"""Bytes, as ``api.fields.MAX_STDIN``, which a test holds this to: importing that takes long."""
 
 OURS = "-"
 

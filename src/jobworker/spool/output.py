@@ -25,7 +25,7 @@ class _File:
 
 
 class SpoolOutput:
-    """The output of one job as it is now (``ports.OutputReader``).
+    """The output of one job as it is now (``output.reader.OutputReader``).
 
     All files are opened at once: the supervisor may delete some, or the job move to the
     archive, before the first byte is read, and what is open stays readable. The last file
