@@ -179,10 +179,10 @@ class LimitTooHigh(JobWorkerError):
 
 
 class IsolationUnavailable(JobWorkerError):
-    """The job asked for a containment, network or account that cannot be had here."""
+    """The job asked for a containment, network or account that is not available here."""
 
     code = "isolation_unavailable"
-    summary = "what was asked for cannot be had on this machine"
+    summary = "what was asked for is not available on this machine"
 
 
 class NoDeadline(JobWorkerError):
@@ -235,7 +235,7 @@ class ServiceUnavailable(JobWorkerError):
 
 
 class ContainmentUnavailable(JobWorkerError):
-    """A containment level was asked for by name and cannot be had here."""
+    """A containment level was asked for by name and is not available here."""
 
     code = "containment_unavailable"
     summary = "containment level unavailable"

@@ -140,7 +140,7 @@ def test_t28_auto_takes_the_strongest_that_works(
 def test_t28_what_was_asked_for_and_is_disabled_stops_the_start(
     make_jobd: MakeJobd, account: int | None, wrapper: tuple[str, ...], level: str
 ) -> None:
-    complaint = f"jobd: cannot serve: containment level {level} cannot be had here: it needs"
+    complaint = f"jobd: cannot serve: containment level {level} is not available here: it needs"
     with pytest.raises(AssertionError, match=complaint) as refused:
         make_jobd("--containment", level, account=account, wrapper=wrapper)
     assert "Traceback" not in str(refused.value)
@@ -150,7 +150,7 @@ def test_t28_what_was_asked_for_and_is_disabled_stops_the_start(
 def test_t28_a_user_without_one_kind_of_namespace(make_jobd: MakeJobd, limit: str) -> None:
     """Asked for by name the level is refused; ``auto`` falls to basic and says what it means."""
     wrapper = as_user_of_a_container(without(limit))
-    complaint = "containment level namespaces cannot be had here: it needs unprivileged user"
+    complaint = "containment level namespaces is not available here: it needs unprivileged user"
     with pytest.raises(AssertionError, match=complaint):
         make_jobd("--containment", "namespaces", account=NOBODY, wrapper=wrapper)
     jobd = make_jobd(account=NOBODY, wrapper=wrapper)
@@ -163,7 +163,7 @@ def test_t28_a_user_without_one_kind_of_namespace(make_jobd: MakeJobd, limit: st
 def test_t28_root_that_cannot_change_users(make_jobd: MakeJobd, capability: str) -> None:
     wrapper = ("setpriv", "--bounding-set", f"-{capability}")
     for level in ("full", "uid"):
-        complaint = f"containment level {level} cannot be had here: it needs root"
+        complaint = f"containment level {level} is not available here: it needs root"
         with pytest.raises(AssertionError, match=complaint):
             make_jobd("--containment", level, wrapper=wrapper)
 

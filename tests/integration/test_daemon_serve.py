@@ -175,7 +175,7 @@ def test_a_level_that_cannot_be_had_stops_the_start(nobodys: Machine) -> None:
     refused = nobodys.run("serve", "--containment", "full", **NOBODY)
     assert refused.returncode == 1
     last = refused.stderr.splitlines()[-1]
-    assert last.startswith("jobd: cannot serve: containment level full cannot be had here")
+    assert last.startswith("jobd: cannot serve: containment level full is not available here")
     assert "root" in last
 
 

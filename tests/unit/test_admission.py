@@ -13,7 +13,7 @@ from jobworker.policy.rules import QueueBounds
 def wait(admission: Admission, owner: str) -> JobId:
     assert not admission.enter(owner)
     job_id = JobId.new()
-    admission.line_up(job_id, owner)
+    admission.enqueue(job_id, owner)
     return job_id
 
 
@@ -92,8 +92,8 @@ def test_no_more_may_wait_than_the_bound(queued: int) -> None:
     with pytest.raises(TooManyJobs):
         admission.enter("bob")
     for job_id in waiting:
-        admission.leave_line(job_id, "alice")
-        admission.leave_line(job_id, "alice")  # twice is no more than once
+        admission.dequeue(job_id, "alice")
+        admission.dequeue(job_id, "alice")  # twice is no more than once
     if queued:
         assert not admission.enter("bob")
         admission.give_up()
@@ -106,7 +106,7 @@ def test_jobs_of_a_server_before_count_although_they_are_too_many() -> None:
         admission.occupy("alice")
     admission.expect()
     job_id = JobId.new()
-    admission.line_up(job_id, "bob")
+    admission.enqueue(job_id, "bob")
     for _ in range(2):
         admission.leave("alice")
         assert admission.next() is None

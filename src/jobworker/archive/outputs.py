@@ -50,7 +50,7 @@ _NEXT = (
 )
 
 Chunk = tuple[Stream, int, bytes]
-"""A stream, the place of the first byte in it, and the bytes."""
+"""A stream, the offset of the first byte in it, and the bytes."""
 
 
 def chunks_of(output: OutputReader) -> Iterator[Chunk]:
@@ -85,12 +85,12 @@ class StoredOutput:
         self._number = number
 
     def size(self, stream: Stream) -> int:
-        """The place after the last byte that is kept."""
+        """The offset after the last byte that is kept."""
         key = self._key(stream)
         return self._database.read(lambda connection: connection.scalar(_LAST, key)) or 0
 
     def spans(self, stream: Stream) -> tuple[Span, ...]:
-        """The places that are kept, in order."""
+        """The spans that are kept, in order."""
         key = self._key(stream)
         rows = self._database.read(lambda connection: connection.execute(_SPANS, key).all())
         return spans.joined((start, end) for start, end in rows)
@@ -101,8 +101,8 @@ class StoredOutput:
         if piece.data or not length:
             return piece
         key = self._key(stream) | {"after": offset}
-        place = self._database.read(lambda connection: connection.scalar(_NEXT, key))
-        return piece if place is None else self._read_at(stream, place, length)
+        following = self._database.read(lambda connection: connection.scalar(_NEXT, key))
+        return piece if following is None else self._read_at(stream, following, length)
 
     def _read_at(self, stream: Stream, offset: int, length: int) -> Piece:
         """The bytes at ``offset``; none where it lies in a gap."""

@@ -79,7 +79,7 @@ output_chunks = Table(
     metadata,
     Column("number", Number, ForeignKey(jobs.c.number, ondelete="CASCADE"), primary_key=True),
     Column("stream", Integer, primary_key=True, comment="model.Stream"),
-    Column("offset", BigInteger, primary_key=True, comment="place of the first byte"),
+    Column("offset", BigInteger, primary_key=True, comment="offset of the first byte"),
     Column("data", LargeBinary, nullable=False),
 )
 

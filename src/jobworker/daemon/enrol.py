@@ -84,7 +84,7 @@ def _is_private(directory: Path) -> bool:
 
 
 def _refuse_to_replace(name: str, server: Server) -> None:
-    """A token cannot be had again, so one of another server must not be lost.
+    """A token is not shown again, so one of another server must not be lost.
 
     A server whose CA is gone cannot be reached any more, so nothing is lost with it.
     """

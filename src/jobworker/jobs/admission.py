@@ -1,6 +1,6 @@
 """Who may start now, who has to wait, and who is next: fair between owners.
 
-The next place goes to the owner with the fewest running jobs, among those to the one whose
+The next running slot goes to the owner with the fewest running jobs, among those to the one whose
 last turn is longest ago, and then to the one who has waited longest. Numbers and names
 only; nothing is done here.
 """
@@ -17,20 +17,20 @@ from jobworker.policy.rules import QueueBounds
 
 @dataclass(slots=True)
 class Admission:
-    """The places that are taken, and the lines of those who wait for one."""
+    """The running slots that are taken, and the queues of those who wait for one."""
 
     bounds: QueueBounds
     _running: Counter[str] = field(default_factory=Counter)
-    _lines: dict[str, OrderedDict[JobId, int]] = field(default_factory=dict)
+    _queues: dict[str, OrderedDict[JobId, int]] = field(default_factory=dict)
     _waiting: int = 0
     _turns: dict[str, int] = field(default_factory=dict)
     _moment: int = 0
 
     def enter(self, owner: str) -> bool:
-        """Take a place for a job of ``owner``; False where it has to wait.
+        """Take a running slot for a job of ``owner``; False where it has to wait.
 
-        Raises ``TooManyJobs`` where it may not even wait. Who has to wait counts from now
-        on, and is to ``line_up``, or to ``leave_line`` where nothing comes of it.
+        Raises ``TooManyJobs`` where it may not even wait. A job that has to wait counts from
+        now on: call ``enqueue`` next, or ``give_up`` where nothing comes of it.
         """
         if self._has_room(owner):
             self.occupy(owner)
@@ -44,49 +44,49 @@ class Admission:
         return False
 
     def occupy(self, owner: str) -> None:
-        """Take a place, whether there is room or not: the job runs already."""
+        """Take a running slot, whether there is one or not: the job runs already."""
         self._running[owner] += 1
         self._turns[owner] = self._now()
 
     def leave(self, owner: str) -> None:
-        """Give a place back."""
+        """Give a running slot back."""
         self._running[owner] -= 1
         if not self._running[owner]:
             del self._running[owner]
 
-    def line_up(self, job_id: JobId, owner: str) -> None:
-        """Have a job that has to wait stand at the end of its owner's line."""
-        self._lines.setdefault(owner, OrderedDict())[job_id] = self._now()
+    def enqueue(self, job_id: JobId, owner: str) -> None:
+        """Put a job that has to wait at the end of its owner's queue."""
+        self._queues.setdefault(owner, OrderedDict())[job_id] = self._now()
 
-    def leave_line(self, job_id: JobId, owner: str) -> None:
-        """Wait no more; fine for a job that has not lined up, or is next already."""
-        line = self._lines.get(owner, OrderedDict())
-        if line.pop(job_id, None) is not None:
+    def dequeue(self, job_id: JobId, owner: str) -> None:
+        """Take a job out of its queue; fine for one that is in none."""
+        queue = self._queues.get(owner, OrderedDict())
+        if queue.pop(job_id, None) is not None:
             self._waiting -= 1
-        if not line:
-            self._lines.pop(owner, None)
+        if not queue:
+            self._queues.pop(owner, None)
 
     def give_up(self) -> None:
-        """Wait no more, before having lined up."""
+        """Count one job less that waits, before it was queued."""
         self._waiting -= 1
 
     def expect(self) -> None:
-        """Count one more who is to line up, beyond the bound if need be."""
+        """Count one job more that is to be queued, beyond the bound if need be."""
         self._waiting += 1
 
     def next(self) -> JobId | None:
-        """The job that is to start now, whose place is taken with this; None where none is."""
-        ready = [owner for owner in self._lines if self._has_room(owner)]
+        """The job that is to start now, for which this takes a slot; None where there is none."""
+        ready = [owner for owner in self._queues if self._has_room(owner)]
         if not ready:
             return None
         owner = min(ready, key=self._rank)
-        job_id = next(iter(self._lines[owner]))
-        self.leave_line(job_id, owner)
+        job_id = next(iter(self._queues[owner]))
+        self.dequeue(job_id, owner)
         self.occupy(owner)
         return job_id
 
     def _rank(self, owner: str) -> tuple[int, int, int]:
-        waiting_since = next(iter(self._lines[owner].values()))
+        waiting_since = next(iter(self._queues[owner].values()))
         return self._running[owner], self._turns.get(owner, 0), waiting_since
 
     def _now(self) -> int:

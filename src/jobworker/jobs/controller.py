@@ -129,7 +129,7 @@ class Controller:
         """Add a new job to the table, and to the queue where it has no slot."""
         self._live_jobs.register(live)
         if live.phase is Phase.QUEUED:
-            self._admission.line_up(live.job.id, live.job.owner)
+            self._admission.enqueue(live.job.id, live.job.owner)
             self.admit()  # a slot may have become free meanwhile
 
     def _leave(self, live: LiveJob, *, had_slot: bool) -> None:
@@ -137,7 +137,7 @@ class Controller:
             self._admission.leave(live.job.owner)
             self.admit()
         else:
-            self._admission.leave_line(live.job.id, live.job.owner)
+            self._admission.dequeue(live.job.id, live.job.owner)
 
     def refresh(self) -> None:
         """Go by the bounds that are in force now: there may be room for queued jobs."""
@@ -182,7 +182,7 @@ class Controller:
             if isinstance(job.status, Queued):
                 self._live_jobs.register(LiveJob(job, Phase.QUEUED))
                 self._admission.expect()
-                self._admission.line_up(job.id, job.owner)
+                self._admission.enqueue(job.id, job.owner)
             else:
                 self._live_jobs.register(LiveJob(job, Phase.STARTING))
                 self._admission.occupy(job.owner)

@@ -152,8 +152,8 @@ class JobOutput:
 
 def _read_all(reader: OutputReader, end: End | None) -> Output:
     kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
-    gaps = [spans.between(stream, places, end) for stream, places in kept.items()]
+    gaps = [spans.between(stream, held, end) for stream, held in kept.items()]
     stdout, stderr = (
-        b"".join(spans.chunks(reader, stream, places, CHUNK)) for stream, places in kept.items()
+        b"".join(spans.chunks(reader, stream, held, CHUNK)) for stream, held in kept.items()
     )
     return Output(stdout, stderr, (*gaps[0], *gaps[1]))

@@ -33,14 +33,14 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of a stream, and the place of the first: how many the job wrote before it."""
+    """Bytes of a stream, and the offset of the first: how many the job wrote before it."""
 
     offset: int
     data: bytes
 
     @property
     def end(self) -> int:
-        """The place after the last byte."""
+        """The offset after the last byte."""
         return self.offset + len(self.data)
 
 

@@ -60,7 +60,7 @@ class Selection:
 
 
 _Entry = tuple[int, int, int]
-"""Time or place, stream, length: as the index has it."""
+"""Time or offset, stream, length: as the index has it."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class ReadPosition:
 
     ``index`` is the place of an entry of the index, ``passed`` how many bytes have been
     passed since that entry began. The last entry may grow, so it is left behind only for a
-    later one. ``at`` is the place in each stream of the next byte.
+    later one. ``at`` is the offset in each stream of the next byte.
     """
 
     index: int = 0
@@ -118,7 +118,7 @@ class FrameReader:
         self.exhausted = True
         return found
 
-    def survey(self, reader: OutputReader, end: End | None, apart: int) -> list[ReadPosition]:
+    def index(self, reader: OutputReader, end: End | None, apart: int) -> list[ReadPosition]:
         """Go to where the output ends now, without reading it; the positions on the way.
 
         The first is where this one was, the last where it is now, and those between are
@@ -187,9 +187,9 @@ class FrameReader:
         return data[-INDEX_ENTRY.size :]
 
     def _runs(self, entries: list[_Entry]) -> Iterator[tuple[Stream, int, bool]]:
-        """For each run of entries that make one frame: the stream, and the place of its end.
+        """For each run of entries that make one frame: the stream, and the offset of its end.
 
-        And whether it is certain that what is not kept there will never be: a place is told
+        And whether it is certain that what is not kept there will never be: an offset is told
         once everything before it was written. Whoever takes a run goes to its end before
         the next; entries that have been passed are left behind, but for the last.
         """
@@ -223,7 +223,7 @@ class FrameReader:
     def _until(
         self, reader: OutputReader, stream: Stream, limit: int, *, certain: bool
     ) -> Iterator[Frame]:
-        """Frames of one stream up to the place ``limit``, as far as there are any for now."""
+        """Frames of one stream up to the offset ``limit``, as far as there are any for now."""
         while self.position.at[stream] < limit:
             at = self.position.at[stream]
             unread = self._unread(stream, limit - at)
@@ -282,7 +282,7 @@ def _run_at(entries: list[_Entry], number: int) -> tuple[int, int]:
 
 
 def _time_of(entries: list[_Entry], number: int) -> int:
-    """The time of the first bytes after a place; 0 where there are none yet."""
+    """The time of the first bytes after an offset; 0 where there are none yet."""
     return next((time for time, kind, _ in entries[number : number + 3] if not kind & PLACE), 0)
 
 

@@ -7,23 +7,23 @@ from typing import Protocol
 from jobworker.model import Piece, Stream
 
 Span = tuple[int, int]
-"""Places ``[start, end)`` in a stream."""
+"""Offsets ``[start, end)`` in a stream."""
 
 
 class OutputReader(Protocol):
     """Reads what a job has written, wherever it is kept now.
 
-    Each byte has a place: how many the job wrote to that stream before it, kept or not.
-    The places of bytes that are not kept are gaps. A reader may be for what there was when
+    Each byte has an offset: how many the job wrote to that stream before it, kept or not.
+    The offsets of bytes that are not kept are gaps. A reader may be for what there was when
     it was made: another one sees what has come since.
     """
 
     def size(self, stream: Stream) -> int:
-        """The place after the last byte that is kept."""
+        """The offset after the last byte that is kept."""
         ...
 
     def spans(self, stream: Stream) -> tuple[Span, ...]:
-        """The places that are kept, in order; between two spans there is a gap."""
+        """The spans that are kept, in order; between two of them there is a gap."""
         ...
 
     def read(self, stream: Stream, offset: int, length: int) -> Piece:

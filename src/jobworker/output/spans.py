@@ -1,4 +1,4 @@
-"""What is kept of a stream, as spans: places ``[start, end)`` in order, with gaps between.
+"""What is kept of a stream, as spans: offsets ``[start, end)`` in order, with gaps between.
 
 Two spans that touch are one, so between two there is always a gap.
 """
@@ -44,7 +44,7 @@ def between(stream: Stream, spans: Iterable[Span], end: End | None = None) -> tu
 
 
 def part(spans: Iterable[Span], first: int, end: int) -> Iterator[Span]:
-    """The places of the kept bytes from number ``first`` to before number ``end``."""
+    """The offsets of the kept bytes from number ``first`` to before number ``end``."""
     before = 0
     for start, stop in spans:
         begin = start + max(0, first - before)

@@ -25,7 +25,7 @@ def start_of(lines: int, streams: tuple[Stream, ...], reader: OutputReader, end:
     A line that has not ended yet counts as one. May block on the disk.
     """
     whole = sum(map(reader.size, BOTH))
-    marks = FrameReader().survey(reader, end, max(STRETCH, whole // _MOST_STRETCHES))
+    marks = FrameReader().index(reader, end, max(STRETCH, whole // _MOST_STRETCHES))
     if not lines:
         return marks[-1].seq
     stretches = [_Stretch(reader, end, streams, first, last.seq) for first, last in pairwise(marks)]

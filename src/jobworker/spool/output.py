@@ -14,7 +14,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """An open file of a stream, and the place of its first byte."""
+    """An open file of a stream, and the offset of its first byte."""
 
     start: int
     fd: int
@@ -35,8 +35,8 @@ class SpoolOutput:
     def __init__(self, directory: int) -> None:
         self._files: dict[Stream, list[_File]] = {stream: [] for stream in Stream}
         try:
-            for stream, places in _complete_listing(directory).items():
-                for start, name in places:
+            for stream, files in _complete_listing(directory).items():
+                for start, name in files:
                     self._open(stream, start, name, directory)
         except OSError:
             self.close()
@@ -49,12 +49,12 @@ class SpoolOutput:
             return  # deleted since it was listed: a gap by now
 
     def size(self, stream: Stream) -> int:
-        """The place after the last byte that is kept."""
+        """The offset after the last byte that is kept."""
         found = self.spans(stream)
         return found[-1][1] if found else 0
 
     def spans(self, stream: Stream) -> tuple[Span, ...]:
-        """The places that are kept, in order."""
+        """The spans that are kept, in order."""
         return spans.joined((file.start, file.end) for file in self._files[stream])
 
     def read(self, stream: Stream, offset: int, length: int) -> Piece:
@@ -65,12 +65,12 @@ class SpoolOutput:
             at = begin + length - wanted
             if parts and file.start != at:
                 break
-            place = max(at, file.start)
-            data = os.pread(file.fd, wanted, place - file.start)
+            offset = max(at, file.start)
+            data = os.pread(file.fd, wanted, offset - file.start)
             if not data:
                 continue
             if not parts:
-                begin = place
+                begin = offset
             parts.append(data)
             wanted -= len(data)
             if not wanted:
@@ -89,19 +89,19 @@ _Listing = dict[Stream, list[tuple[int, str]]]
 
 
 def _complete_listing(directory: int) -> _Listing:
-    """The output files by their places, so that none is missing between two others.
+    """The output files by their offsets, so that none is missing between two others.
 
     While a directory is read, files that are made meanwhile may be seen or not, each for
     itself (readdir(3)): a later one could be seen without one before it, and look like a
     gap. A second look sees every file that the first one could have missed in that way.
     """
     first = _listing(directory)
-    if not any("." in name for places in first.values() for _, name in places):
+    if not any("." in name for files in first.values() for _, name in files):
         return first  # the head alone, which nothing comes before
     second = _listing(directory)
     return {
-        stream: [place for place in second[stream] if place <= places[-1]] if places else []
-        for stream, places in first.items()
+        stream: [file for file in second[stream] if file <= files[-1]] if files else []
+        for stream, files in first.items()
     }
 
 
@@ -112,8 +112,8 @@ def _listing(directory: int) -> _Listing:
         stream = _STREAMS.get(stem)
         if stream is not None:
             found[stream].append((int(start or 0), name))
-    for places in found.values():
-        places.sort()
+    for files in found.values():
+        files.sort()
     return found
 
 

@@ -140,7 +140,7 @@ class Spool:
         )
 
     def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Record a stop; the supervisor looks when it is poked, and once when it begins."""
+        """Record a stop; the supervisor looks when it is notified, and once when it begins."""
         fields = [
             ("by", stop.by.encode()),
             ("at", time_text(stop.at).encode()),

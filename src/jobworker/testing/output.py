@@ -33,16 +33,16 @@ class MemoryOutput:
         self._ends[stream] += length
 
     def end(self, stream: Stream) -> int:
-        """The place after the last byte that was written, kept or not."""
+        """The offset after the last byte that was written, kept or not."""
         return self._ends[stream]
 
     def size(self, stream: Stream) -> int:
-        """The place after the last byte that is kept."""
+        """The offset after the last byte that is kept."""
         pieces = self._streams[stream]
         return pieces[-1].end if pieces else 0
 
     def spans(self, stream: Stream) -> tuple[Span, ...]:
-        """The places that are kept, in order."""
+        """The spans that are kept, in order."""
         return spans.joined((piece.offset, piece.end) for piece in self._streams[stream])
 
     def read(self, stream: Stream, offset: int, length: int) -> Piece:
@@ -57,8 +57,8 @@ class MemoryOutput:
 
     def gaps(self, stream: Stream) -> tuple[Gap, ...]:
         """What was skipped."""
-        places = (*self.spans(stream), (self._ends[stream], self._ends[stream]))
-        return spans.between(stream, places)
+        held = (*self.spans(stream), (self._ends[stream], self._ends[stream]))
+        return spans.between(stream, held)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -158,7 +158,7 @@ async def _open(attachment: InputSession, coming: asyncio.Future[Message]) -> No
 async def _take(message: Message, attachment: InputSession, send: Send) -> Close | None:
     data = message.get("bytes")
     if data is None:
-        return await _heed(message.get("text") or "", attachment)
+        return await _handle_text(message.get("text") or "", attachment)
     return await _pass_on(data, attachment, send)
 
 
@@ -170,7 +170,7 @@ async def _pass_on(data: bytes, attachment: InputSession, send: Send) -> Close |
     return None
 
 
-async def _heed(text: str, attachment: InputSession) -> Close | None:
+async def _handle_text(text: str, attachment: InputSession) -> Close | None:
     """Do what a text message asks for."""
     try:
         asked = _DECODER.decode(text)

@@ -74,7 +74,7 @@ class HttpsServer:
     async def start(self) -> Address:
         """Begin to serve; returns the real address.
 
-        Raises ``ConfigurationInvalid`` when the address cannot be had, ``StateUnusable``
+        Raises ``ConfigurationInvalid`` when the address is not available, ``StateUnusable``
         when the certificate or its key cannot.
         """
         _quieten_granian()

@@ -1,4 +1,4 @@
-"""What a job may ask for of its surroundings, and where it cannot be had. Pure."""
+"""What a job may ask for of its surroundings, and where it is not available. Pure."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def choose(containment: Containment) -> Level:
         result = _probe(containment)
         if not result.works:
             raise ContainmentUnavailable(
-                f"containment level {containment} cannot be had here: {result.missing}",
+                f"containment level {containment} is not available here: {result.missing}",
                 hint="jobd doctor shows what can",
             )
         return containment
