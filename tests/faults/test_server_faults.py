@@ -150,7 +150,7 @@ def test_t57_a_job_finds_no_way_to_the_service(walled: Jobd) -> None:
     script = (
         "exec 2> /dev/null; ls -A /proc/1/fd /proc/1/cwd/ /proc/1/root/;"
         f"ls -A {walled.state}; cat {walled.state}/jobd.db; (echo > {walled.state}/x) && echo made;"
-        f"cat {walled.home}/config/jobctl/config.toml; kill -9 1; echo alive; exec sleep 1000"
+        f"cat {walled.home}/config/jobctl/config.json; kill -9 1; echo alive; exec sleep 1000"
     )
     job_id = walled.start_job("/bin/sh", "-c", script)
     until(lambda: "alive" in walled.succeed("output", job_id))

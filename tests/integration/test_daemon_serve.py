@@ -48,7 +48,7 @@ def test_the_first_start_makes_all_that_is_needed(machine: Machine) -> None:
 def test_everything_is_private_whatever_the_umask(machine: Machine) -> None:
     machine.serve(umask=0)
     made = modes(machine.state) | modes(machine.profiles.parent)
-    assert {"jobd.db", "tls", "tls/ca.key", "tls/server.pem", "lock", "config.toml"} <= set(made)
+    assert {"jobd.db", "tls", "tls/ca.key", "tls/server.pem", "lock", "config.json"} <= set(made)
     assert {name: oct(mode) for name, mode in made.items() if mode & 0o077} == {}
     assert stat.S_IMODE(machine.state.stat().st_mode) == 0o700
 

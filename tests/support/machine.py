@@ -28,7 +28,7 @@ class Machine:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.state = home / "state"
-        self.profiles = home / "config" / "jobctl" / "config.toml"
+        self.profiles = home / "config" / "jobctl" / "config.json"
         self.log = home / "log"
         self.started: list[subprocess.Popen[bytes]] = []
 

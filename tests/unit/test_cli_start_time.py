@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from jobworker.client import profiles
 
 DEAR = {"argparse", "contextlib", "dataclasses", "inspect", "msgspec", "pathlib", "typing"}
 NOT_OURS = {"jobworker.model", "jobworker.api.bodies", "tomllib", "encodings.idna", "threading"}
@@ -51,6 +54,15 @@ def test_a_common_verb_loads_nothing_of_help_and_completion(verb: str) -> None:
 def test_what_needs_no_server_loads_no_network(words: list[str]) -> None:
     modules = loaded_by(f"from jobworker.cli import main; main.run({words!r})")
     assert modules & NETWORK == set()
+
+
+def test_a_profile_is_read_without_what_migration_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBCTL_CONFIG", str(tmp_path / "config.json"))
+    profiles.store(profiles.Profile("admin", server="https://h:1", ca="/ca.pem", token="t"))
+    modules = loaded_by("from jobworker.client import profiles; profiles.load('admin')")
+    assert modules & (DEAR | {"tomllib", "jobworker.client.config_migration"}) == set()
 
 
 def test_the_package_loads_no_client() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.client import profiles
+from jobworker.client import config_file, profiles
 from jobworker.client.profiles import Profile
 from jobworker.errors import ConfigurationInvalid, ProfileNotFound
 
@@ -17,7 +18,7 @@ from jobworker.errors import ConfigurationInvalid, ProfileNotFound
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration file of the test; it does not exist yet."""
-    path = tmp_path / "jobctl" / "config.toml"
+    path = tmp_path / "jobctl" / "config.json"
     monkeypatch.setenv("JOBCTL_CONFIG", str(path))
     monkeypatch.delenv("JOBCTL_USER", raising=False)
     monkeypatch.delenv("JOBCTL_SERVER", raising=False)
@@ -47,12 +48,12 @@ def test_what_is_stored_is_loaded(path: Path) -> None:
 
 def test_nothing_but_the_file_and_its_lock_is_left(path: Path) -> None:
     profiles.store(profile())
-    assert {file.name for file in path.parent.iterdir()} == {".config.toml.lock", "config.toml"}
+    assert {file.name for file in path.parent.iterdir()} == {".config.json.lock", "config.json"}
 
 
 def test_what_a_killed_writer_left_is_no_obstacle(path: Path) -> None:
     profiles.store(profile())
-    (path.parent / ".config.toml.new").write_text("half")
+    (path.parent / ".config.json.new").write_text("half")
     profiles.store(profile("alice"))
     assert profiles.load("alice").name == "alice"
 
@@ -76,15 +77,31 @@ def test_the_environment_names_the_profile_and_the_server(monkeypatch: pytest.Mo
     assert profiles.load("alice").server == "https://other:1"
 
 
+@pytest.mark.parametrize(
+    ("named", "read"),
+    [
+        ("/own/profiles.json", "/own/profiles.json"),
+        ("/own/profiles", "/own/profiles"),
+        ("/own/profiles.toml", "/own/profiles.json"),
+        ("/own.toml/profiles", "/own.toml/profiles"),
+    ],
+)
+def test_a_name_from_when_it_was_toml_means_the_json_file(
+    monkeypatch: pytest.MonkeyPatch, named: str, read: str
+) -> None:
+    monkeypatch.setenv("JOBCTL_CONFIG", named)
+    assert profiles.config_path() == read
+
+
 def test_the_default_place_is_below_the_configuration_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("JOBCTL_CONFIG", raising=False)
     monkeypatch.setenv("HOME", "/home/alice")
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
-    assert profiles.config_path() == "/home/alice/.config/jobctl/config.toml"
+    assert profiles.config_path() == "/home/alice/.config/jobctl/config.json"
     monkeypatch.setenv("XDG_CONFIG_HOME", "/xdg")
-    assert profiles.config_path() == "/xdg/jobctl/config.toml"
+    assert profiles.config_path() == "/xdg/jobctl/config.json"
 
 
 @pytest.mark.usefixtures("path")
@@ -107,6 +124,69 @@ def test_removing_says_whether_there_was_one() -> None:
     with pytest.raises(ProfileNotFound, match="no default one"):
         profiles.load()
     assert profiles.load("bob").name == "bob"
+
+
+def test_what_a_newer_client_has_written_is_kept(path: Path) -> None:
+    profiles.store(profile("alice"))
+    document = json.loads(path.read_text())
+    document["credentialHelpers"] = {"alice": [1, 2.5, None]}
+    document["profiles"]["alice"]["expiresAt"] = "2030-01-01T00:00:00Z"
+    path.write_text(json.dumps(document))
+    profiles.store(profile("bob"))
+    profiles.store(profile("alice", token="anew"))
+    profiles.remove("bob")
+    document["profiles"]["alice"]["token"] = "anew"
+    assert json.loads(path.read_text()) == document
+
+
+def test_what_was_kept_with_a_profile_is_not_taken_to_another_server(path: Path) -> None:
+    profiles.store(profile())
+    document = json.loads(path.read_text())
+    document["profiles"]["admin"]["clientSecret"] = "for that server"
+    path.write_text(json.dumps(document))
+    profiles.store(profile(server="https://other:1", ca="/other.pem"))
+    assert "clientSecret" not in path.read_text()
+
+
+def test_a_torn_file_is_refused_and_left_as_it_is(path: Path) -> None:
+    profiles.store(profile())
+    whole = path.read_text().rstrip()
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        with pytest.raises(ConfigurationInvalid, match="it is not JSON") as caught:
+            profiles.load("admin")
+        assert str(path) in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+        assert "editor" in str(caught.value.hint)
+        with pytest.raises(ConfigurationInvalid, match="it is not JSON"):
+            profiles.store(profile("alice"))
+        assert path.read_text() == whole[:length]
+
+
+def test_toml_under_a_name_that_does_not_say_so_is_told_what_to_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = path.with_name("profiles")
+    monkeypatch.setenv("JOBCTL_CONFIG", str(named))
+    profiles.store(profile())
+    named.write_text('default = "admin"\n')
+    with pytest.raises(ConfigurationInvalid, match="it is not JSON") as caught:
+        profiles.load("admin")
+    assert f"rename it to {named}.toml" in str(caught.value.hint)
+
+
+def test_a_file_that_is_too_large_is_neither_read_nor_written(path: Path) -> None:
+    profiles.store(profile())
+    path.write_text(path.read_text() + " " * config_file.MAX_SIZE)
+    with pytest.raises(ConfigurationInvalid, match="bytes are more than") as caught:
+        profiles.load("admin")
+    assert str(path) in str(caught.value)
+    path.unlink()
+    profiles.store(profile())
+    before = path.read_text()
+    with pytest.raises(ConfigurationInvalid, match="bytes are more than"):
+        profiles.store(profile("alice", token="x" * config_file.MAX_SIZE))
+    assert path.read_text() == before
 
 
 @pytest.mark.parametrize("loose", [0o604, 0o640, 0o644, 0o660, 0o666])
@@ -132,7 +212,7 @@ def test_a_directory_that_others_may_write_to_is_refused(path: Path, loose: int)
 
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
     profiles.store(profile())
-    real = tmp_path / "real.toml"
+    real = tmp_path / "real.json"
     path.rename(real)
     path.symlink_to(real)
     with pytest.raises(ConfigurationInvalid, match="symbolic link"):
@@ -191,7 +271,7 @@ def test_what_could_never_work_is_not_stored(bad: dict[str, str]) -> None:
 def test_a_profile_does_not_show_its_token(path: Path) -> None:
     assert "s3cret" not in repr(profile())
     profiles.store(profile())
-    path.write_text(path.read_text().replace("ca =", "ka ="))
+    path.write_text(path.read_text().replace('"ca"', '"ka"'))
     with pytest.raises(ConfigurationInvalid) as caught:
         profiles.load("admin")
     assert "s3cret" not in str(caught.value)

@@ -15,7 +15,7 @@ from jobworker.model import Role
 
 @pytest.fixture(autouse=True)
 def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "config" / "jobctl" / "config.toml"
+    path = tmp_path / "config" / "jobctl" / "config.json"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("JOBCTL_CONFIG", "JOBCTL_USER", "JOBCTL_SERVER"):
         monkeypatch.delenv(name, raising=False)
@@ -132,7 +132,7 @@ def test_the_directory_of_tokens_is_there_to_be_hidden_before_the_first_token(
 def test_a_private_directory_that_was_named_is_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("JOBCTL_CONFIG", str(tmp_path / "own" / "config.toml"))
+    monkeypatch.setenv("JOBCTL_CONFIG", str(tmp_path / "own" / "config.json"))
     (tmp_path / "own").mkdir(mode=0o700)
     assert where_tokens_are() == [tmp_path / "own"]
 
@@ -144,7 +144,7 @@ def test_a_directory_that_jobs_may_need_is_not_hidden_but_told_of(
     directory = tmp_path / what
     directory.mkdir(mode=0o755 if what == "shared" else 0o700)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("JOBCTL_CONFIG", str(directory / "config.toml"))
+    monkeypatch.setenv("JOBCTL_CONFIG", str(directory / "config.json"))
     assert where_tokens_are() == []
     assert "jobs that run as this account can read" in caplog.text
 

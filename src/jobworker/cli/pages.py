@@ -36,7 +36,7 @@ UNITS = {
 ENVIRONMENT = (
     (
         "JOBCTL_CONFIG",
-        "the file with the profiles; otherwise jobctl/config.toml in XDG_CONFIG_HOME",
+        "the file with the profiles; otherwise jobctl/config.json in XDG_CONFIG_HOME",
     ),
     ("JOBCTL_USER", "the profile to use where -u names none"),
     ("JOBCTL_SERVER", "https://HOST:PORT, in the place of the profile's own"),
@@ -51,7 +51,7 @@ ENVIRONMENT = (
     ("NO_COLOR", "not empty: no colours"),
 )
 
-FILES = (("~/.config/jobctl/config.toml", "the profiles, with their tokens; mode 0600"),)
+FILES = (("~/.config/jobctl/config.json", "the profiles, with their tokens; mode 0600"),)
 
 
 class Page:

@@ -17,6 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_SIZE = 1 << 20
+"""Bytes: some 4,000 profiles. A larger file is not one of profiles, and is not read."""
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,41 +43,83 @@ def read(path: str) -> str | None:
 
 
 def update(path: str, change: Callable[[str | None], str]) -> None:
-    """Replace the file's text by ``change(text)``; writers take turns.
+    """Replaces the file's text by ``change(text)``; writers take turns.
 
     Raises ``ConfigurationInvalid`` where the file or its directory cannot be used.
     """
-    import fcntl
-
     directory = os.path.dirname(path)
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         _check_directory(directory)
-        lock = os.open(_beside(path, "lock"), _LOCK, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _Lock(path):
             _replace(path, change(read(path)))
-        finally:
-            os.close(lock)
     except OSError as error:
         raise _unusable(path, error) from None
 
 
+def move(source: str, path: str, change: Callable[[str], str]) -> None:
+    """Replaces the text of ``source`` by ``change(text)`` and renames it to ``path``.
+
+    Does nothing where ``path`` exists or ``source`` does not: another process was faster.
+    Both lie in one directory. Raises ``ConfigurationInvalid`` as ``update`` does.
+    """
+    try:
+        # The second is for writers of an earlier version, which know no other.
+        with _Lock(path), _Lock(source):
+            text = read(source)
+            if text is not None and not os.path.lexists(path):
+                _replace(source, change(text))
+                os.rename(source, path)
+                _sync(os.path.dirname(path))
+            os.unlink(_beside(source, "lock"))  # nobody takes turns at it any more
+    except OSError as error:
+        raise _unusable(source, error) from None
+
+
+class _Lock:
+    """Held by one writer of the file ``path`` at a time, from entry to exit."""
+
+    def __init__(self, path: str) -> None:
+        self._path = _beside(path, "lock")
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        self._descriptor = os.open(self._path, _LOCK, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
 def _replace(path: str, text: str) -> None:
-    """Write ``text`` durably in the place of the file; the caller holds the lock."""
+    """Writes ``text`` durably in the place of the file; the caller holds the lock."""
+    content = text.encode()
+    if len(content) > MAX_SIZE:
+        raise _too_large(path, len(content))
     fresh = _beside(path, "new")
     if os.path.lexists(fresh):  # a writer that was killed left it
         os.unlink(fresh)
-    with open(os.open(fresh, _CREATE, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(os.open(fresh, _CREATE, 0o600), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.rename(fresh, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(os.path.dirname(path))
+
+
+def _sync(directory: str) -> None:
+    """Makes the renames in ``directory`` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def _beside(path: str, suffix: str) -> str:
@@ -95,6 +140,8 @@ def _check_file(path: str, status: os.stat_result) -> None:
             "so others may read the tokens in it",
             hint=f"chmod 600 {path}; if others may have read it, have new tokens made",
         )
+    if status.st_size > MAX_SIZE:
+        raise _too_large(path, status.st_size)
 
 
 def _check_directory(directory: str) -> None:
@@ -110,6 +157,13 @@ def _check_directory(directory: str) -> None:
             "so others may replace the tokens in it",
             hint=f"chmod 700 {directory}",
         )
+
+
+def _too_large(path: str, size: int) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        f"cannot use {path}: {size} bytes are more than the {MAX_SIZE} that it may have",
+        hint="remove profiles that are not used any more, or what is not a profile",
+    )
 
 
 def _unusable(path: str, error: OSError) -> ConfigurationInvalid:

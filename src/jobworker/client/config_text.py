@@ -1,7 +1,8 @@
-"""The text of the client's configuration file: TOML, written in one fixed form.
+"""The text of the client's configuration file: one JSON object.
 
-The name of the ``default`` profile, then a table ``[profiles.NAME]`` with ``server``,
-``ca`` and ``token`` for each.
+``defaultProfile`` is a profile's name or null. ``profiles`` has, by name, an object with
+the strings ``server``, ``ca`` and ``token``. Other keys are a newer client's: they are
+ignored, and written again as they are.
 """
 
 from __future__ import annotations
@@ -12,101 +13,85 @@ from jobworker.errors import ConfigurationInvalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypedDict
+    from typing import Any, NoReturn, TypedDict
 
     class Config(TypedDict):
-        """The name of the default profile, and the fields of each profile."""
+        """The keys of the file that this version knows; a value may hold more."""
 
-        default: str | None
-        profiles: dict[str, dict[str, str]]
+        defaultProfile: str | None
+        profiles: dict[str, dict[str, Any]]
 
 
 FIELDS = ("server", "ca", "token")
-_TABLE = "[profiles."
-_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+CORRECT_IT = "correct it with an editor; jobctl changes no file that it cannot read"
+"""What to do about a text that is refused."""
 
 
 def render(config: Config) -> str:
-    """Write ``config`` as TOML, always in the same form."""
-    parts = [f"default = {_quoted(config['default'])}\n"] if config["default"] else []
-    for name, profile in config["profiles"].items():
-        key = name if name and _BARE.issuperset(name) else _quoted(name)
-        fields = (f"{field} = {_quoted(profile[field])}\n" for field in FIELDS)
-        parts.append(f"{_TABLE}{key}]\n{''.join(fields)}")
-    return "\n".join(parts)
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML: JSON's escapes are among its own, DEL is refused raw."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Writes ``config``, other keys included, in ASCII, so that any string can be written."""
+    try:
+        return json.dumps(config, indent=2, allow_nan=False) + "\n"
+    except RecursionError:  # takes more of the stack than reading it did
+        raise ConfigurationInvalid("it is nested too deeply to be written again") from None
 
 
 def parse(text: str) -> Config:
-    """Read the file's text; raises ``ConfigurationInvalid``.
-
-    tomllib takes 8 ms to import, a sixth of a whole ``jobctl status``. So the form
-    that ``render`` writes is read back line by line, and that reading is taken only
-    where rendering it gives the same text again; all else goes to tomllib.
-    """
+    """Reads the file's text; raises ``ConfigurationInvalid``, which quotes no value."""
     try:
-        config = _unrender(text)
-        if render(config) == text:
-            return config
-    except (ValueError, KeyError):
-        pass  # edited by hand: not our form
-    return _parse_toml(text)
-
-
-def _unrender(text: str) -> Config:
-    top: dict[str, str] = {}
-    profiles: dict[str, dict[str, str]] = {}
-    section = top
-    for line in text.split("\n"):
-        if line.startswith(_TABLE):
-            key = line[len(_TABLE) : -1]
-            section = profiles[_unquoted(key) if key.startswith('"') else key] = {}
-        elif line:
-            field, _, value = line.partition(" = ")
-            section[field] = _unquoted(value)
-    return {"default": top.get("default"), "profiles": profiles}
-
-
-def _unquoted(text: str) -> str:
-    if not text.startswith('"'):
-        raise ValueError("not a basic string")
-    return str(json.loads(text))
-
-
-def _parse_toml(text: str) -> Config:
-    import tomllib
-
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationInvalid(str(error)) from None
-    _refuse_others(table, ("default", "profiles"), "")
-    default, profiles = table.get("default"), table.get("profiles", {})
+        config = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+    except json.JSONDecodeError as error:
+        raise ConfigurationInvalid(f"it is not JSON: {error}") from None
+    except RecursionError:
+        raise ConfigurationInvalid("it is nested too deeply") from None
+    except ValueError:  # of a whole number; Python's message is about its own settings
+        raise ConfigurationInvalid("it holds a number of too many digits") from None
+    if not isinstance(config, dict):
+        raise ConfigurationInvalid("it is not a JSON object")
+    default = config.setdefault("defaultProfile", None)
     if default is not None and not isinstance(default, str):
-        raise ConfigurationInvalid("default must be the name of a profile", field="default")
+        raise _invalid("defaultProfile", "must be the name of a profile, or null")
+    profiles = config.setdefault("profiles", {})
     if not isinstance(profiles, dict):
-        raise ConfigurationInvalid("profiles must be a table", field="profiles")
+        raise _invalid("profiles", "must be an object")
     for name, profile in profiles.items():
         _check_profile(f"profiles.{name}", profile)
-    return {"default": default, "profiles": profiles}
+    return {**config, "defaultProfile": default, "profiles": profiles}
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuses a key that stands twice: readers differ on which of the two counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ConfigurationInvalid(f"the key {twice!r} stands twice in one object", field=twice)
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ConfigurationInvalid(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    """Refuses what would be written again as Infinity, which is not JSON."""
+    number = float(text)
+    if abs(number) == float("inf"):
+        raise ConfigurationInvalid("it holds a number that is too large")
+    return number
 
 
 def _check_profile(where: str, profile: object) -> None:
     if not isinstance(profile, dict):
-        raise ConfigurationInvalid(f"{where} must be a table", field=where)
-    _refuse_others(profile, FIELDS, f"{where}.")
+        raise _invalid(where, "must be an object")
     for field in FIELDS:
         if not isinstance(profile.get(field), str):
-            key = f"{where}.{field}"
-            raise ConfigurationInvalid(f"{key} is missing or not a string", field=key)
+            raise _invalid(f"{where}.{field}", "is missing or not a string")
 
 
-def _refuse_others(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-    for key in table:
-        if key not in known:
-            message = f"unknown setting {where}{key}; known are {', '.join(known)}"
-            raise ConfigurationInvalid(message, field=where + key)
+def _invalid(key: str, what: str) -> ConfigurationInvalid:
+    return ConfigurationInvalid(f"{key} {what}", field=key)

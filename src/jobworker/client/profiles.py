@@ -1,6 +1,6 @@
 """Profiles: which server to talk to, which CA to trust, which token to show.
 
-They stand in one file, ``JOBCTL_CONFIG`` or ``$XDG_CONFIG_HOME/jobctl/config.toml``.
+They stand in one file, ``JOBCTL_CONFIG`` or ``$XDG_CONFIG_HOME/jobctl/config.json``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobworker.client.config_text import Config
+
+
+_LEGACY = ".toml"
+"""The extension of the file's name in versions that wrote TOML."""
 
 
 class Profile:
@@ -40,11 +44,13 @@ def config_path() -> str:
     """The absolute path of the configuration file, which may not exist."""
     named = os.environ.get("JOBCTL_CONFIG")
     if named:
-        return os.path.abspath(named)
+        root, extension = os.path.splitext(os.path.abspath(named))
+        # Named when it was TOML: the JSON file that it is moved to is meant.
+        return root + (".json" if extension == _LEGACY else extension)
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(base):  # the XDG specification: a relative one is ignored
         base = os.path.expanduser("~/.config")
-    return os.path.join(base, "jobctl", "config.toml")
+    return os.path.join(base, "jobctl", "config.json")
 
 
 def load(name: str | None = None) -> Profile:
@@ -55,8 +61,8 @@ def load(name: str | None = None) -> Profile:
     ``ConfigurationInvalid``.
     """
     path = config_path()
-    config = _parse(path, config_file.read(path))
-    chosen = name or os.environ.get("JOBCTL_USER") or config["default"]
+    config = _parse(path, _read(path))
+    chosen = name or os.environ.get("JOBCTL_USER") or config["defaultProfile"]
     if chosen is None:
         raise ProfileNotFound(
             f"no profile was named and {path} has no default one",
@@ -64,8 +70,9 @@ def load(name: str | None = None) -> Profile:
         )
     if chosen not in config["profiles"]:
         raise ProfileNotFound(f"there is no profile {chosen!r} in {path}", hint=_known(config))
-    profile = Profile(chosen, **config["profiles"][chosen])
-    profile.server = os.environ.get("JOBCTL_SERVER") or profile.server
+    fields = config["profiles"][chosen]
+    server = os.environ.get("JOBCTL_SERVER") or fields["server"]
+    profile = Profile(chosen, server=server, ca=fields["ca"], token=fields["token"])
     _check(profile)
     return profile
 
@@ -73,50 +80,67 @@ def load(name: str | None = None) -> Profile:
 def known() -> list[tuple[str, str]]:
     """The name and the server of each stored profile; raises ``ConfigurationInvalid``."""
     path = config_path()
-    config = _parse(path, config_file.read(path))
+    config = _parse(path, _read(path))
     return [(name, fields["server"]) for name, fields in config["profiles"].items()]
 
 
 def store(profile: Profile, *, make_default: bool = False) -> None:
-    """Keep ``profile``, in the place of one of the same name.
+    """Keeps ``profile``, in the place of one of the same name.
 
-    The first profile that is stored becomes the default one in any case. Comments that
-    somebody wrote into the file are lost. Raises ``ConfigurationInvalid``.
+    The first profile that is stored becomes the default one in any case. What else the
+    file holds is kept. Raises ``ConfigurationInvalid``.
     """
     _check(profile)
 
     def change(config: Config) -> None:
         first = not config["profiles"]
+        replaced = config["profiles"].get(profile.name, {})
+        # What a newer client keeps with a profile is meant for the server of its CA alone.
+        others = replaced if replaced.get("ca") == profile.ca else {}
         fields = {field: getattr(profile, field) for field in config_text.FIELDS}
-        config["profiles"][profile.name] = fields
+        config["profiles"][profile.name] = others | fields
         if make_default or first:
-            config["default"] = profile.name
+            config["defaultProfile"] = profile.name
 
     _update(change)
 
 
 def remove(name: str) -> bool:
-    """Forget the profile ``name``, and say whether there was one.
+    """Forgets the profile ``name``, and says whether there was one.
 
     Where it was the default one, there is no default one after it. Raises
     ``ConfigurationInvalid``.
     """
-    if config_file.read(config_path()) is None:
+    if _read(config_path()) is None:
         return False
     known = False
 
     def change(config: Config) -> None:
         nonlocal known
         known = config["profiles"].pop(name, None) is not None
-        if config["default"] == name:
-            config["default"] = None
+        if config["defaultProfile"] == name:
+            config["defaultProfile"] = None
 
     _update(change)
     return known
 
 
+def _read(path: str) -> str | None:
+    legacy = _legacy_file(path)
+    if legacy is None:
+        return config_file.read(path)
+    from jobworker.client import config_migration
+
+    return config_migration.read(path, legacy)
+
+
 def _update(change: Callable[[Config], None]) -> None:
     path = config_path()
+    legacy = _legacy_file(path)
+    if legacy is not None:
+        from jobworker.client import config_migration
+
+        config_migration.migrate(path, legacy)
 
     def rewrite(text: str | None) -> str:
         config = _parse(path, text)
@@ -126,13 +150,36 @@ def _update(change: Callable[[Config], None]) -> None:
     config_file.update(path, rewrite)
 
 
+def _legacy_file(path: str) -> str | None:
+    """The TOML file of an earlier version that has to be moved to ``path``, if there is one."""
+    root, extension = os.path.splitext(path)
+    legacy = root + _LEGACY
+    # It may be moved between the two looks: then there is none any more, and path is read.
+    wanted = extension == ".json" and not os.path.lexists(path) and os.path.lexists(legacy)
+    return legacy if wanted else None
+
+
 def _parse(path: str, text: str | None) -> Config:
     if text is None:
-        return {"default": None, "profiles": {}}
+        return {"defaultProfile": None, "profiles": {}}
     try:
         return config_text.parse(text)
     except ConfigurationInvalid as error:
-        raise ConfigurationInvalid(f"cannot read {path}: {error}", field=error.field) from None
+        raise ConfigurationInvalid(
+            f"cannot read {path}: {error}",
+            hint=_how_to_correct(path),
+            field=error.field,
+        ) from None
+
+
+def _how_to_correct(path: str) -> str:
+    if path.endswith(".json"):
+        return config_text.CORRECT_IT
+    renamed = path + _LEGACY
+    return (
+        f"{config_text.CORRECT_IT}; if it is TOML of an earlier version, "
+        f"rename it to {renamed} and set JOBCTL_CONFIG to that"
+    )
 
 
 def _known(config: Config) -> str:
@@ -141,7 +188,7 @@ def _known(config: Config) -> str:
 
 
 def _check(profile: Profile) -> None:
-    """Refuse what could never work, or would change the meaning of a request."""
+    """Refuses what could never work, or would change the meaning of a request."""
     token = profile.token
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigurationInvalid(f"the token of profile {profile.name!r} is not a bearer token")
@@ -155,5 +202,5 @@ def _check(profile: Profile) -> None:
             f"not {profile.server!r}"
         )
     for text in (profile.name, profile.server, profile.ca):
-        if not text.isprintable():  # a surrogate is not: TOML could not hold it
+        if not text.isprintable():  # a lone surrogate is not, either
             raise ConfigurationInvalid(f"profile {profile.name!r} holds unprintable text: {text!r}")

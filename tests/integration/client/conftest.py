@@ -51,7 +51,7 @@ def profile(server: Server, authority: Authority) -> profiles.Profile:
 @pytest.fixture
 def jobctl(profile: profiles.Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobctl:
     """``jobctl`` with the profile of the test's server as its default one."""
-    monkeypatch.setenv("JOBCTL_CONFIG", str(tmp_path / "config" / "config.toml"))
+    monkeypatch.setenv("JOBCTL_CONFIG", str(tmp_path / "config" / "config.json"))
     monkeypatch.delenv("JOBCTL_USER", raising=False)
     monkeypatch.delenv("JOBCTL_SERVER", raising=False)
     profiles.store(profile)
