@@ -137,7 +137,7 @@ class InputClosed(JobWorkerError):
 
 
 class InputBusy(JobWorkerError):
-    """Somebody else feeds the job, and two at once would mix what they send."""
+    """Another session feeds the job, and two at once would mix their bytes."""
 
     code = "input_busy"
     summary = "somebody else is feeding this job"

@@ -2,7 +2,7 @@
 
 A process in a domain may signal, trace and inspect only what is in the same one, and
 connect to no abstract UNIX socket from outside it. Where the kernel has no Landlock, or
-an old one, jobs run without: what a level promises does not rest on it.
+an old one, jobs run without: the promise of a level does not rest on it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 posix_spawn(3) shares the supervisor's memory with the child until its exec. A fork would
 copy the supervisor instead, page by page as either side touches it, which measured as
-most of the cost of a start. What posix_spawn cannot do for the child (user, working
-directory) the supervisor does to itself around the call. Under limits that are kept by
+most of the cost of a start. The supervisor itself changes the user and the directory
+around the call, as posix_spawn cannot do that for the child. Under limits that are kept by
 cgroups of v1 a thread makes the call from within them (``visit``); any others take the
 fork (``limited``), as only the program's own process may be put under them.
 """

@@ -86,7 +86,7 @@ class Pump:
             part = data[: self._room]
             kept = self._segment.append(stream, part)
             self._places[stream] += len(part)
-            # What follows lost bytes is not where the file's next byte would be.
+            # Bytes after lost ones do not belong at the end of this file.
             self._room = self._room - kept if kept == len(part) else 0
             data = data[len(part) :]
 

@@ -44,8 +44,8 @@ def main() -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if site.level == "full":
         kernel.drop_bounding_set()
-    # What only a job under limits, or with input, needs is loaded, but last: among what every
-    # supervisor touches it would spread that over more pages, each of which is copied.
+    # Modules that only a job under limits, or with input, needs are loaded, but last: earlier
+    # they would spread what every supervisor touches over more pages, each of which is copied.
     from . import feed, limited, quota, terminal, visit  # noqa: F401, PLC0415
 
     # The collector would write into every object's header, and so copy every page.
