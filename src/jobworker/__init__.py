@@ -1,4 +1,4 @@
-"""Run any Linux program as a job.
+"""Runs any Linux program as a job.
 
 ``Manager`` is the library, ``Client`` and ``AsyncClient`` talk to a server. Each is loaded
 at its first use, so that ``jobctl``, which shares this package, starts without them.

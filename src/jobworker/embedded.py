@@ -1,6 +1,6 @@
 """A manager put together for this machine: state directory, database, engine.
 
-The one place that knows which parts a manager is made of.
+It is the one place that knows the parts of a manager.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SystemClock:
 
 @asynccontextmanager
 async def open_database(state: Path) -> AsyncIterator[Database]:
-    """Lock a state directory and open its database, the one of this process.
+    """Locks a state directory and opens its database, the one of this process.
 
     Raises ``StateInUse`` where another process has the lock, ``StateUnusable`` where the
     database cannot be used.
@@ -66,14 +66,14 @@ class Manager(manager.Manager):
         hidden: Sequence[Path] = (),
         authority: Authority | None = None,
     ) -> AsyncIterator[Manager]:
-        """Lock a state directory, and find again the jobs that are in it.
+        """Locks a state directory, and finds again the jobs that are in it.
 
-        ``database`` is what ``open_database`` gave, where the caller has it; ``hidden`` names
+        ``database`` is that of ``open_database``, where the caller has it; ``hidden`` names
         more directories that jobs must not see; ``authority`` decides who
         may run what, with what limits, and how many jobs may run and wait. On leaving,
         jobs go on.
-        Raises what ``open_database`` does, ``ContainmentUnavailable``, and
-        ``LimitUnavailable`` where what bounds all jobs together is not enforced here.
+        Raises the errors of ``open_database``, ``ContainmentUnavailable``, and
+        ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here.
         """
         authority = authority or Authority()
         state = Path(state_dir)

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 
 class JobWorkerError(Exception):
-    """Base of every failure that this project reports.
+    """The base of every failure that this project reports.
 
     ``str(error)`` is the sentence for people, without the leading ``Error: ``.
     ``hint`` says what to do about it, where there is something to say; ``field``
     names the part of a request that is to blame. ``retry_after``, on the client's side,
-    is after how many seconds the server wants to be asked again.
+    is the number of seconds after which the server wants to be asked again.
     """
 
     code = "internal_error"
@@ -137,7 +137,7 @@ class InputClosed(JobWorkerError):
 
 
 class InputBusy(JobWorkerError):
-    """Somebody else feeds the job, and two at once would mix what they send."""
+    """Another session feeds the job, and two at once would mix their bytes."""
 
     code = "input_busy"
     summary = "somebody else is feeding this job"

@@ -25,7 +25,7 @@ def number_of(text: str | int) -> int:
 
 
 def _number(word: str) -> int:
-    """What ``word`` may mean; -1 where it means nothing."""
+    """The number that ``word`` stands for, valid or not; -1 where it stands for none."""
     if word.isascii() and word.isdecimal():
         return int(word[:5])
     if found := _REAL_TIME.fullmatch(word):

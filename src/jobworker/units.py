@@ -1,7 +1,7 @@
 """Sizes and durations as people write them, and back.
 
-Used by ``jobctl`` on its way to a server and by ``jobd`` for its settings, so that
-``512M`` and ``1h30m`` mean the same everywhere. Imports nothing: ``jobctl`` pays for it.
+``jobctl`` uses it on its way to a server and ``jobd`` for its settings, so that ``512M``
+and ``1h30m`` mean the same everywhere. It imports nothing, as ``jobctl`` would pay for that.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 _SIZE_UNITS = {letter: 1024**power for power, letter in enumerate("KMGT", 1)}
 _TIME_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _LONGEST = 40
-"""Most characters that are looked at: no sensible number has more digits."""
+"""The most characters of a number: no sensible one has more digits."""
 
 
 def parse_size(text: str) -> int:
     """Bytes of ``65536``, ``512M``, ``1.5G``, ``64 MiB``; raises ``ValueError``.
 
-    Units are powers of 1024. What is left of a fraction of a byte is dropped.
+    Units are powers of 1024. A fraction of a byte is dropped.
     """
     number, unit = text, 1
     for letter, bytes_of_it in _SIZE_UNITS.items():
@@ -70,7 +70,7 @@ def duration_text(seconds: float) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Digits, with or without a fraction; no sign, no exponent, no other script's digits."""
+    """Whether it is ASCII digits, with or without a fraction, but no sign or exponent."""
     whole, point, rest = text.partition(".")
     digits = (whole + rest).isdecimal() and text.isascii() and len(text) <= _LONGEST
     return digits and bool(rest or not point)

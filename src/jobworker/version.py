@@ -1,4 +1,4 @@
-"""The version, as the commands and the API show it. Nothing is imported."""
+"""The version, as the commands and the API show it. The module imports nothing."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ _READ_THREADS = 2
 class Database:
     """Reads and writes of one database, for one event loop.
 
-    What is read or written is a function of a connection. It must fetch all its rows
-    before it returns. Errors of the database come out as ``StorageFull``,
-    ``ServiceUnavailable`` (another process holds the file) or ``StateUnusable``; but
+    A read or a write is a function of a connection. It must fetch all its rows before it
+    returns. Errors of the database come out as ``StorageFull``, ``ServiceUnavailable``
+    (another process holds the file) or ``StateUnusable``; but
     ``sqlalchemy.exc.IntegrityError`` comes out as it is, for the caller to say what
     stood in the way. Reads go on where writes cannot.
     """
@@ -52,7 +52,7 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """Open the database at ``path``; make or upgrade it where that is needed.
+        """Opens the database at ``path``; makes or upgrades it where that is needed.
 
         Raises ``StateUnusable``, and leaves the file as it is, where it is damaged, no
         database of ours, or made by a newer version.
@@ -62,26 +62,26 @@ class Database:
         return cls(path)
 
     async def write(self, operation: Callable[[Connection], T]) -> T:
-        """Run ``operation`` on the event loop; durable when this returns.
+        """Runs ``operation`` on the event loop; durable when this returns.
 
-        It shares its transaction with what others write at the same time, but its
-        failure undoes only what it did itself.
+        It shares its transaction with other writes of the same time, but its failure
+        undoes only its own work.
         """
         return await self._writer.submit(operation)
 
     def write_now(self, operation: Callable[[Connection], T]) -> T:
-        """The same in the calling thread, in a transaction of its own.
+        """Runs ``operation`` in the calling thread, in a transaction of its own.
 
-        For a process of its own beside the server, such as ``jobd user add``.
+        It is for a process of its own beside the server, such as ``jobd user add``.
         """
         with _translated(self.path), self._writes.connect() as connection, connection.begin():
             return operation(connection)
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Run ``query`` in the calling thread, from any thread.
+        """Runs ``query`` in the calling thread, from any thread.
 
-        On the event loop only for what is quick: a look-up by a key, well under 100 µs, or
-        a chunk of output where the one before it was.
+        On the event loop the query must be quick: a look-up by a key, well under 100 µs, or
+        a chunk of output where the one before it was quick.
         """
         with _translated(self.path), self._reading() as connection:
             return query(connection)
@@ -91,12 +91,12 @@ class Database:
         return Prepared(self, statement, self._reads)
 
     async def read_async(self, query: Callable[[Connection], T]) -> T:
-        """Run ``query`` in a thread: for lists and whatever else may take long."""
+        """Runs ``query`` in a thread: for lists and other queries that may take long."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, partial(self.read, query))
 
     async def close(self) -> None:
-        """Finish the writes under way and let go of the file. Twice is the same as once."""
+        """Finishes the writes under way and closes the file; a second call changes nothing."""
         await self._writer.close()
         self._closed = True
         await asyncio.to_thread(self._executor.shutdown)
@@ -105,7 +105,7 @@ class Database:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        """A connection of the calling thread, for now; to make one costs more than to read."""
+        """A connection for the calling thread, kept as making one costs more than a read."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -128,7 +128,7 @@ class Prepared:
     """A select of at most one row, compiled once.
 
     SQLAlchemy's part in executing a small select is four fifths of its cost, so this
-    goes to the driver with what SQLAlchemy compiled.
+    goes to the driver with the text that SQLAlchemy compiled.
     """
 
     def __init__(self, database: Database, statement: Select[Any], engine: Engine) -> None:
@@ -144,7 +144,7 @@ class Prepared:
         try:
             return self._database.read(partial(self._fetch, parameters))
         except self._error:
-            # Once more the long way, which says what is wrong in our own terms.
+            # A second attempt by SQLAlchemy says what is wrong in our own terms.
             return self._database.read(
                 lambda connection: connection.execute(self._statement, parameters).one_or_none()
             )

@@ -1,4 +1,4 @@
-"""What idempotency keys stand for: the statements, and the writes made of them."""
+"""The idempotency keys and their jobs: the statements, and the writes made of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RELEASE_OF = delete(keys).where(keys.c.job == bindparam("of"))
 
 
 def bind(connection: Connection, job: Job, key: StartKey) -> None:
-    """Let the key stand for the job; raises ``ServiceUnavailable`` where it is taken."""
+    """Binds the key to the job; raises ``ServiceUnavailable`` where it is taken."""
     row = {
         "owner": job.owner,
         "key": key.text,
@@ -36,16 +36,16 @@ def bind(connection: Connection, job: Job, key: StartKey) -> None:
 
 
 def binding(owner: str, key: str, connection: Connection) -> KeyBinding | None:
-    """What the owner's key stands for, or None where it is free."""
+    """The request and job that the owner's key is bound to, or None where it is free."""
     row = connection.execute(_BINDING, {"who": owner, "text": key}).one_or_none()
     return row and KeyBinding(row.digest, JobId(row.job), row.acknowledged)
 
 
 def release(owner: str, key: str, connection: Connection) -> None:
-    """Let the owner's key stand for nothing again."""
+    """Frees the owner's key."""
     connection.execute(_RELEASE, {"who": owner, "text": key})
 
 
 def release_of(connection: Connection, job_id: JobId) -> None:
-    """Let the key of a job, where it had one, stand for nothing again."""
+    """Frees the key of a job, where it had one."""
     connection.execute(_RELEASE_OF, {"of": str(job_id)})

@@ -2,7 +2,7 @@
 
 A chunk begins where the one before it ends, or after a gap. An output too large to be written in
 one go is written ahead of the job's end, some chunks a transaction, so that other writes
-get their turn; nobody sees it before the end is recorded.
+get their turn; no reader sees it before the end is recorded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from jobworker.output import spans
 from jobworker.output.reader import OutputReader, Span
 
 CHUNK = 256 * 1024
-"""Most bytes of a chunk: what a reader takes at once, so that none is read twice."""
+"""The most bytes of a chunk: as many as a reader takes at once, so that none is read twice."""
 
 _LONGEST = 512 * 1024
-"""Most bytes of a chunk that any version has written."""
+"""The most bytes of a chunk that any version has written."""
 
 _INSERT = insert(output_chunks)
 _DELETE = delete(output_chunks).where(output_chunks.c.number == bindparam("job"))
@@ -54,7 +54,7 @@ Chunk = tuple[Stream, int, bytes]
 
 
 def chunks_of(output: OutputReader) -> Iterator[Chunk]:
-    """Cut ``output`` into chunks, one at a time. Blocks on the disk."""
+    """The chunks of ``output``, one at a time; reading them blocks on the disk."""
     for stream in Stream:
         offset = 0
         while (piece := output.read(stream, offset, CHUNK)).data:
@@ -63,7 +63,7 @@ def chunks_of(output: OutputReader) -> Iterator[Chunk]:
 
 
 def store(connection: Connection, number: int, chunks: list[Chunk]) -> None:
-    """Add ``chunks`` to the output of job ``number``."""
+    """Adds ``chunks`` to the output of job ``number``."""
     rows = [
         {"number": number, "stream": stream.value, "offset": offset, "data": data}
         for stream, offset, data in chunks
@@ -73,12 +73,12 @@ def store(connection: Connection, number: int, chunks: list[Chunk]) -> None:
 
 
 def clear(connection: Connection, number: int) -> None:
-    """Delete what is stored of the output of job ``number``."""
+    """Deletes the stored output of job ``number``."""
     connection.execute(_DELETE, {"job": number})
 
 
 class StoredOutput:
-    """Reads the output of job ``number``, from any thread (``output.reader.OutputReader``)."""
+    """A reader of job ``number``'s output, from any thread (``output.reader.OutputReader``)."""
 
     def __init__(self, database: Database, number: int) -> None:
         self._database = database
@@ -122,4 +122,4 @@ class StoredOutput:
         return {"job": self._number, "stream": stream.value}
 
     def close(self) -> None:
-        """Nothing is held open between two reads."""
+        """Does nothing, as nothing is held open between two reads."""

@@ -1,4 +1,4 @@
-"""What the database knows of those who start jobs (``ports.Owners``)."""
+"""The database's facts about the users who start jobs (``ports.Owners``)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import InvalidRequest
 from jobworker.model import JobQuery
 
-# Sorts after every character of a job ID, so that the IDs with a prefix are one range.
+# It sorts after every character of a job ID, so that the IDs with a prefix are one range.
 _AFTER_ALL = "~"
 
 

@@ -33,7 +33,7 @@ _FINAL: dict[str, type[Final]] = {kind.name: kind for kind in (Completed, Failed
 
 
 def microseconds(moment: datetime) -> int:
-    """``moment`` as the archive keeps it; raises ``TypeError`` where it has no time zone."""
+    """The number that the archive keeps for ``moment``; raises ``TypeError`` without time zone."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
@@ -45,7 +45,7 @@ def moment(microseconds: int) -> datetime:
 def searchable(text: str) -> str:
     r"""``text`` as a filter finds it: surrogate escapes, which no database takes, as ``\udcff``.
 
-    Two texts may come out the same; the exact one stands in the spec.
+    Two texts may give the same result; the exact one stands in the spec.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -68,7 +68,7 @@ def accepted(job: Job) -> dict[str, Any]:
 
 
 def ending(job: Job) -> dict[str, Any]:
-    """What changes in the row of a job when it ends."""
+    """The columns that change in the row of a job when it ends."""
     assert job.end
     return {
         "status": job.status.name.value,
@@ -99,7 +99,7 @@ def _asked_and_granted(row: Row[Any]) -> tuple[Spec, Terms]:
     """Spec and terms of a row.
 
     Rows from before there were terms have one spec for both, in which ``imposed`` names
-    what nobody had asked for.
+    the fields that were set by the policy.
     """
     fields = json.loads(row.spec)
     if row.terms is not None:

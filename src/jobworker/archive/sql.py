@@ -40,7 +40,7 @@ from jobworker.model import (
 from jobworker.output.reader import OutputReader
 
 _AT_ONCE = 64 * 1024
-"""Most bytes of output that are written together with a job's end."""
+"""The most bytes of output that are written together with a job's end."""
 
 _CHUNKS_AHEAD = 2
 """Chunks of a larger output in one transaction: bounds how long others wait for their turn."""
@@ -73,7 +73,7 @@ class SqlArchive:
         self._database = database
 
     async def add(self, job: Job, key: StartKey | None = None) -> None:
-        """Record a new job, and with it what its key stands for; durable when this returns.
+        """Records a new job, bound to its key if there is one; durable when this returns.
 
         Raises ``StorageFull``, and ``ServiceUnavailable`` where the owner's key stands for
         something already.
@@ -81,25 +81,25 @@ class SqlArchive:
         await self._database.write(partial(_add, job, key))
 
     def binding(self, owner: str, key: str) -> KeyBinding | None:
-        """What the owner's idempotency key stands for, or None where it is free."""
+        """The request and job of the owner's idempotency key, or None where it is free."""
         return self._database.read(partial(keys.binding, owner, key))
 
     async def release(self, owner: str, key: str) -> None:
-        """Let the owner's key stand for nothing again."""
+        """Frees the owner's key."""
         await self._database.write(partial(keys.release, owner, key))
 
     async def admit(self, job_id: JobId) -> None:
-        """Record that a queued job is to be started; durable when this returns."""
+        """Records that a queued job is to be started; durable when this returns."""
         await self._database.write(partial(_admit, job_id))
 
     async def roll_back(self, job_id: JobId) -> None:
-        """Forget a job that never ran; one that is finished, or unknown, is left alone."""
+        """Removes a job that never ran; one that is finished, or unknown, is left alone."""
         await self._database.write(partial(_roll_back, job_id))
 
     async def finish(self, job: Job, output: OutputReader) -> None:
-        """Record a job's end together with its output; durable when this returns.
+        """Records a job's end together with its output; durable when this returns.
 
-        Doing it again, after a crash half-way, leaves the same as doing it once.
+        A second call, after a crash half-way, leaves the same as a single one.
         Raises ``JobNotFound`` where the job was never added, ``StorageFull``.
         """
         if sum(map(output.size, Stream)) <= _AT_ONCE:
@@ -109,7 +109,7 @@ class SqlArchive:
             await self._database.write(partial(_finish, job))
 
     async def _store_ahead(self, job_id: JobId, output: OutputReader) -> bool:
-        """Store a large output; False where the job was finished before."""
+        """Stores a large output; False where the job was finished before."""
         number = await self._database.write(partial(_make_room, job_id))
         if number is None:
             return False
@@ -119,7 +119,7 @@ class SqlArchive:
         return True
 
     async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output; its key stays bound to what is gone.
+        """Deletes a finished job and its output; its key stays bound to the deleted job.
 
         Raises ``JobNotFound``, ``JobRunning``.
         """
@@ -172,14 +172,14 @@ def _roll_back(job_id: JobId, connection: Connection) -> None:
 
 
 def _finish_with(job: Job, chunks: list[Chunk], connection: Connection) -> None:
-    """Record the end and a small output in one go: no crash leaves a part of it."""
+    """Records the end and a small output in one go: no crash leaves a part of it."""
     number = _finish(job, connection)
     if number is not None and chunks:
         store(connection, number, chunks)
 
 
 def _finish(job: Job, connection: Connection) -> int | None:
-    """Record the end; the job's number, or None where it was recorded before."""
+    """Records the end; returns the job's number, or None where it was recorded before."""
     parameters = {"job": str(job.id), **ending(job)}
     number: int | None = connection.scalar(_FINISH, parameters)
     if number is None and _row(connection, _STATE, job.id) is None:
@@ -188,7 +188,7 @@ def _finish(job: Job, connection: Connection) -> int | None:
 
 
 def _make_room(job_id: JobId, connection: Connection) -> int | None:
-    """Delete what a crash has left of the output; None where the job is finished."""
+    """Deletes the output that a crash has left; returns the job's number, None if finished."""
     state = _row(connection, _STATE, job_id)
     if state is None:
         raise JobNotFound

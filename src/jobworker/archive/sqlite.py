@@ -1,4 +1,4 @@
-"""Everything that only SQLite needs: connections, the file itself, its error codes.
+"""All code that only SQLite needs: connections, the file itself, its error codes.
 
 Another database needs another module with these functions, and nothing else.
 """
@@ -46,12 +46,12 @@ def writer(path: Path) -> Engine:
 
 
 def impatient_writer(path: Path) -> Engine:
-    """The same, but while another process writes a transaction fails to begin at once."""
+    """Connections that may write; a transaction fails at once while another process writes."""
     return _writing(path, "PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 0;")
 
 
 def migrator(path: Path) -> Engine:
-    """The same for migrations, with foreign keys off.
+    """Connections for migrations, which may write, with foreign keys off.
 
     A migration that makes a table anew drops the old one, which else would delete
     every row that refers to it.
@@ -99,15 +99,15 @@ def _engine(path: Path, mode: str, setup: str) -> Engine:
             raise
         return connection
 
-    # No pool: who needs a connection more than once keeps it.
+    # No pool: a caller that needs a connection more than once keeps it.
     return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 
 
 def create(path: Path, fill: Callable[[Path], None]) -> None:
-    """Make a new database at ``path``, whole or not at all; ``fill`` makes its tables.
+    """Makes a new database at ``path``, whole or not at all; ``fill`` makes its tables.
 
-    The file is readable by its owner only. Where somebody else has made ``path``
-    meanwhile, theirs stays. Raises ``StateUnusable`` where a log without its database
+    The file is readable by its owner only. Where another process has made ``path``
+    meanwhile, that file stays. Raises ``StateUnusable`` where a log without its database
     lies at ``path``: the new database would take it for its own.
     """
     log = path.with_name(path.name + "-wal")
@@ -144,7 +144,7 @@ def _sync(path: Path) -> None:
 
 
 def translate(error: DBAPIError, path: Path) -> JobWorkerError:
-    """What a failure of the database means in our own taxonomy."""
+    """The error of our own taxonomy for a failure of the database."""
     code = getattr(error.orig, "sqlite_errorcode", 0)
     why = f"{error.orig} ({getattr(error.orig, 'sqlite_errorname', 'unknown')})"
     if code in _FULL:
@@ -172,7 +172,7 @@ def is_busy(error: DBAPIError) -> bool:
 def lost_a_write(error: DBAPIError) -> bool:
     """Whether the disk refused to make a write durable.
 
-    What the kernel then keeps in memory may differ from what is on the disk, so a
-    second try that succeeds proves nothing.
+    The kernel's pages in memory may then differ from those on the disk, so a second
+    try that succeeds proves nothing.
     """
     return getattr(error.orig, "sqlite_errorcode", 0) in _LOST_WRITE

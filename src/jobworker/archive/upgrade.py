@@ -22,7 +22,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def prepare(path: Path) -> None:
-    """Make the database at ``path`` if there is none, upgrade it if it is older.
+    """Makes the database at ``path`` if there is none, upgrades it if it is older.
 
     Raises ``StateUnusable`` where it is no database of ours, or one that a newer version
     has made, and ``DBAPIError`` where it is damaged; either way the file is left as it is.
@@ -58,7 +58,7 @@ def _version(path: Path) -> str:
 
 
 def migrate(path: Path) -> None:
-    """Run the migrations that the database at ``path`` has not seen, in one transaction."""
+    """Runs the migrations that the database at ``path`` has not seen, in one transaction."""
     from alembic import command  # noqa: PLC0415 - see HEAD
 
     config = _configuration()

@@ -1,6 +1,6 @@
 """The one writer: many writes share one transaction and one wait for the disk.
 
-A write that fails takes no other with it. Nobody is answered before the commit. A write
+A write that fails takes no other with it. No caller is answered before the commit. A write
 may be carried out twice, the first time to be undone, so it must do nothing but write.
 
 Writes run on the event loop: their statements take microseconds each, and a thread of
@@ -25,7 +25,7 @@ from jobworker.errors import ServiceUnavailable
 T = TypeVar("T")
 
 GROUP = 64
-"""Most writes in one transaction: bounds how long they hold up the event loop."""
+"""The most writes in one transaction, so that they do not hold up the event loop for long."""
 
 _QUICK = 0.002
 """Seconds that a commit may hold up the event loop. One that takes longer sends those after
@@ -57,10 +57,10 @@ _Outcome = _Done | _Undone
 class Writer:
     """Carries out writes in order; serves one event loop.
 
-    ``translate`` turns an error of the database into ours; ``is_fatal`` says after which
-    one nothing may be written any more, and ``is_busy`` which one means that another
-    process writes just now, for which the writer has ``patience`` seconds. The engine's
-    connections must not wait for that themselves.
+    ``translate`` turns an error of the database into ours. After an error that ``is_fatal``
+    nothing is written any more; one that ``is_busy`` means that another process writes
+    just now, for which the writer waits ``patience`` seconds. The engine's connections
+    must not wait for that themselves.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Writer:
         self._closed = False
 
     async def submit(self, operation: Callable[[Connection], T]) -> T:
-        """Run ``operation`` in the next transaction; its effect is durable on return.
+        """Runs ``operation`` in the next transaction; its effect is durable on return.
 
         A caller that is cancelled meanwhile does not undo it.
         """
@@ -99,7 +99,7 @@ class Writer:
         return await answer
 
     async def close(self) -> None:
-        """Finish what has been submitted and let go of the database."""
+        """Finishes the submitted writes and releases the database."""
         if self._closed:
             return
         self._closed = True
@@ -126,9 +126,9 @@ class Writer:
             return [_Undone(self._failure(error)) for _ in group]
 
     async def _commit(self, group: list[_Write]) -> list[_Outcome]:
-        """Write in the hope that nothing fails; where something does, again and with care.
+        """Writes the group without savepoints; where a write fails, again with them.
 
-        Savepoints would cost as much as the writes between them.
+        Savepoints cost as much as the writes between them.
         """
         try:
             return await self._in_transaction(
@@ -161,7 +161,7 @@ class Writer:
         return outcomes
 
     async def _begin(self, connection: Connection) -> Transaction:
-        """Take the write lock; waits for another process without holding up the loop.
+        """Takes the write lock; waits for another process without holding up the loop.
 
         There is no event for it: SQLite itself would sleep and try again.
         """
@@ -178,7 +178,7 @@ class Writer:
             pause = min(2 * pause, _LAST_PAUSE)
 
     def _disconnect(self) -> None:
-        """Let go of the connection, and with it of whatever a failed commit has left open."""
+        """Closes the connection, and with it all that a failed commit has left open."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -206,7 +206,7 @@ class Writer:
 
 
 def _answer(group: list[_Write], outcomes: list[_Outcome]) -> None:
-    """Wake the callers, on the event loop."""
+    """Wakes the callers, on the event loop."""
     for write, outcome in zip(group, outcomes, strict=True):
         if write.answer.done():  # cancelled
             continue

@@ -1,1 +1,1 @@
-"""``jobctl``: one file a verb. Nothing is imported that the verb at hand does not need."""
+"""``jobctl``: one file a verb. A call imports only the modules that its verb needs."""

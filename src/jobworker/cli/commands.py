@@ -1,4 +1,4 @@
-"""The one table of verbs, and how a verb's module is found."""
+"""The one table of verbs, and the loading of a verb's module."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from jobworker.cli.invocation import Invocation, Option
 
     class Verb(Protocol):
-        """What each verb's module holds: its usage line, its options, what it does."""
+        """The module of a verb: its usage line, its options, its action."""
 
         USAGE: str
         OPTIONS: tuple[Option, ...]
 
         @staticmethod
         def run(call: Invocation) -> int:
-            """Do it, and return the exit code."""
+            """Carries the verb out; returns the exit code."""
             ...
 
 
@@ -47,11 +47,11 @@ VERBS = (
     ("version", "version", "show the version of jobctl"),
     ("help", "help", "show how to use jobctl, or one verb"),
 )
-"""Each verb: its name, its module in ``verbs``, what it does. Help, the man page and
+"""Each verb: its name, its module in ``verbs``, its summary. Help, the man page and
 completion are made from it."""
 
 HIDDEN = ("__complete", "complete", "say what may stand at the cursor; for completion scripts")
-"""What no person calls."""
+"""The verb that no person calls."""
 
 
 def load(name: str) -> Verb:

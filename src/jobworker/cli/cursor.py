@@ -1,6 +1,7 @@
-"""Where the cursor stands in a command line that is not finished: what may be typed there.
+"""The position of the cursor in an unfinished command line: the kind of word wanted there.
 
-Pure: the tables of verbs and options are all that it knows. ``complete.py`` finds the words.
+The module is pure: it knows only the tables of verbs and options. ``complete.py`` finds the
+words.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ VALUE = "VALUE"
 
 
 class Cursor:
-    """What is wanted at the end of the words before ``typed``, its beginning.
+    """The word that is wanted at the cursor; ``typed`` is its beginning.
 
     ``wants`` is ``VERB``, ``OPTION``, ``VALUE`` (of ``option``) or a word as the verb's
     usage calls it: ``ID``, ``PROGRAM``, ``bash|zsh|fish``, or "" where there is none.
-    ``lead`` is what stands before ``typed`` in the same word: ``--status=``.
+    ``lead`` is the text before ``typed`` in the same word: ``--status=``.
     """
 
     __slots__ = (
@@ -42,7 +43,7 @@ class Cursor:
     )
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Read the words of a line up to the cursor; the last one may be empty."""
+        """Reads the words of a line up to the cursor; the last one may be empty."""
         *before, self.typed = _joined(words) or [""]
         self.verb: str | None = None
         self.user: str | None = None
@@ -69,7 +70,7 @@ class Cursor:
             self.options = (*COMMON, *self._module.OPTIONS) if self._module else ()
         else:
             self.named.append(word)
-            # What follows a program is the program's.
+            # Words after a program are its arguments.
             self._options_end |= self._place(len(self.named) - 1) == "PROGRAM"
 
     def _place(self, index: int) -> str:
@@ -88,7 +89,7 @@ class Cursor:
         return VERB if self.verb is None else self._place(len(self.named))
 
     def _read_option(self, word: str) -> None:
-        """Note the option whose value comes next, or take the value that it has with it."""
+        """Notes the option whose value comes next, or takes the value that it has with it."""
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             self.option = next((o for o in self.options if o[0] == name and o[2]), None)
@@ -109,7 +110,7 @@ class Cursor:
 
 
 def place(usage: str, index: int) -> str:
-    """What a usage line calls the word that stands at ``index`` behind the verb."""
+    """The name in a usage line of the word at ``index`` after the verb."""
     words, skipping = [], False
     for word in usage.split()[1:]:
         skipping = skipping or word.startswith("[-") or word == "[OPTIONS]"

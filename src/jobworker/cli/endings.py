@@ -1,4 +1,4 @@
-"""How a job's end becomes the exit code of ``run`` and ``wait``."""
+"""The exit codes of ``run`` and ``wait``, by the ends of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SERVICE_FAILED = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 KILLED = 137
-"""128 + SIGKILL: stopped, or over a limit, also where it ended by itself within its grace."""
+"""128 + SIGKILL: a job stopped, or over a limit, even if it ended by itself within its grace."""
 
 EXITS = (
     ("N", "the job's own exit code"),
@@ -23,7 +23,7 @@ EXITS = (
     ("127", "the program was not found"),
     ("2", "wrong use; nothing was sent"),
 )
-"""What ``run`` and ``wait`` exit with, for help."""
+"""The exit codes of ``run`` and ``wait``, for help."""
 
 _OF_CAUSE = {
     "stopped": KILLED,
@@ -34,7 +34,7 @@ _OF_CAUSE = {
 }
 
 _OF_REFUSAL = {"program_not_found": NOT_FOUND, "program_not_executable": NOT_EXECUTABLE}
-"""Of what kept a program from being run, by the code of its class in ``errors.py``."""
+"""The exit codes of programs that were not run, by the error's code in ``errors.py``."""
 
 
 def exit_code(job: JobView) -> int:
@@ -45,7 +45,7 @@ def exit_code(job: JobView) -> int:
 
 
 def code_of(cause: str | None, signal: str | None, exit_code: int | None) -> int:
-    """The same of an end whose evidence is not at hand; 125 for a start that failed."""
+    """The exit code for an end whose evidence is not at hand; 125 for a start that failed."""
     if cause in _OF_CAUSE:
         return _OF_CAUSE[cause]
     if signal:

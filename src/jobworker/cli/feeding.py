@@ -1,4 +1,4 @@
-"""What ``run -i``, ``run -t`` and ``attach`` share: an input that is fed from here."""
+"""The shared part of ``run -i``, ``run -t`` and ``attach``: an input that is fed from here."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def wanted(call: Invocation) -> str | None:
-    """Which input ``run`` is to make: ``terminal``, ``pipe`` or none; raises ``UsageError``."""
+    """The input that ``run`` asks for: ``terminal``, ``pipe`` or None; raises ``UsageError``."""
     kind = "terminal" if call.has("tty") else "pipe" if call.has("interactive") else None
     if kind and call.value("stdin") is not None:
         raise UsageError("--stdin sends all of the input with the start: it goes without -i and -t")
-    if kind and sys.stdin is None:  # whatever is opened next would be taken for it
+    if kind and sys.stdin is None:  # the next file to be opened would be taken for it
         raise UsageError("our standard input is closed: there is nothing to feed the job from")
     if kind == "terminal":
         check_terminal(call)
@@ -36,7 +36,7 @@ def wanted(call: Invocation) -> str | None:
 
 
 def check_terminal(call: Invocation) -> None:
-    """Refuse a terminal where there is none at our end; raises ``UsageError``."""
+    """Raises ``UsageError`` unless there is a terminal at our end."""
     if call.has("json"):
         raise UsageError("--json shows no output: it cannot go with a terminal")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -44,7 +44,7 @@ def check_terminal(call: Invocation) -> None:
 
 
 def fields(kind: str | None) -> dict[str, Any]:
-    """What a start says of such an input."""
+    """The fields of a start for such an input."""
     if kind != "terminal":
         return {"input": kind} if kind else {}
     cols, rows = os.get_terminal_size(1)
@@ -52,7 +52,7 @@ def fields(kind: str | None) -> dict[str, Any]:
 
 
 def feed_from_stdin(profile: Profile, job_id: str, *, takeover: bool) -> None:
-    """Pass our standard input on, in threads that end with this process or before."""
+    """Passes our standard input on, in threads that end with this process or before."""
     from threading import Thread
 
     from jobworker.client.input import Feed
@@ -60,8 +60,8 @@ def feed_from_stdin(profile: Profile, job_id: str, *, takeover: bool) -> None:
     try:
         feed = Feed(profile, job_id, takeover=takeover)
     except JobNotRunning:
-        return  # it has ended already, and there is its output to be seen
-    # Daemons: whoever waits for the job's end does not wait for ours.
+        return  # it has ended already, and its output can be seen
+    # Daemons: the caller that waits for the job's end does not wait for our input's.
     Thread(target=_listen, args=(feed, profile, job_id), daemon=True).start()
     Thread(target=_pump, args=(feed,), daemon=True).start()
 
@@ -73,14 +73,14 @@ def _pump(feed: Feed) -> None:
         while data := _read(PIECE):
             if not feed.send(data):
                 return
-    except OSError as error:  # which is no end that the program should believe in
+    except OSError as error:  # the program must not take this for the end of its input
         report.message(f"jobctl: cannot read standard input: {error.strerror}")
         return
     feed.end()
 
 
 def _read(size: int) -> bytes:
-    """What our standard input has, also where who started us has left it not blocking."""
+    """The next bytes of our standard input, also where it was left non-blocking."""
     while True:
         try:
             return os.read(0, size)
@@ -98,7 +98,7 @@ def _listen(feed: Feed, profile: Profile, job_id: str) -> None:
 
 
 def tell_lost(error: JobWorkerError, feed: Feed, profile: Profile, job_id: str) -> None:
-    """Say that the job gets no more of our input, unless it has ended, which is no loss."""
+    """Says that the job gets no more of our input, unless it has ended."""
     from jobworker.client.calls import FINAL
     from jobworker.client.client import Client
 
@@ -107,7 +107,7 @@ def tell_lost(error: JobWorkerError, feed: Feed, profile: Profile, job_id: str) 
             if client.status(job_id)["status"] in FINAL:
                 return
     except JobWorkerError:
-        pass  # what there is to say then is said
+        pass  # the message below is given then too
     report.message(
         f"jobctl: {error} ({feed.taken} bytes were taken); its input stays open, and it goes on: "
         f"jobctl attach {job_id}"

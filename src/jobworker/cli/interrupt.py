@@ -1,6 +1,6 @@
 """Ctrl-C at a moment of our choosing.
 
-``_signal`` is the C half of ``signal``, whose enums would be a tenth of what ``run`` loads.
+``_signal`` is the C half of ``signal``, whose enums would be a tenth of the modules of ``run``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ else:
 
 
 class Deferred:
-    """Ctrl-C waits for the end of what must not be done by half; a second one does not.
+    """Holds Ctrl-C back until the end of a block that must not be cut short, but not a second.
 
-    What was written to a terminal and not yet counted, say, would be written again.
+    Output written to a terminal and not yet counted, say, would be written again.
     """
 
     def __init__(self, *, wanted: bool) -> None:
-        """Does nothing unless ``wanted``, or where Ctrl-C is not heeded anyway."""
+        """Does nothing unless ``wanted``, or where Ctrl-C is ignored anyway."""
         handler = _signal.getsignal(_signal.SIGINT)
         self._heeded = wanted and handler is _signal.default_int_handler
         self._came = False

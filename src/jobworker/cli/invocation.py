@@ -1,4 +1,4 @@
-"""What was typed: the options and words of one call, read strictly."""
+"""The typed command line: the options and words of one call, read strictly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobworker.client.retry import Retry, RetryPolicy
 
     Option = tuple[str, str, str, str]
-    """Name, one-letter name or "", what its value is called or "", what it means."""
+    """An option: its name, one letter or "", the name of its value or "", its meaning."""
 
 
 COMMON: tuple[Option, ...] = (
@@ -32,7 +32,7 @@ class UsageError(Exception):
 
 
 class Invocation:
-    """The options and words of one call, of which the verb's own word is no part."""
+    """The options and words of one call, without the verb itself."""
 
     __slots__ = ("options", "words")
 
@@ -64,7 +64,7 @@ VARIABLE = "JOBCTL_PATIENCE"
 
 
 def retry_policy() -> RetryPolicy:
-    """How long to try again; raises ``UsageError`` where the environment says no duration."""
+    """The policy of retries; raises ``UsageError`` where the environment has no duration."""
     from jobworker.client.retry import DEFAULT, RetryPolicy
 
     text = os.environ.get(VARIABLE)
@@ -80,7 +80,7 @@ def retry_policy() -> RetryPolicy:
 
 
 def _tell(retry: Retry) -> None:
-    """Say once that the server is away, and not that it still is."""
+    """Says that the server is away, and says it only once."""
     if retry.attempt == 1:
         sys.stdout.flush()
         over = "\r" if sys.stderr.isatty() else ""  # there may be a line of progress
@@ -90,7 +90,7 @@ def _tell(retry: Retry) -> None:
 def read_options(
     known: Sequence[Option], words: list[str], *, until_first_word: bool, subject: str
 ) -> Invocation:
-    """Take the options out of ``words``; raises ``UsageError``.
+    """Takes the options out of ``words``; raises ``UsageError``.
 
     Options may stand among the words, or only before the first one where that begins a
     command line of its own. ``--`` ends them in any case.
@@ -115,6 +115,6 @@ def _explained(error: getopt.GetoptError, known: Sequence[Option]) -> str:
 
 
 def no_words(call: Invocation) -> None:
-    """Refuse words where a verb takes none; raises ``UsageError``."""
+    """Raises ``UsageError`` for words where a verb takes none."""
     if call.words:
         raise UsageError(f"{call.words[0]!r} is one word too many; see jobctl help")

@@ -1,4 +1,4 @@
-"""Naming jobs on the command line: by the whole ID or by its beginning."""
+"""The names of jobs on the command line: the whole ID or its beginning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 10
 
 
 def check(word: str) -> None:
-    """Refuse what can neither be an ID nor its beginning; raises ``UsageError``."""
+    """Raises ``UsageError`` unless ``word`` can be an ID or its beginning."""
     fits = all(c in _ALLOWED.get(form, form) for c, form in zip(word, _FORM, strict=False))
     if not fits or not _LEAST <= len(word) <= len(_FORM):
         raise UsageError(
@@ -61,7 +61,7 @@ def find(client: Client, word: str) -> str:
 
 
 def each(call: Invocation, act: Callable[[Client, str], None]) -> int:
-    """Do ``act`` to every job that was named, also where one before it was refused.
+    """Does ``act`` to every job that was named, also where one before it was refused.
 
     Every word is looked up first: an ambiguous one is wrong use, and then nothing is done.
     """
@@ -74,13 +74,13 @@ def each(call: Invocation, act: Callable[[Client, str], None]) -> int:
 
 
 def _attempt(call: Invocation, names: list[str], step: Callable[[str], None]) -> bool:
-    """Take ``step`` for each name, and tell what is refused; whether nothing was."""
+    """Takes ``step`` for each name, and reports refusals; returns whether there were none."""
     all_done = True
     for name in names:
         try:
             step(name)
         except ServerUnreachable:
-            raise  # it would be so for all others, too, each after its time-out
+            raise  # all others would fail too, each after its time-out
         except JobWorkerError as error:
             report.failure(error, call, about=name if len(call.words) > 1 else None)
             all_done = False

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from jobworker.cli.invocation import Invocation, Option
 
 LEVELS = ("full", "namespaces", "uid", "basic")
-"""Of containment, the strongest first."""
+"""The levels of containment, the strongest first."""
 
 
 class Bound:
     """One number that bounds a job: its option, its field of the request, its range.
 
-    A word without an option is called by what it is, as help does.
+    A word without an option is called by its metavar, as in help.
     """
 
     __slots__ = ("called", "field", "least", "meaning", "metavar", "most", "option", "read", "span")
@@ -101,7 +101,7 @@ SURROUNDINGS: tuple[Option, ...] = (
     ("no-network", "", "", "without network, but for a loopback of its own"),
     ("run-as", "", "NAME", "as this account of the server's machine"),
 )
-"""What else the policy decides about."""
+"""The other options that the policy decides about."""
 
 OPTIONS: tuple[Option, ...] = (
     *((bound.option, "", bound.metavar, bound.meaning) for bound in (*TIMES, *LIMITS)),
@@ -111,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def fields(call: Invocation) -> dict[str, Any]:
-    """What the options say, as fields of the request; raises ``UsageError``."""
+    """The options' values, as fields of the request; raises ``UsageError``."""
     found: dict[str, Any] = _values(call, TIMES)
     if limits := _values(call, LIMITS):
         found["limits"] = limits

@@ -1,4 +1,4 @@
-"""The entry point of ``jobctl``: find the verb, let it act, report what went wrong."""
+"""The entry point of ``jobctl``: finds the verb, lets it act, reports failures."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended (128 + 13)."""
+"""The exit code that a shell reports for a program that SIGPIPE ended (128 + 13)."""
 
 
 def main() -> NoReturn:
-    """Be the process ``jobctl``.
+    """Runs the process ``jobctl``, and ends it.
 
     Two thirds of a short call are the interpreter's own start and end, so both are kept
-    short: imports make objects and no garbage, and what a dying process holds need not
-    be taken apart (12 of 60 ms).
+    short: imports make objects and no garbage, and a dying process need not take its
+    objects apart (12 of 60 ms).
     """
     gc.set_threshold(50_000)
     code = run(sys.argv[1:])
@@ -37,7 +37,7 @@ def main() -> NoReturn:
 
 
 def run(words: list[str]) -> int:
-    """Do what ``words`` say and return the exit code; standard output is flushed."""
+    """Does what ``words`` say; returns the exit code, with standard output flushed."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text file
     try:
         code = _perform(words)
@@ -69,7 +69,7 @@ def _perform(words: list[str]) -> int:
 
 
 def understand(words: list[str]) -> tuple[Verb, Invocation]:
-    """Which verb is meant, and with which options; raises ``UsageError``."""
+    """The verb that is meant, and its options and words; raises ``UsageError``."""
     first = read_options(COMMON, words, until_first_word=True, subject="")
     if first.has("help"):
         return load("help"), Invocation(first.options, [])
@@ -88,7 +88,7 @@ def understand(words: list[str]) -> tuple[Verb, Invocation]:
 
 
 def _before_dashes(words: list[str]) -> list[str]:
-    """The words that may be options of ``jobctl``, where it could not tell by parsing them."""
+    """The words that may be options of ``jobctl``, where parsing them has failed."""
     return words[: words.index("--")] if "--" in words else words
 
 

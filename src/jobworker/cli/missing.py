@@ -1,4 +1,4 @@
-"""Says what of a job's output was not kept."""
+"""The reports of the parts of a job's output that were not kept."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def marked(answer: OutputAnswer, stream: StreamName) -> Iterator[str]:
 
 
 def tell(job: JobView, arrived: Mapping[StreamName, int]) -> None:
-    """Say of each stream how much of it has not come, once it is known how much there was.
+    """Says of each stream how much of it has not come, once it is known how much there was.
 
-    Who follows a job as it writes may have seen what was not kept after that.
+    A call that follows a job as it writes may have seen bytes that were not kept later.
     """
     for stream, count in arrived.items():
         absent = _written(job, stream) - count
@@ -36,7 +36,7 @@ def tell(job: JobView, arrived: Mapping[StreamName, int]) -> None:
 
 
 def _written(job: JobView, stream: StreamName) -> int:
-    """Bytes that a job wrote to a stream; 0 as long as it runs, and where nobody knows."""
+    """The number of bytes that a job wrote to a stream; 0 while it runs, and if not known."""
     usage = job["usage"]
     if usage is None:
         return 0

@@ -1,4 +1,4 @@
-"""What there is to say about ``jobctl`` and each verb: help and man pages are made from it."""
+"""The text about ``jobctl`` and each verb, from which help and man pages are made."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EXITS = (
     ("1", "refused by the server, or it cannot be reached"),
     ("2", "wrong use; nothing was sent"),
 )
-"""Of every verb that does not say otherwise."""
+"""The exit codes of every verb that does not say otherwise."""
 
 UNITS = {
     "DURATION": "90 or 90s, 10m, 1h30m, 2d; without a unit seconds",
     "SIZE": "65536, 512K, 512M, 1.5G, 2T; powers of 1024, without a unit bytes",
     "TIME": "2026-01-31, 2026-01-31T12:00:00Z, or how long ago: 10m; without a zone local time",
 }
-"""How a value is written, by what it is called in the usage."""
+"""The form of a value, by its name in the usage."""
 
 ENVIRONMENT = (
     (
@@ -55,12 +55,12 @@ FILES = (("~/.config/jobctl/config.json", "the profiles, with their tokens; mode
 
 
 class Page:
-    """One verb: its usage, what it does, its options, examples and exit codes."""
+    """The page of a verb: its usage, summary, options, examples and exit codes."""
 
     __slots__ = ("details", "examples", "exits", "name", "options", "summary", "usage")
 
     def __init__(self, name: str) -> None:
-        """Read the verb's module; raises ``UsageError`` where there is no such verb."""
+        """Reads the verb's module; raises ``UsageError`` where there is no such verb."""
         module = load(name)
         self.name = name
         self.usage = module.USAGE
@@ -72,13 +72,13 @@ class Page:
         self.exits: tuple[tuple[str, str], ...] = getattr(module, "EXITS", EXITS)
 
     def units(self) -> list[tuple[str, str]]:
-        """How the values are written that this verb takes."""
+        """The forms of the values that this verb takes."""
         called = {metavar for _, _, metavar, _ in self.options} | set(self.usage.split())
         return [(name, text) for name, text in UNITS.items() if name in called]
 
 
 def flags(option: Option) -> str:
-    """How an option is typed: ``-u, --user NAME``."""
+    """An option as it is typed: ``-u, --user NAME``."""
     name, letter, metavar, _ = option
     return f"{f'-{letter}, ' if letter else ''}--{name} {metavar}".rstrip()
 

@@ -1,4 +1,4 @@
-"""What ``start`` and ``run`` share: the program, and how to run it."""
+"""The shared part of ``start`` and ``run``: the program, and the options of its run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Order:
     __slots__ = ("args", "options", "program", "stdin")
 
     def __init__(self, call: Invocation) -> None:
-        """Read the call; raises ``UsageError``."""
+        """Reads the call; raises ``UsageError``."""
         if not call.words:
             raise UsageError("no program was given, for example: jobctl start -- /bin/echo hello")
         self.program, *self.args = call.words
@@ -48,7 +48,7 @@ class Order:
             check(self.stdin)
 
     def start(self, client: Client) -> IdAnswer:
-        """Send it."""
+        """Sends it."""
         if self.stdin is not None:
             from jobworker.cli.stdin import read
 
@@ -71,7 +71,7 @@ def _options(call: Invocation) -> dict[str, Any]:
 
 
 def pair(option: str, text: str) -> tuple[str, str]:
-    """``KEY=VALUE`` of an option; raises ``UsageError``."""
+    """The two parts of an option's ``KEY=VALUE``; raises ``UsageError``."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise UsageError(f"--{option} takes KEY=VALUE, not {text!r}")
@@ -98,7 +98,7 @@ def _check_program(program: str) -> None:
 
 
 def _look_up(program: str) -> str | None:
-    """Where this machine has the program: often the server has it at the same place."""
+    """The program's path on this machine, which often is the same on the server's; or None."""
     if "/" in program:
         candidates = [os.path.abspath(program)]
     else:

@@ -1,4 +1,4 @@
-"""What people and scripts get to see: data on standard output, messages on standard error."""
+"""The output of ``jobctl``: data on standard output, messages on standard error."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _ADVICE = {
     "limit_unavailable": "jobd doctor, on the server's machine, says what is missing for it",
     "isolation_unavailable": "jobd doctor, on the server's machine, says what is missing for it",
 }
-"""What to do about a refusal, by its code, where the server itself gives no hint."""
+"""The advice about a refusal, by its code, where the server itself gives no hint."""
 
 
 def line(text: str) -> None:
-    """Print one line of data, safe to show where a person reads it."""
+    """Prints one line of data, safe to show on a terminal."""
     sys.stdout.write((escaped(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def message(text: str) -> None:
-    """Print one line about what happens."""
+    """Prints one message line on standard error."""
     sys.stdout.flush()  # so that lines stand in order where both go to one place
     sys.stderr.write((escaped(text) if sys.stderr.isatty() else text) + "\n")
 
@@ -50,17 +50,17 @@ def _escape(character: str) -> str:
 
 
 def answer(body: Mapping[str, object]) -> None:
-    """Print the server's answer as one line of JSON, in ASCII."""
+    """Prints the server's answer as one line of JSON, in ASCII."""
     sys.stdout.write(json.dumps(body, separators=(",", ":")) + "\n")
 
 
 def flush() -> None:
-    """Let go of what was printed, for who reads it as it comes."""
+    """Flushes standard output, for a reader that takes it as it comes."""
     sys.stdout.flush()
 
 
 def failure(error: JobWorkerError, call: Invocation, about: str | None = None) -> None:
-    """Say what the server, or the client itself, refused.
+    """Reports a refusal by the server, or by the client itself.
 
     With ``--json`` the error is an answer like any other, on standard output, so that a
     script reads one object in every case; people get the line all the same. ``about`` is
@@ -75,7 +75,7 @@ def failure(error: JobWorkerError, call: Invocation, about: str | None = None) -
 
 
 def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
-    """Print which job was acted on: as JSON, as its bare ID, or in a sentence."""
+    """Prints which job was acted on: as JSON, as its bare ID, or in a sentence."""
     if call.has("json"):
         answer(body)
     else:
@@ -85,7 +85,7 @@ def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
 
 
 def job(call: Invocation, view: JobView, *, apart: bool = False) -> None:
-    """Print a job's status, for people ``apart`` from what stands before it."""
+    """Prints a job's status; ``apart`` puts a blank line before it, for people."""
     if call.has("json"):
         answer(view)
         return
@@ -104,7 +104,7 @@ def job(call: Invocation, view: JobView, *, apart: bool = False) -> None:
 
 
 def deadline(view: JobView) -> None:
-    """Print until when a job may run, where it has a time limit and runs."""
+    """Prints until when a job may run, where it has a time limit and runs."""
     if view["deadline"]:
         line(f"Deadline: {to_the_second(view['deadline'])}")
 

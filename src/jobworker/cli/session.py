@@ -1,4 +1,4 @@
-"""Our terminal at the other end of a job's: every key goes there, and its size with it."""
+"""Our terminal at the other end of a job's: it sends every key there, and its size."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DETACH = b"\x10\x11"
-"""Ctrl-P Ctrl-Q, as Docker has it: the first is held back until the next key."""
+"""Ctrl-P Ctrl-Q, as in Docker: the first is held back until the next key."""
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Detached(Exception):
-    """The keys were typed that leave the job alone."""
+    """The keys that detach were typed: the job goes on."""
 
 
 class Keys:
@@ -41,16 +41,16 @@ class Keys:
         self._held = b""
 
     def pass_on(self, typed: bytes) -> tuple[bytes, bool]:
-        """What is to go to the job, and whether nothing after that is."""
+        """The bytes that go to the job, and whether the keys that detach came after them."""
         data, detach, _ = (self._held + typed).partition(DETACH)
         self._held = data[-1:] if data.endswith(DETACH[:1]) else b""
         return data[: len(data) - len(self._held)], bool(detach)
 
 
 def connect(profile: Profile, job_id: str, follow: Callable[[], T], *, takeover: bool) -> T:
-    """Be the job's terminal until ``follow`` has shown all of its output; returns what that does.
+    """Serves as the job's terminal until ``follow`` has shown all output; returns its result.
 
-    ``follow`` runs in a thread of its own. Raises ``Detached``, and what ``follow`` does.
+    ``follow`` runs in a thread of its own. Raises ``Detached``, and the errors of ``follow``.
     However it ends, our terminal is left as it was.
     """
     feed = Feed(profile, job_id, takeover=takeover)
@@ -84,7 +84,7 @@ class _Session(Generic[T]):
         self._failed: Exception | None = None
 
     def run(self) -> T:
-        """Pass keys on until all has been shown."""
+        """Passes keys on until all output has been shown; returns the result of ``follow``."""
         for work in (self._show, self._listen):
             threading.Thread(target=self._then_wake, args=(work,), daemon=True).start()
         waker = signal.set_wakeup_fd(self._waker)
@@ -129,7 +129,7 @@ class _Session(Generic[T]):
             self._tell_lost()
 
     def _type(self) -> bool:
-        """Pass on what is typed; False once nothing more is."""
+        """Passes on what is typed; False once there is nothing more."""
         try:
             typed = os.read(0, PIECE)
         except OSError:  # the terminal is gone, and a signal about to say so

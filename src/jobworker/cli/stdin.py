@@ -9,13 +9,13 @@ import sys
 from jobworker.cli.invocation import UsageError
 
 MOST = 16 * 1024 * 1024
-"""Bytes, as ``api.fields.MAX_STDIN``, which a test holds this to: importing that takes long."""
+"""The most bytes, as ``api.fields.MAX_STDIN``, which a test holds this to: its import is slow."""
 
 OURS = "-"
 
 
 def check(name: str) -> None:
-    """Refuse a file that cannot be read or is too large, before anything is sent."""
+    """Refuses a file that cannot be read or is too large, before anything is sent."""
     if name == OURS:
         return
     try:
@@ -31,7 +31,7 @@ def check(name: str) -> None:
 
 
 def read(name: str) -> bytes:
-    """All of it; raises ``UsageError``."""
+    """All bytes of the file; raises ``UsageError``."""
     try:
         if name == OURS:
             data = sys.stdin.buffer.read(MOST + 1)

@@ -20,8 +20,8 @@ class Streams:
     """Both streams of one job, written as they come.
 
     On a terminal control characters are written so that none acts, unless ``raw``. With
-    ``stamped`` each line begins with the time at which its first byte came. What was not
-    kept is told on standard error, in its place.
+    ``stamped`` each line begins with the time at which its first byte came. A gap is
+    reported on standard error, in its place.
     """
 
     def __init__(self, *, raw: bool, stamped: bool = False) -> None:
@@ -32,7 +32,7 @@ class Streams:
         """The number of the last frame."""
 
     def write(self, frame: Frame) -> None:
-        """Write a frame."""
+        """Writes a frame."""
         self.seq = frame.seq
         if frame.dropped:
             report.message(f"jobctl: {frame.dropped} bytes of {frame.stream} were not kept")
@@ -40,7 +40,7 @@ class Streams:
             self.piece(frame.stream, frame.data, frame.time)
 
     def piece(self, stream: StreamName, data: bytes, time: str = "") -> None:
-        """Write bytes of a stream."""
+        """Writes bytes of a stream."""
         writer = self._writers.get(stream)
         if writer is None:
             sys.stdout.flush()
@@ -50,7 +50,7 @@ class Streams:
         writer.write(data, f"{time} ".encode("ascii") if self._stamped else b"")
 
     def copy(self, stream: StreamName, pieces: Iterable[bytes]) -> int:
-        """Write all pieces of a stream; returns how many bytes there were."""
+        """Writes all pieces of a stream; returns how many bytes there were."""
         count = 0
         for piece in pieces:
             count += len(piece)
@@ -58,7 +58,7 @@ class Streams:
         return count
 
     def close(self) -> None:
-        """Write what a character that never came whole has left behind."""
+        """Writes the rest of a character that never came whole."""
         for writer in self._writers.values():
             writer.close()
 
@@ -102,7 +102,7 @@ def _keep_lines(text: str) -> bytes:
 
 
 def as_json(frame: Frame | End) -> dict[str, object]:
-    """A frame as the server sends it, and without an error, as all that is printed in JSON."""
+    """A frame as the server sends it, with ``error`` null like every JSON answer."""
     fields: dict[str, object] = {"seq": frame.seq, "time": frame.time, "stream": frame.stream}
     fields["error"] = None
     if frame.stream == "end":

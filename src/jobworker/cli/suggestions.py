@@ -1,4 +1,4 @@
-"""What somebody may have meant who typed a word that ``jobctl`` does not know."""
+"""Suggestions for a word that ``jobctl`` does not know."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HABITS = {
     "submit": "start",
     "tail": "output",
 }
-"""Verbs of other commands, and the one here that does the like."""
+"""Verbs of other commands, and the similar ones here."""
 
 
 def verb(word: str, known: Iterable[str]) -> str:
@@ -34,7 +34,7 @@ def verb(word: str, known: Iterable[str]) -> str:
 
 
 def option(word: str, known: Iterable[str]) -> str:
-    """The same for an option, ``word`` being its name without dashes."""
+    """A question to put behind an unknown option, whose name is ``word``; or nothing."""
     meant = _closest(word, known) if len(word) > 1 else None
     return f"; did you mean --{meant}?" if meant else ""
 

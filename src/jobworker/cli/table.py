@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 _SHORT_ID = len("j-xxxxxxxx")
 _LEAST_PROGRAM = 12
-"""Columns for the program; on a terminal that has no room for it, lines are too long."""
+"""The least columns for the program; on a terminal without room for it, lines are too long."""
 
 _TITLES = ("ID", "STATUS", "EXIT", "OWNER", "NAME", "CREATED", "TIME", "PROGRAM")
 _LESS_USEFUL = ("CREATED", "OWNER", "NAME", "TIME")
-"""What a narrow terminal goes without, the first one first."""
+"""The columns that a narrow terminal goes without, the first one first."""
 
 _NONE = "-"
 _UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1))
 
 
 def fields(job: JobView, now: datetime) -> tuple[str, ...]:
-    """What a program reads: ID, status, exit code, owner, creation, program, seconds."""
+    """The fields that a program reads: ID, status, exit code, owner, creation, program, seconds."""
     code = job["exitCode"]
     took = running_time(job, now)
     return (
@@ -68,7 +68,7 @@ def render(jobs: Sequence[JobView], now: datetime, *, room: int, colour: bool) -
 
 
 def _left(room: int, widths: Sequence[int], shown: Sequence[int]) -> int:
-    """What the columns before it leave for the program."""
+    """The room for the program that the columns before it leave."""
     return room - sum(widths[column] + 2 for column in shown[:-1])
 
 
@@ -107,7 +107,7 @@ def _row(job: JobView, now: datetime, length: int | None) -> tuple[str, ...]:
 
 
 def _ending(job: JobView) -> str:
-    """The exit code, or what signal there was instead."""
+    """The exit code, or the name of the signal instead."""
     if job["exitCode"] is not None:
         return str(job["exitCode"])
     return _cell((job["signal"] or _NONE).removeprefix("SIG"))
@@ -127,7 +127,7 @@ def _padded(cell: str, columns: int) -> str:
 
 
 def _length_of_ids(ids: Sequence[str]) -> int:
-    """How many characters it takes to tell these IDs apart."""
+    """The number of characters that tell these IDs apart."""
     length = _SHORT_ID
     while len({job_id[:length] for job_id in ids}) < len(set(ids)):
         length += 1

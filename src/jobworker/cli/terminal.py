@@ -1,4 +1,4 @@
-"""What is done on a terminal only: colour, and a line that tells how far things are."""
+"""The parts for a terminal only: colour, text that fits, and a line of progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = {
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether what is written to ``stream`` may be coloured; see no-color.org."""
+    """Whether text on ``stream`` may be coloured; see no-color.org."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and not _is_dumb()
 
 
@@ -30,7 +30,7 @@ def coloured(text: str, status: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that printable text takes on a terminal."""
+    """The number of columns that printable text takes on a terminal."""
     if text.isascii():
         return len(text)
     import unicodedata
@@ -57,7 +57,7 @@ def _is_dumb() -> bool:
 
 
 class Progress:
-    """One line on a terminal that is written over and over; elsewhere nothing."""
+    """One line on a terminal that is written over and over; nothing elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -65,14 +65,14 @@ class Progress:
         self.visible = stream.isatty() and not _is_dumb()
 
     def show(self, text: str) -> None:
-        """Put ``text`` in the place of what stands there."""
+        """Puts ``text`` in the place of the line so far."""
         if self.visible and text != self._shown:
             self._stream.write(f"\r{text}{' ' * (len(self._shown) - len(text))}")
             self._stream.flush()
             self._shown = text
 
     def clear(self) -> None:
-        """Leave the line empty, as it was found."""
+        """Leaves the line empty, as it was before."""
         if self._shown:
             self.show("")
             self._stream.write("\r")

@@ -15,9 +15,9 @@ def duration(text: str, option: str) -> float:
 
 
 def moment(text: str) -> str:
-    """RFC 3339 in UTC of a moment, or of how long ago it was; raises ``UsageError``.
+    """The RFC 3339 text, in UTC, of a moment or of a time ago; raises ``UsageError``.
 
-    A moment without a time zone is in this machine's.
+    A moment without a time zone is in the zone of this machine.
     """
     from datetime import UTC, datetime, timedelta
 

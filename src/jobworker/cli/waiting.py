@@ -1,8 +1,8 @@
-"""Waiting for several jobs over one connection, without a thread for each.
+"""The wait for several jobs over one connection, without a thread for each.
 
 Each request is a long poll of one job. Where all have to end, it does not matter which
-ends first: each in turn is waited for as long as it takes. Where the first counts, or
-somebody watches, the jobs are looked at in turn, and ``pace`` says for how long each.
+ends first: each in turn is waited for as long as it takes. Where the first counts, or a
+person watches, the jobs are looked at in turn, and ``pace`` says for how long each.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from jobworker.client.client import Client
 
 _SHORTEST = 0.05
-"""Seconds: at most 20 requests a second, however many jobs there are."""
+"""The least seconds of a look: at most 20 requests a second, however many jobs there are."""
 
 _ROUND = (0.5, 5.0)
 """Seconds for a look at every job: at first, and after a minute; an end is noticed that late."""
 
 _TICK = 1.0
-"""Seconds between two changes of a line that somebody watches."""
+"""Seconds between two changes of a line of progress."""
 
 
 def pace(pending: int, waited: float, *, watched: bool) -> float | None:
     """Seconds to stay with one of ``pending`` jobs; None for as long as it takes.
 
-    A round takes longer the longer it has lasted already (``waited``, seconds): who has
-    waited for a minute does not mind 5 seconds.
+    A round takes longer the longer the wait has lasted (``waited``, seconds): a person who
+    has waited for a minute does not mind 5 seconds.
     """
     if pending == 1:
         return _TICK if watched else None
@@ -49,8 +49,8 @@ def wait(
 ) -> Iterator[JobView]:
     """Jobs as their ends are noticed; after the ``deadline`` the others as they are.
 
-    Only the first that ends where ``first`` is asked for. ``watch`` is told every second
-    how many have ended, and how many seconds it has lasted.
+    With ``first`` it is only the first that ends. ``watch`` is told every second how many
+    have ended, and how many seconds it has lasted.
     """
     began = time.monotonic()
     pending, late, turns = list(ids), [], 0

@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do.
+"""The users who call, and their rights.
 
 ``tokens`` is the form of a bearer token, ``users`` keeps users and tokens in the
 database, ``permissions`` decides.

@@ -1,4 +1,4 @@
-"""Who may do what: one pure decision for every route."""
+"""The permission of a user for an action: one pure decision for every route."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jobworker.model import Role
 
 
 class Action(StrEnum):
-    """What a route does; each route names one."""
+    """An action of a route; each route names one."""
 
     START = "start"
     STOP = "stop"
@@ -41,7 +41,7 @@ ON_A_JOB = frozenset(
 """Actions on one job: for its owner and for admins."""
 
 FOR_EVERY_USER = frozenset({Action.START, Action.CAN_START, Action.LIST, Action.WHOAMI})
-"""Actions that no job has to be looked up for. Whose jobs LIST shows is up to its handler."""
+"""Actions that need no job to be looked up. The handler of LIST decides whose jobs it shows."""
 
 
 def allowed(user: User | None, action: Action, job_owner: str | None = None) -> bool:

@@ -5,8 +5,8 @@
 of all that comes before it, as 8 hexadecimal digits: a token that was cut off or
 mistyped is refused without a look at the database, and scanners for leaked secrets
 recognise one. The server keeps only the SHA-256 of the secret. Nobody can search 256
-random bits, so a slow hash would add nothing but work for whoever floods the server
-with tokens.
+random bits, so a slow hash would only help an attacker who floods the server with
+tokens.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ANYWHERE = re.compile(r"\bjw_([0-9a-f]{12})_[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Secret:
-    """Text that must not get into logs, tracebacks or messages by accident."""
+    """A text that must not get into logs, tracebacks or messages by accident."""
 
     __slots__ = ("_text",)
 
@@ -41,21 +41,21 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the server knows of a token: its ID and the SHA-256 of its secret."""
+    """The server's knowledge of a token: its ID and the SHA-256 of its secret."""
 
     id: str
     digest: bytes
 
 
 def mint() -> tuple[Secret, Credential]:
-    """Make a new token, and what to keep of it."""
+    """Makes a new token, and the credential to keep of it."""
     token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     body = f"jw_{token_id}_{secret}"
     return Secret(body + _checksum(body)), Credential(token_id, _digest(secret))
 
 
 def parse(token: str) -> Credential:
-    """Take a token apart; raises ``BadAuthentication`` for whatever ``mint`` cannot make."""
+    """Takes a token apart; raises ``BadAuthentication`` for any text that ``mint`` cannot make."""
     match = _TOKEN.fullmatch(token)
     if not match:
         raise BadAuthentication
@@ -66,7 +66,7 @@ def parse(token: str) -> Credential:
 
 
 def redact(text: str) -> str:
-    """``text`` with the secret of every token in it, whole or cut off, left out."""
+    """``text`` without the secrets of the tokens in it, whole or cut off."""
     return _ANYWHERE.sub(r"jw_\1_…", text)
 
 

@@ -1,7 +1,7 @@
 """Users and their tokens, as the database keeps them.
 
-Every request looks its token up in the database, so what another process has changed,
-such as ``jobd user remove``, holds from the next request on.
+Every request looks its token up in the database, so a change by another process, such as
+``jobd user remove``, holds from the next request on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may call the service."""
+    """A user who may call the service."""
 
     name: str
     role: Role
@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A user as lists show it: ``tokens`` holds the IDs of those that are in force."""
+    """A user as lists show it: ``tokens`` holds the IDs of its tokens in force."""
 
     user: User
     tokens: tuple[str, ...]
@@ -91,10 +91,10 @@ class Users:
     def add(
         self, name: str, role: Role, hand_over: Callable[[Secret], None] | None = None
     ) -> Secret:
-        """Make a user and a token for it, which is never to be had again.
+        """Makes a user and a token for it, which cannot be read again later.
 
         ``hand_over`` is given the token before the user is committed, and the user is
-        not made where it fails: nobody is left with a user whose token is lost. Raises
+        not made where it fails: so no user is left whose token is lost. Raises
         ``InvalidRequest`` and ``UserExists``.
         """
         check_name(name)
@@ -115,7 +115,7 @@ class Users:
         return token
 
     def remove(self, name: str) -> None:
-        """Delete a user with its tokens; its jobs stay. Raises ``UserNotFound``.
+        """Deletes a user with its tokens; its jobs stay. Raises ``UserNotFound``.
 
         A job belongs to a name: a new user of the same name has the old one's jobs.
         """
@@ -128,10 +128,10 @@ class Users:
             raise UserNotFound(f"cannot remove user {name!r}: there is no user of that name")
 
     def revoke(self, name_or_id: str) -> list[str]:
-        """Revoke every token of a user, or the one with this ID; returns the IDs.
+        """Revokes every token of a user, or the one with this ID; returns the IDs.
 
-        What has been revoked before is not counted again. Raises ``UserNotFound`` where
-        neither a user nor a token is called so.
+        Tokens revoked before are not among them. Raises ``UserNotFound`` where there is
+        neither a user of that name nor a token of that ID.
         """
 
         def revoke(connection: Connection) -> list[str] | None:
@@ -168,7 +168,7 @@ class Users:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a user's name; raises ``InvalidRequest``."""
+    """Raises ``InvalidRequest`` unless ``name`` can be a user's name."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest(
             f"cannot add user {name[:80]!r}: a name has 1 to 32 characters of a-z, 0-9, "
@@ -188,7 +188,7 @@ def _insert(connection: Connection, user: User, credential: Credential) -> None:
 
 
 def _tokens_of(connection: Connection, name_or_id: str) -> ColumnElement[bool] | None:
-    """Which tokens are meant; a user goes before a token whose ID is the user's name."""
+    """The condition for the tokens meant; a user goes before a token of that ID."""
     if connection.execute(select(users.c.name).where(users.c.name == name_or_id)).first():
         return tokens.c.user == name_or_id
     if connection.execute(select(tokens.c.id).where(tokens.c.id == name_or_id)).first():

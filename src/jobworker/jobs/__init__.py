@@ -1,1 +1,1 @@
-"""What a manager of jobs is: decisions, what carries them out, and the ports that it needs."""
+"""The manager of jobs: decisions, the parts that carry them out, and the ports it needs."""

@@ -1,8 +1,8 @@
-"""Who may start now, who has to wait, and who is next: fair between owners.
+"""The decision which job may start, which has to wait, and which is next: fair between owners.
 
 The next running slot goes to the owner with the fewest running jobs, among those to the one whose
-last turn is longest ago, and then to the one who has waited longest. Numbers and names
-only; nothing is done here.
+last turn is longest ago, and then to the one who has waited longest. It deals with numbers
+and names only, and starts nothing itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jobworker.policy.rules import QueueBounds
 
 @dataclass(slots=True)
 class Admission:
-    """The running slots that are taken, and the queues of those who wait for one."""
+    """The running slots that are taken, and the queues of jobs that wait for one."""
 
     bounds: QueueBounds
     _running: Counter[str] = field(default_factory=Counter)
@@ -27,10 +27,10 @@ class Admission:
     _moment: int = 0
 
     def enter(self, owner: str) -> bool:
-        """Take a running slot for a job of ``owner``; False where it has to wait.
+        """Takes a running slot for a job of ``owner``; False where it has to wait.
 
         Raises ``TooManyJobs`` where it may not even wait. A job that has to wait counts from
-        now on: call ``enqueue`` next, or ``give_up`` where nothing comes of it.
+        now on: the caller has to call ``enqueue`` next, or ``give_up`` where nothing comes of it.
         """
         if self._has_room(owner):
             self.occupy(owner)
@@ -44,22 +44,22 @@ class Admission:
         return False
 
     def occupy(self, owner: str) -> None:
-        """Take a running slot, whether there is one or not: the job runs already."""
+        """Takes a running slot, whether there is one or not: the job runs already."""
         self._running[owner] += 1
         self._turns[owner] = self._now()
 
     def leave(self, owner: str) -> None:
-        """Give a running slot back."""
+        """Gives a running slot back."""
         self._running[owner] -= 1
         if not self._running[owner]:
             del self._running[owner]
 
     def enqueue(self, job_id: JobId, owner: str) -> None:
-        """Put a job that has to wait at the end of its owner's queue."""
+        """Puts a job that has to wait at the end of its owner's queue."""
         self._queues.setdefault(owner, OrderedDict())[job_id] = self._now()
 
     def dequeue(self, job_id: JobId, owner: str) -> None:
-        """Take a job out of its queue; fine for one that is in none."""
+        """Takes a job out of its queue, if it is in one."""
         queue = self._queues.get(owner, OrderedDict())
         if queue.pop(job_id, None) is not None:
             self._waiting -= 1
@@ -67,11 +67,11 @@ class Admission:
             self._queues.pop(owner, None)
 
     def give_up(self) -> None:
-        """Count one job less that waits, before it was queued."""
+        """Counts one waiting job less, before it was queued."""
         self._waiting -= 1
 
     def expect(self) -> None:
-        """Count one job more that is to be queued, beyond the bound if need be."""
+        """Counts one waiting job more, which is to be queued, beyond the bound if need be."""
         self._waiting += 1
 
     def next(self) -> JobId | None:

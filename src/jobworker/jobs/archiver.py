@@ -1,4 +1,4 @@
-"""From the spool to the archive: a job that has ended is archived, one that never ran discarded."""
+"""The move from the spool to the archive; of a job that never ran, every trace is removed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Archiver:
         self._live_jobs = live_jobs
 
     async def archive(self, live: LiveJob) -> None:
-        """Archive a job that has ended; its directory goes only after that."""
+        """Archives a job that has ended; its directory goes only after that."""
         await _until_done(lambda: self._archived(live))
         self._live_jobs.remove(live)
         await self._engine.discard(live.job.id)
 
     async def roll_back(self, live: LiveJob) -> None:
-        """Remove every trace of a job that never ran.
+        """Removes every trace of a job that never ran.
 
         Its start is answered after the first attempt, whatever comes of that.
         """
@@ -47,7 +47,7 @@ class Archiver:
         self._live_jobs.remove(live)
 
     def output(self, live: LiveJob) -> OutputReader:
-        """What a live job has written so far."""
+        """A reader of what a live job has written so far."""
         if live.job.end and live.job.end.is_silent:
             return NoOutput()
         try:

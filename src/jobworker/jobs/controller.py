@@ -1,6 +1,6 @@
-"""Live jobs as they go on: each event, what it calls for, and who waits for a running slot.
+"""Live jobs as they go on: each event with its effects, and the queue for running slots.
 
-Here, and nowhere else, a live job changes; what a change comes to is decided by ``lifecycle``.
+Here, and nowhere else, a live job changes; ``lifecycle`` decides the effects of a change.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _STOP_PAUSE = 0.5
 """Seconds between attempts to pass on a stop. EMFILE has no event to wait for."""
 
 _CLOSING_PATIENCE = 1.0
-"""Seconds to finish what is being archived; what is not is found again at the next start."""
+"""Seconds to finish archiving; a job that takes longer is found again at the next start."""
 
 
 class Controller:
-    """Applies every event to its job, carries out what follows, and admits queued jobs."""
+    """Applies every event to its job, carries out its effects, and admits queued jobs."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class Controller:
         return f"<Controller: {self._admission!r}, {len(self._tasks)} tasks>"
 
     def apply(self, job_id: JobId, event: Event) -> None:
-        """Let something happen to a job; the one place where a live job changes.
+        """Applies an event to a job; this is the one place where a live job changes.
 
-        Raises what ``lifecycle.step`` does.
+        Raises the errors of ``lifecycle.step``.
         """
         live = self._live_jobs.get(job_id)
         if live is None:
@@ -79,7 +79,7 @@ class Controller:
         live.job, effects = step(live.job, event)
         for effect in effects:
             self._carry_out(live, effect)
-        # A stop leaves open what comes of a start, and to be admitted is not to have begun.
+        # A stop leaves the result of a start open, and an admitted job has not begun yet.
         if not queued and not isinstance(event, StopAsked):
             live.advance(Phase.BEGUN)
 
@@ -99,7 +99,7 @@ class Controller:
                 self._in_background(self._archiver.roll_back(live))
 
     async def _deliver(self, live: LiveJob, stop: StopRequest) -> None:
-        """Pass a stop on, also where files cannot be opened just now: somebody waits for it."""
+        """Passes a stop on, again and again where no file can be opened: a caller waits for it."""
         while not live.job.ended:
             try:
                 await self._engine.stop(live.job.id, stop)
@@ -110,15 +110,15 @@ class Controller:
                 return
 
     def enter(self, owner: str) -> Phase:
-        """Take a running slot for a new job of ``owner``, or a place in the queue.
+        """Takes a running slot for a new job of ``owner``, or a position in the queue.
 
-        The answer is the phase that the job begins in: to be followed by ``register``, or by
+        Returns the phase that the job begins in. The caller has to call ``register`` next, or
         ``leave`` where nothing comes of the job. Raises ``TooManyJobs``.
         """
         return Phase.STARTING if self._admission.enter(owner) else Phase.QUEUED
 
     def leave(self, owner: str, phase: Phase) -> None:
-        """Give back what ``enter`` has taken."""
+        """Gives back what ``enter`` has taken."""
         if phase is Phase.QUEUED:
             self._admission.give_up()
         else:
@@ -126,7 +126,7 @@ class Controller:
             self.admit()
 
     def register(self, live: LiveJob) -> None:
-        """Add a new job to the table, and to the queue where it has no slot."""
+        """Adds a new job to the table, and to the queue where it has no slot."""
         self._live_jobs.register(live)
         if live.phase is Phase.QUEUED:
             self._admission.enqueue(live.job.id, live.job.owner)
@@ -140,12 +140,12 @@ class Controller:
             self._admission.dequeue(live.job.id, live.job.owner)
 
     def refresh(self) -> None:
-        """Go by the bounds that are in force now: there may be room for queued jobs."""
+        """Takes over the authority's present bounds: there may be room for queued jobs."""
         self._admission.bounds = self._authority.queue
         self.admit()
 
     def admit(self) -> None:
-        """Start as many of the queued jobs as there is room for."""
+        """Starts as many of the queued jobs as there is room for."""
         while job_id := self._admission.next():
             live = self._live_jobs.get(job_id)
             assert live is not None
@@ -153,7 +153,7 @@ class Controller:
             self._in_background(self._start_queued(live))
 
     async def _start_queued(self, live: LiveJob) -> None:
-        """Start a job that was queued, if the policy still allows it; a stop may come first."""
+        """Starts a job that was queued, if the policy still allows it; a stop may come first."""
         job = live.job
         try:
             role = await self._owners.role(job.owner)
@@ -169,7 +169,7 @@ class Controller:
             await self.hand_over(live, account, grant)
 
     async def hand_over(self, live: LiveJob, account: int, grant: Grant) -> None:
-        """Have the job started; no stop can come between the call and the order."""
+        """Has the engine start the job; no stop can come between the call and the order."""
         job = live.job
         try:
             await self._engine.start(job, account, grant)
@@ -177,7 +177,7 @@ class Controller:
             self.apply(job.id, Refused(error, self._clock.now()))
 
     async def recover(self, unfinished: list[Job]) -> None:
-        """Go on with the jobs of the server before: those that run or ran, and those queued."""
+        """Goes on with the jobs of the server before: those that run or ran, and those queued."""
         for job in unfinished:
             if isinstance(job.status, Queued):
                 self._live_jobs.register(LiveJob(job, Phase.QUEUED))
@@ -192,7 +192,7 @@ class Controller:
         self.admit()
 
     async def close(self) -> None:
-        """Give what is being archived a moment, and drop the rest: it is recovered later."""
+        """Gives archiving a moment to finish, and drops the rest: it is recovered later."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSING_PATIENCE)
         for task in list(self._tasks):
@@ -211,7 +211,7 @@ class Controller:
 
 
 def _with_hint(event: Ended, warning: str | None) -> Ended:
-    """The end of a program that failed, and was asked to use what it could not see, says so."""
+    """The event with the job's visibility warning in its end, where the program failed."""
     end = event.end
     if warning is None or end.cause is not Cause.EXITED or end.exit_code == 0:
         return event

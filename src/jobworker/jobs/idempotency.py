@@ -1,8 +1,8 @@
-"""One key, one job: what a retry of a start with an idempotency key is answered.
+"""One key, one job: the answer to a retry of a start with an idempotency key.
 
 The first start with a key is carried out, and its key is recorded together with its job.
-Whoever comes with the same key while that is under way waits for it and is answered like
-it; whoever comes later is given the same job. A start that was refused leaves no key.
+A call with the same key while that is under way waits for it and is answered like it; a
+later one is given the same job. A start that was refused leaves no key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _key(text: str, act: str, of: Spec | JobId) -> StartKey:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can carry, and the same for what is equal.
+    """A form of ``value`` that JSON can carry, the same for equal values.
 
     Fields at their defaults are left out: a version that adds a field must not find
     another digest for the request that it is sent again.
@@ -66,7 +66,7 @@ def _default(each: Field[Any]) -> Any:
 
 
 class KeyedStarts:
-    """The starts with a key that are under way, and what became of those before."""
+    """The starts with a key that are under way, and the results of those before."""
 
     def __init__(self, archive: Archive, live_jobs: LiveJobs) -> None:
         self._archive = archive
@@ -74,10 +74,10 @@ class KeyedStarts:
         self._under_way: dict[tuple[str, str], tuple[bytes, asyncio.Task[Job]]] = {}
 
     async def once(self, owner: str, key: StartKey, begin: Callable[[], Awaitable[Job]]) -> Job:
-        """Let ``begin`` start the job and record the key, unless that has been done before.
+        """Lets ``begin`` start the job and record the key, unless that has been done before.
 
         Raises ``IdempotencyKeyReused`` where the key was used for another request,
-        ``JobNotFound`` where its job has been removed since, and what ``begin`` does.
+        ``JobNotFound`` where its job has been removed since, and the errors of ``begin``.
         """
         name = owner, key.text
         if name not in self._under_way:
@@ -105,7 +105,7 @@ class KeyedStarts:
         """The job that the key stands for; None where its start came to nothing.
 
         It came to nothing where the program was refused and the archive could not yet
-        forget it, or where a crash came before it was executed and before anybody was
+        roll it back, or where a crash came before it was executed and before anybody was
         told of it.
         """
         live = self._live_jobs.get(bound.job_id)

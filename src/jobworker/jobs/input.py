@@ -1,4 +1,7 @@
-"""Who feeds which job: one at a time, from when its program runs until one of them ends."""
+"""The sessions that feed jobs: one per job at a time, from when its program runs.
+
+A session lasts until it or the job ends.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ MOST = 128
 
 
 class InputSession:
-    """One's hold on a job's input, to be closed.
+    """One user's hold on a job's input, to be closed.
 
-    ``terminal`` where that is what reads it; ``displaced`` is set once another took over.
+    ``terminal`` is true where a terminal reads it; ``displaced`` is set once another session
+    took over.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class InputSession:
         return f"<InputSession of {self._live.job.id} by {self.by}, {self.taken} bytes taken>"
 
     async def open(self) -> None:
-        """Return once the program runs, where the job is queued.
+        """Returns once the program runs, where the job is queued.
 
         Raises ``InputClosed`` where it has ended, or reads no input any more.
         """
@@ -50,28 +54,28 @@ class InputSession:
 
     @property
     def taken(self) -> int:
-        """Bytes that have gone where the program reads."""
+        """The number of bytes that have gone where the program reads."""
         return self._writer.taken
 
     async def write(self, data: bytes) -> None:
-        """Return once all of it has; raises ``InputClosed``."""
+        """Returns once all of ``data`` has gone there; raises ``InputClosed``."""
         await self._writer.write(data)
 
     async def resize(self, rows: int, cols: int) -> None:
-        """Change the terminal's size; raises ``InputClosed``."""
+        """Changes the terminal's size; raises ``InputClosed``."""
         await self._writer.resize(rows, cols)
 
     async def end(self) -> None:
-        """Say that no more is to come, now or ever: the program reads an end of file."""
+        """Ends the input for good: the program reads an end of file."""
         self._writer.close()
         await self._input.end(self._live.job.id)
 
     async def job_ended(self) -> None:
-        """Return once the job has ended."""
+        """Returns once the job has ended."""
         await self._live.reached(Phase.ENDED)
 
     def close(self) -> None:
-        """Make room for another; the input stays open unless it was ended."""
+        """Makes room for another session; the input stays open unless it was ended."""
         self._writer.close()
         if self._held.get(self._live.job.id) is self:
             del self._held[self._live.job.id]
@@ -89,7 +93,7 @@ class _Unopened:
         raise InputClosed("the program has not been started yet")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing, as nothing is held open."""
 
 
 class InputSessions:
@@ -104,7 +108,7 @@ class InputSessions:
         return f"<InputSessions: {len(self._held)} jobs are fed>"
 
     def attach(self, job: Job, by: str, *, takeover: bool) -> InputSession:
-        """Take hold of a job's input; raises what ``Manager.attach`` does."""
+        """Takes hold of a job's input; raises the errors of ``Manager.attach``."""
         live = self._live_jobs.get(job.id)
         if job.spec.input is None or job.spec.input.kind == "given":
             raise InputClosed(

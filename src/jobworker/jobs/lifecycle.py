@@ -55,14 +55,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """Somebody who may do so asked for the job to be stopped."""
+    """A user who may do so asked for the job to be stopped."""
 
     stop: StopRequest
 
 
 @dataclass(frozen=True, slots=True)
 class SignalAsked:
-    """Somebody who may do so asked for a signal to be sent to the program."""
+    """A user who may do so asked for a signal to be sent to the program."""
 
     signal: SignalRequest
 
@@ -86,7 +86,7 @@ class Ended:
 class Lost:
     """The supervisor is gone and left no exit record.
 
-    ``never_ran`` where it is certain that the program was not executed.
+    ``never_ran`` is true where it is certain that the program was not executed.
     """
 
     why: str
@@ -99,19 +99,19 @@ Event = Admitted | Started | Refused | StopAsked | SignalAsked | Extended | Ende
 
 @dataclass(frozen=True, slots=True)
 class DeliverStop:
-    """Tell the supervisor to stop the job."""
+    """The effect that tells the supervisor to stop the job."""
 
     stop: StopRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    """The job is final: wake who waits for it, and move it to the archive."""
+    """The effect of a final status: wakes the callers that wait, and archives the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Remove every trace of a job that never ran; ``error`` says why it did not."""
+    """The effect that removes every trace of a job that never ran; ``error`` says why."""
 
     error: JobWorkerError
 
@@ -129,7 +129,7 @@ def never_ran(job: Job) -> bool:
 
 
 def final_status(end: End) -> Final:
-    """Which final status an end amounts to."""
+    """The final status that an end amounts to."""
     if end.cause is Cause.STOPPED:
         return Stopped(end)
     if end.cause is Cause.EXITED and end.exit_code == 0:
@@ -157,7 +157,7 @@ def _run_stopping(job: Job, event: Started) -> Step:
 
 
 def _refuse(job: Job, event: Refused) -> Step:
-    """Nobody has been told of the job yet, unless it had to queue."""
+    """Rolls the job back, as nobody has been told of it yet, unless it had to queue."""
     if isinstance(job.status, Starting | Stopping) and not job.status.acknowledged:
         return job, (RollBack(event.error),)
     end = End(
@@ -170,7 +170,7 @@ def _refuse(job: Job, event: Refused) -> Step:
 
 
 def _stop_queued(job: Job, event: StopAsked) -> Step:
-    """It has no process, so it is stopped at once."""
+    """Ends the job at once, as it has no process."""
     stop = event.stop
     end = End(
         Cause.STOPPED,
@@ -188,7 +188,7 @@ def _stop(job: Job, event: StopAsked) -> Step:
 
 
 def _stop_sooner(job: Job, event: StopAsked) -> Step:
-    """A second stop counts only where it leaves the job less time than the first."""
+    """Applies a second stop only where it leaves the job less time than the first."""
     assert isinstance(job.status, Stopping)
     if _deadline(event.stop) >= _deadline(job.status.stop):
         return job, ()
@@ -204,7 +204,7 @@ def _not_running(_job: Job, _event: StopAsked | SignalAsked | Extended) -> Step:
 
 
 def _signal(job: Job, _event: SignalAsked) -> Step:
-    """What comes of it is up to the program."""
+    """Changes nothing: the signal's effect is up to the program."""
     if job.pid is None:
         raise JobNotRunning(hint="its program has not been started yet")
     return job, ()
@@ -294,8 +294,8 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
 
 
 def step(job: Job, event: Event) -> Step:
-    """Apply ``event`` to ``job``; raises ``JobNotRunning`` where it is too late for that.
+    """Applies ``event`` to ``job``; raises ``JobNotRunning`` where it is too late for that.
 
-    ``NoDeadline`` is raised for more time for a job that has no time limit.
+    Raises ``NoDeadline`` where a job without a time limit is given more time.
     """
     return TRANSITIONS[type(job.status)][type(event)](job, event)

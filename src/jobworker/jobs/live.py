@@ -1,4 +1,4 @@
-"""The table of live jobs: what is remembered of each until it is in the archive."""
+"""The table of live jobs, each of which stays in it until it is in the archive."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jobworker.model import Job, JobId
 
 
 class Phase(IntEnum):
-    """How far the manager is with a live job; it never goes back.
+    """The progress of the manager with a live job; it never goes back.
 
-    The job's status is what users see of it; a phase is what can be waited for.
+    Users see the job's status; tasks wait for a phase.
     """
 
     QUEUED = 0
-    """It waits for a running slot."""
+    """The job waits for a running slot."""
     STARTING = 1
-    """It has a running slot, and nothing has come of its start yet."""
+    """The job has a running slot, and nothing has come of its start yet."""
     BEGUN = 2
     """Its program was executed."""
     ENDED = 3
@@ -27,15 +27,15 @@ class Phase(IntEnum):
     REFUSED = 4
     """Its program was not executed and nobody was told of the job: it is being rolled back."""
     GONE = 5
-    """It is in the archive, or no trace of it is left."""
+    """The job is in the archive, or no trace of it is left."""
 
 
 @dataclass(slots=True)
 class LiveJob:
-    """A live job, its phase and who waits for the next one.
+    """A live job, its phase and the futures that wait for the next one.
 
-    ``warning`` says what the job was asked to use and cannot see; ``refusal`` why its start
-    was refused, in the phases from ``REFUSED`` on.
+    ``warning`` is its visibility warning; ``refusal`` says why its start was refused, in the
+    phases from ``REFUSED`` on.
     """
 
     job: Job
@@ -53,7 +53,7 @@ class LiveJob:
         return self.phase in (Phase.STARTING, Phase.BEGUN)
 
     def advance(self, phase: Phase) -> None:
-        """Enter a phase and wake whoever waits for it; an earlier one changes nothing."""
+        """Enters a phase and wakes the tasks that wait for it; an earlier one changes nothing."""
         if phase <= self.phase:
             return
         self.phase = phase
@@ -63,7 +63,7 @@ class LiveJob:
                 waiter[1].set_result(None)
 
     def refuse(self, error: JobWorkerError) -> None:
-        """Enter the phase ``REFUSED``."""
+        """Enters the phase ``REFUSED``."""
         self.refusal = error
         self.advance(Phase.REFUSED)
 
@@ -99,11 +99,11 @@ class LiveJobs:
         return f"<LiveJobs: {told or 'none'}>"
 
     def register(self, live: LiveJob) -> None:
-        """Add a job."""
+        """Adds a job."""
         self._jobs[live.job.id] = live
 
     def remove(self, live: LiveJob) -> None:
-        """Remove a job, which is ``GONE``."""
+        """Removes a job, which is ``GONE``."""
         del self._jobs[live.job.id]
         live.advance(Phase.GONE)
 

@@ -1,7 +1,7 @@
 """The manager of jobs: one method for each thing that can be done to jobs or asked of them.
 
-What each comes to is decided and done by the parts that it is composed of: the starter, the
-controller, the archiver, queries, outputs and input sessions.
+The parts that it is composed of decide and do the work: the starter, the controller, the
+archiver, queries, outputs and input sessions.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Frames = list[Frame]
 
 
 class Manager:
-    """Jobs of all owners on one engine and one archive.
+    """The jobs of all owners on one engine and one archive.
 
     All methods belong to the event loop that it was made on, and may be called from any
     number of its tasks at once. It knows of no jobs before ``recover``.
@@ -87,12 +87,12 @@ class Manager:
         return f"<Manager on {self._engine!r}: {self._live_jobs!r}, {self._sessions!r}>"
 
     async def recover(self) -> None:
-        """Find the jobs of the server before, and follow them from now on."""
+        """Finds the jobs of the server before, and follows them from now on."""
         self._engine.listen(self._controller.apply)
         await self._controller.recover(await self._archive.unfinished())
 
     async def close(self) -> None:
-        """Finish what is being archived, if that is soon; jobs go on."""
+        """Finishes archiving, if that is soon; jobs go on."""
         await self._controller.close()
 
     async def start(  # noqa: PLR0913 - as many as a start has options
@@ -109,7 +109,7 @@ class Manager:
         idempotency_key: str | None = None,
         stdin: bytes | None = None,
     ) -> JobId:
-        """Run ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
+        """Runs ``program`` (an absolute path) for ``owner``; returns once its exec succeeded.
 
         ``stdin`` is all of its standard input; without, it reads nothing. Where it has to wait
         for others to end, this returns at once. Raises
@@ -133,22 +133,22 @@ class Manager:
         stdin: bytes | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
-        """``start`` for a spec that is at hand, for an owner of that role; returns the job.
+        """Starts a job of a whole spec, for an owner of that role; returns the job.
 
         ``stdin`` goes with a spec whose ``input`` is given. Of all calls of an owner with the
-        same ``idempotency_key``, one starts a job and the others return it. Raises
-        ``IdempotencyKeyReused`` where it came with another spec before, ``JobNotFound`` where
-        its job has been removed. A caller that is cancelled meanwhile leaves the start to take
-        its course.
+        same ``idempotency_key``, one starts a job and the others return it. Raises the errors
+        of ``start``, ``IdempotencyKeyReused`` where the key came with another spec before,
+        ``JobNotFound`` where its job has been removed. A caller that is cancelled meanwhile
+        leaves the start to take its course.
         """
         key = None if idempotency_key is None else key_for_start(idempotency_key, spec)
         return await self._starter.start(StartOrder(spec, owner, role, key, stdin))
 
     async def stop(self, job_id: str, *, by: str | None = None, grace: float = 0.0) -> None:
-        """Stop a job; returns once none of its processes is left.
+        """Stops a job; returns once none of its processes is left.
 
         With a ``grace``, SIGTERM comes first and SIGKILL that many seconds later. ``by``
-        is who asks, the owner where it is left out. Raises ``JobNotFound``, and
+        is the user who asks, the owner where it is left out. Raises ``JobNotFound``, and
         ``JobNotRunning`` where the job has ended, also by itself at the same moment.
         """
         job = self.status(job_id)
@@ -162,10 +162,10 @@ class Manager:
             raise JobNotRunning
 
     async def signal(self, job_id: str, signal: str | int, *, by: str | None = None) -> str:
-        """Send a signal to a job's program, and not to what that has started; returns its name.
+        """Sends a signal to a job's program, and not to its children; returns the signal's name.
 
-        ``signal`` is a name (``HUP``, ``SIGHUP``) or a number, ``by`` who sends it, the owner
-        where it is left out. Raises ``InvalidRequest``, ``JobNotFound``, and
+        ``signal`` is a name (``HUP``, ``SIGHUP``) or a number, ``by`` the user who sends it,
+        the owner where it is left out. Raises ``InvalidRequest``, ``JobNotFound``, and
         ``JobNotRunning`` where the program has ended or has not been started.
         """
         number = number_of(signal)
@@ -183,12 +183,12 @@ class Manager:
         role: Role = Role.USER,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Start a new job as that one was asked for, under what is granted now; returns it.
+        """Starts a new job of that job's spec, as the policy grants it now; returns it.
 
         It belongs to ``by``, who has that ``role``; to the owner where it is left out. Raises
-        what ``submit`` does, ``JobNotFound``, and ``UnauthorizedAction`` where the spec is
-        another user's and has an environment, which may hold secrets. ``InvalidRequest`` is
-        raised where input came with the start.
+        the errors of ``submit``, ``JobNotFound``, ``UnauthorizedAction`` where the spec is
+        another user's and has an environment, which may hold secrets, and ``InvalidRequest``
+        where input came with the start.
         """
         model = self.status(job_id)
         owner = by or model.owner
@@ -208,12 +208,12 @@ class Manager:
     async def extend(
         self, job_id: str, seconds: float, *, by: str | None = None, role: Role = Role.USER
     ) -> datetime:
-        """Give a running job more time; returns its deadline.
+        """Gives a running job more time; returns its deadline.
 
-        ``by`` is who asks, the owner where it is left out; the ceilings are those of their
-        ``role``. Raises ``JobNotFound``, ``JobNotRunning``, ``NoDeadline`` where the job has
-        no time limit, ``LimitTooHigh``, and ``ProgramForbidden`` where the policy would not
-        let the job start any more.
+        ``by`` is the user who asks, the owner where it is left out; the ceilings are those of
+        their ``role``. Raises ``JobNotFound``, ``JobNotRunning``, ``NoDeadline`` where the job
+        has no time limit, ``LimitTooHigh``, and ``ProgramForbidden`` where the policy would
+        not let the job start any more.
         """
         job = self.status(job_id)
         event = Extended(_longer(job, seconds), by or job.owner)
@@ -231,9 +231,9 @@ class Manager:
         return deadline
 
     def attach(self, job_id: str, *, by: str | None = None, takeover: bool = False) -> InputSession:
-        """Take hold of the input of a job that was started with one to feed; to be closed.
+        """Takes hold of the input of a job that was started with one to feed; to be closed.
 
-        ``by`` is who asks, the owner where it is left out. Raises ``JobNotFound``,
+        ``by`` is the user who asks, the owner where it is left out. Raises ``JobNotFound``,
         ``JobNotRunning``, ``InputClosed`` where it has none, ``InputBusy`` where somebody
         else has hold of it and this is no ``takeover``, and ``ServiceUnavailable`` where
         too many jobs are fed.
@@ -242,11 +242,11 @@ class Manager:
         return self._sessions.attach(job, by or job.owner, takeover=takeover)
 
     def refresh(self) -> None:
-        """Take note that the authority has other rules: there may be room for queued jobs."""
+        """Takes note that the authority has other rules: there may be room for queued jobs."""
         self._controller.refresh()
 
     async def remove(self, job_id: str) -> None:
-        """Delete an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
+        """Deletes an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
         job = self.status(job_id)
         if not job.ended:
             raise JobRunning
@@ -270,21 +270,22 @@ class Manager:
         return await self._queries.list(query)
 
     def warning(self, job: Job) -> str | None:
-        """What the job was asked to use but cannot see, in words; or None."""
+        """A sentence on what the job was asked to use but cannot see; or None."""
         return self._queries.warning(job)
 
     async def output(self, job_id: str) -> Output:
-        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
+        """All kept output of the job so far; raises ``JobNotFound``."""
         return await self._outputs.output(job_id)
 
     def reader(self, job_id: str) -> OutputReader:
-        """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
+        """A reader of the output by ranges; to be closed. Raises ``JobNotFound``."""
         return self._outputs.reader(job_id)
 
     def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
         """The bytes of a stream from ``offset``, as they come, until the job has ended.
 
-        What is not kept any more when its turn comes is left out. Raises ``JobNotFound``.
+        Bytes that are not kept any more when their turn comes are left out. Raises
+        ``JobNotFound``.
         """
         return self._outputs.follow(job_id, stream, offset)
 
@@ -299,15 +300,15 @@ class Manager:
     ) -> AsyncGenerator[Frames]:
         """Both streams in the order in which they came, until the job has ended.
 
-        With ``tail`` only the last lines of what there is now, and what comes then.
-        Without ``follow`` no more than what there is now. An empty list comes whenever
-        nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
+        With ``tail`` they begin with that many of the lines so far, the last ones. Without
+        ``follow`` they end with the output so far. An empty list comes whenever nothing has
+        come for ``idle`` seconds. Raises ``JobNotFound``.
         """
         return self._outputs.frames(job_id, wanted, tail=tail, follow=follow, idle=idle)
 
 
 def _longer(job: Job, seconds: float) -> float:
-    """The time limit that a job has with ``seconds`` more; 0 where it has none to extend."""
+    """The job's time limit with ``seconds`` more; 0 where it has none to extend."""
     if not isinstance(job.status, Running) or job.status.deadline is None:
         return 0
     return (job.status.deadline - job.status.started_at).total_seconds() + seconds

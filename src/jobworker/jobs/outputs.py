@@ -39,13 +39,13 @@ class Outputs:
         self._queries = queries
 
     async def output(self, job_id: str) -> Output:
-        """All that is kept of what the job has written so far; raises ``JobNotFound``."""
+        """All kept output of the job so far; raises ``JobNotFound``."""
         end = self._queries.status(job_id).end
         with closing(self.reader(job_id)) as reader:
             return await asyncio.to_thread(_read_all, reader, end)
 
     def reader(self, job_id: str) -> OutputReader:
-        """Access to the output by ranges; to be closed. Raises ``JobNotFound``."""
+        """A reader of the output by ranges; to be closed. Raises ``JobNotFound``."""
         job = self._queries.status(job_id)
         if live := self._live_jobs.get(job.id):
             return self._archiver.output(live)
@@ -54,7 +54,7 @@ class Outputs:
     async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
         """The bytes of a stream from ``offset``, as they come, until the job has ended.
 
-        What is not kept any more when its turn comes is left out.
+        Bytes that are not kept any more when their turn comes are left out.
         """
 
         def read(reader: OutputReader, _: End | None) -> Piece | None:
@@ -79,9 +79,9 @@ class Outputs:
     ) -> AsyncGenerator[list[Frame]]:
         """Both streams in the order in which they came, until the job has ended.
 
-        With ``tail`` only the last lines of what there is now, and what comes then.
-        Without ``follow`` no more than what there is now. An empty list comes whenever
-        nothing has come for ``idle`` seconds. Raises ``JobNotFound``.
+        With ``tail`` they begin with that many of the lines so far, the last ones. Without
+        ``follow`` they end with the output so far. An empty list comes whenever nothing has
+        come for ``idle`` seconds. Raises ``JobNotFound``.
         """
         wanted = wanted or Selection()
         with closing(self._follower(job_id)) as follower:
@@ -125,15 +125,15 @@ class JobOutput:
         return f"<JobOutput {self._job_id}>"
 
     def reader(self) -> OutputReader:
-        """Access to what there is now."""
+        """A reader of what there is now."""
         return self._outputs.reader(self._job_id)
 
     def end(self) -> End | None:
-        """How the job ended; raises ``JobNotFound`` where it has been removed."""
+        """The job's end, or None; raises ``JobNotFound`` where it has been removed."""
         return self._queries.status(self._job_id).end
 
     def is_archived(self) -> bool:
-        """Whether the job is live no more."""
+        """Whether the job is not live any more."""
         return self._live_jobs.get(self._queries.status(self._job_id).id) is None
 
     def changes(self) -> Sequence[asyncio.Future[Any]]:

@@ -1,7 +1,7 @@
-"""What the manager needs from the outside, as protocols.
+"""The manager's needs from the outside, as protocols.
 
-The real ones are in ``engines`` and ``archive``; the fakes in ``testing`` are held to the
-same contract tests.
+The real implementations are in ``engines`` and ``archive``; the fakes in ``testing`` are
+held to the same contract tests.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from jobworker.model import (
 from jobworker.output.reader import OutputReader
 
 Listener = Callable[[JobId, Event], None]
-"""Told of everything that happens to a job; called on the event loop, must not block."""
+"""A function that is told of all events of a job, on the event loop; it must not block."""
 
 
 class Clock(Protocol):
-    """Where the time of day comes from."""
+    """The source of the time of day."""
 
     def now(self) -> datetime:
         """The time, in UTC."""
@@ -46,19 +46,19 @@ class InputWriter(Protocol):
 
     @property
     def taken(self) -> int:
-        """How many bytes have gone where the program reads."""
+        """The number of bytes that have gone where the program reads."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Return once all of it is on its way; raises ``InputClosed`` where nobody reads it."""
+        """Returns once all of it is on its way; raises ``InputClosed`` where nobody reads it."""
         ...
 
     async def resize(self, rows: int, cols: int) -> None:
-        """Change the size of the job's terminal; raises ``InputClosed``."""
+        """Changes the size of the job's terminal; raises ``InputClosed``."""
         ...
 
     def close(self) -> None:
-        """Let go, also a second time; the input stays open."""
+        """Releases the input, which stays open; a second call changes nothing."""
         ...
 
 
@@ -66,26 +66,26 @@ class InputChannel(Protocol):
     """The standard input of an engine's jobs."""
 
     async def keep(self, job_id: JobId, data: bytes) -> None:
-        """Keep what a job that is to be started will read; durable once this returns.
+        """Keeps the input of a job that is to be started; durable once this returns.
 
-        Raises ``StorageFull``. It goes with ``Engine.discard``.
+        Raises ``StorageFull``. ``Engine.discard`` removes it.
         """
         ...
 
     async def drop(self, job_id: JobId) -> None:
-        """Remove what was kept: there is to be no such job."""
+        """Removes the input that was kept for a job, which is not to be."""
         ...
 
     async def sweep(self, known: Collection[JobId]) -> None:
-        """Remove what was kept for jobs that are not known: nobody was told of them."""
+        """Removes the input of jobs that are not known: nobody was told of them."""
         ...
 
     def open(self, job: Job) -> InputWriter:
-        """Feed a job that runs; raises ``InputClosed`` where nobody reads, or will."""
+        """A writer that feeds a running job; raises ``InputClosed`` where nobody reads, or will."""
         ...
 
     async def end(self, job_id: JobId) -> None:
-        """Let the job's program come to the end of its input."""
+        """Lets the job's program come to the end of its input."""
         ...
 
 
@@ -97,16 +97,16 @@ class OutputSource(Protocol):
         ...
 
     def change(self, job_id: JobId) -> asyncio.Future[None]:
-        """Done at the first change of the job's output after this call.
+        """A future that is done at the first change of the job's output after this call.
 
-        Look at the output after the call, then wait; cancel what is not waited for. It
-        may be done without a change. Raises ``FileNotFoundError`` after ``Engine.discard``.
+        The caller has to look at the output after the call, then wait, or cancel it. It may
+        be done without a change. Raises ``FileNotFoundError`` after ``Engine.discard``.
         """
         ...
 
 
 class Engine(Protocol):
-    """Where supervisors start, and what became of them.
+    """The part that starts supervisors, and tells what became of them.
 
     It is ready to start jobs once it is made; events go to the listener that it was given
     last, and are dropped before there is one.
@@ -119,7 +119,7 @@ class Engine(Protocol):
 
     @property
     def node(self) -> str:
-        """Name of the machine that jobs run on."""
+        """The name of the machine that jobs run on."""
         ...
 
     @property
@@ -133,45 +133,45 @@ class Engine(Protocol):
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Tell ``listener`` of everything that happens to jobs from now on."""
+        """Tells ``listener`` of everything that happens to jobs from now on."""
         ...
 
     def check(self, spec: Spec, terms: Terms) -> None:
-        """Refuse what is not available here, before anything is made of it.
+        """Refuses a spec that asks for what is not available here, before anything is recorded.
 
         Raises ``LimitUnavailable`` or ``IsolationUnavailable``.
         """
         ...
 
     def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
-        """The first path in ``spec`` that the job will not see, in words; or None."""
+        """A sentence on the first path in ``spec`` that the job will not see; or None."""
         ...
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
-        """Start ``job`` as the account of that number; returns once it has been handed over.
+        """Starts ``job`` as the account of that number; returns once it has been handed over.
 
-        ``grant`` is what the policy made of its spec: it may have to run as another account,
+        ``grant`` is the policy's answer to its spec: it may have to run as another account,
         or only if its program is the file that was checked.
 
-        What comes of it reaches the listener as ``Started``, ``Refused`` (its ``error``
-        says why) or ``Ended``.
+        The result reaches the listener as ``Started``, ``Refused`` (its ``error`` says why)
+        or ``Ended``.
         """
         ...
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Pass a stop to the job's supervisor; its end reaches the listener."""
+        """Passes a stop to the job's supervisor; the job's end reaches the listener."""
         ...
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
-        """Send a signal to the job's program alone; raises ``JobNotRunning``."""
+        """Sends a signal to the job's program alone; raises ``JobNotRunning``."""
         ...
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
-        """Tell the job's supervisor how many seconds from its start it may run."""
+        """Tells the job's supervisor how many seconds from its start it may run."""
         ...
 
     async def recover(self, jobs: Iterable[Job]) -> None:
-        """Find again what a server before this one started.
+        """Finds the jobs again that a server before this one started.
 
         For each of ``jobs`` the listener is told where it stands (``Started``, ``Ended``
         or ``Lost``); supervisors that still live are followed from now on.
@@ -179,12 +179,12 @@ class Engine(Protocol):
         ...
 
     async def discard(self, job_id: JobId) -> None:
-        """Remove what the engine keeps of an ended job, once its supervisor is gone."""
+        """Removes all that the engine keeps of an ended job, once its supervisor is gone."""
         ...
 
 
 class Owners(Protocol):
-    """What is known of those who start jobs."""
+    """The facts about the users who start jobs."""
 
     async def role(self, owner: str) -> Role:
         """The role of the user of that name; that of a plain user where there is none."""
@@ -193,7 +193,7 @@ class Owners(Protocol):
     async def account(self, owner: str) -> int:
         """The small number that stands for this owner for ever (0, 1, 2, …).
 
-        The same owner gets the same number, and no two owners share one: at level
+        An owner always gets the same number, and no two owners share one: at level
         ``full`` it decides the UID that the owner's jobs run as.
         """
         ...
@@ -203,7 +203,7 @@ class Archive(Protocol):
     """Every job's record for good, and the output of finished jobs."""
 
     async def add(self, job: Job, key: StartKey | None = None) -> None:
-        """Record a new job, and with it what its key stands for; durable when this returns.
+        """Records a new job, bound to its key if there is one; durable when this returns.
 
         Raises ``StorageFull``, and ``ServiceUnavailable`` where the owner's key stands for
         something already.
@@ -211,30 +211,30 @@ class Archive(Protocol):
         ...
 
     def binding(self, owner: str, key: str) -> KeyBinding | None:
-        """What the owner's idempotency key stands for, or None where it is free."""
+        """The request and job of the owner's idempotency key, or None where it is free."""
         ...
 
     async def release(self, owner: str, key: str) -> None:
-        """Let the owner's key stand for nothing again."""
+        """Frees the owner's key."""
         ...
 
     async def admit(self, job_id: JobId) -> None:
-        """Record that a queued job is to be started; durable when this returns."""
+        """Records that a queued job is to be started; durable when this returns."""
         ...
 
     async def roll_back(self, job_id: JobId) -> None:
-        """Forget a job that never ran, and let its key stand for nothing again."""
+        """Removes a job that never ran, and frees its key."""
         ...
 
     async def finish(self, job: Job, output: OutputReader) -> None:
-        """Record a job's end together with its output; durable when this returns.
+        """Records a job's end together with its output; durable when this returns.
 
-        Doing it again, after a crash half-way, leaves the same as doing it once.
+        A second call, after a crash half-way, leaves the same as a single one.
         """
         ...
 
     async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output; its key stays bound to what is gone."""
+        """Deletes a finished job and its output; its key stays bound to the deleted job."""
         ...
 
     def get(self, job_id: JobId) -> Job | None:

@@ -1,4 +1,4 @@
-"""What can be asked of jobs: status, lists, and waiting for an end. Nothing here changes a job.
+"""The questions about jobs: status, lists, and waiting for an end. Nothing here changes a job.
 
 A job is looked for among the live ones first, then in the archive.
 """
@@ -61,12 +61,12 @@ class Queries:
         page = await self._archive.find(query)
         found = [(self._live_jobs.get(job.id), job) for job in page.jobs]
         jobs = [live.job if live else job for live, job in found if not (live and live.refusal)]
-        # What the archive did not know yet may have changed the status that was asked for.
+        # A change that the archive does not know yet may be one of the status asked for.
         fitting = [job for job in jobs if query.status in (None, job.status.name)]
         return replace(page, jobs=tuple(fitting))
 
     async def _until_archived(self) -> None:
-        """The archive knows a job's final status once it has moved there: give it the time."""
+        """Waits a moment for ended jobs to be archived, as only then their status is there."""
         moving = [live.reached(Phase.GONE) for live in self._live_jobs.ended()]
         if moving:
             try:
@@ -76,6 +76,6 @@ class Queries:
                 log.warning("the archive is behind: a list by status may miss ended jobs")
 
     def warning(self, job: Job) -> str | None:
-        """What the job was asked to use but cannot see, in words; or None."""
+        """A sentence on what the job was asked to use but cannot see; or None."""
         live = self._live_jobs.get(job.id)
         return live.warning if live else None

@@ -1,4 +1,4 @@
-"""Starting jobs: from an order to a job that runs, is queued, or never was."""
+"""The start of jobs: from an order to a job that runs, is queued, or never was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobworker.policy.authority import Authority
 
 @dataclass(frozen=True, slots=True)
 class StartOrder:
-    """What is to be started, for whom; ``stdin`` holds the bytes of an input that is given."""
+    """A spec to be started, and for whom; ``stdin`` holds the bytes of an input that is given."""
 
     spec: Spec
     owner: str
@@ -46,7 +46,7 @@ class Starter:
         self._keyed = KeyedStarts(archive, live_jobs)
 
     async def start(self, order: StartOrder) -> Job:
-        """Start a job; returns it once its program was executed or it was queued.
+        """Starts a job; returns it once its program was executed or it was queued.
 
         A caller that is cancelled leaves the start to take its course. The errors are those
         of ``Manager.submit``.
@@ -73,7 +73,7 @@ class Starter:
         return live.job
 
     async def _accept(self, order: StartOrder, terms: Terms, warning: str | None) -> LiveJob:
-        """Record a new job, with a running slot or a place in the queue."""
+        """Records a new job, with a running slot or a position in the queue."""
         phase = self._controller.enter(order.owner)
         job = Job(
             id=JobId.new(),
@@ -95,7 +95,7 @@ class Starter:
         return live
 
     async def _record(self, job: Job, order: StartOrder) -> None:
-        """Record a job and what it is to read: there is no job without its input."""
+        """Records a job and the input that it is to read: there is no job without its input."""
         if order.stdin is None:
             await self._archive.add(job, order.key)
             return

@@ -1,7 +1,7 @@
-"""What a job is: what was asked for, where it stands, and what became of it.
+"""The values that make a job: its spec, its status, and its end.
 
-Values only: everything here is immutable, and a status carries the data that belong to it.
-Of ours, only how sizes are written is imported.
+Everything here is immutable, and a status carries the data that belong to it. Of our own
+modules, only ``units`` is imported.
 """
 
 from __future__ import annotations

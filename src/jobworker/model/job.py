@@ -1,4 +1,4 @@
-"""A job: its ID, its status with the data that belong to it, and how it ended."""
+"""A job: its ID, its status with the data that belong to it, and its end."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class JobId(str):
 
     @classmethod
     def new(cls) -> JobId:
-        """Make an ID that cannot be guessed (122 random bits)."""
+        """Makes an ID that cannot be guessed (122 random bits)."""
         return cls(f"j-{uuid.uuid4()}")
 
     @classmethod
     def parse(cls, text: str) -> JobId:
-        """Take ``text`` as an ID; raises ``ValueError`` unless it has exactly the form."""
+        """Takes ``text`` as an ID; raises ``ValueError`` unless it has exactly the form."""
         if not _JOB_ID.fullmatch(text):
             raise ValueError(f"not a job ID: {text[:80]!r}")
         return cls(text)
@@ -66,7 +66,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a job used: CPU seconds, peak memory of its largest process, bytes of output.
+    """The usage of a job: CPU seconds, peak memory of its largest process, bytes of output.
 
     Peak memory is ``ru_maxrss`` (getrusage(2)): it includes the moment before exec,
     in which the process still is a copy of the supervisor.
@@ -80,7 +80,7 @@ class Usage:
 
 
 NOT_JOBD = "not jobd"
-"""As the sender of a signal: it came from the job itself, the kernel or the machine."""
+"""The sender of a signal that came from the job itself, the kernel or the machine."""
 
 Fact = str | int | float
 """One piece of evidence: a name, a time (RFC 3339), a number of bytes or seconds."""
@@ -93,12 +93,13 @@ def time_text(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How and when a job ended, as the supervisor recorded it.
+    """The end of a job, as the supervisor recorded it.
 
     ``exit_code`` is the program's own and None when a signal ended it; ``signal``
     names that signal. ``detail`` is the end of the sentence for ``lost`` and
-    ``start-failed``, and what may explain a failed program otherwise. ``evidence`` is what
-    the cause was told by: for ``oom`` the limit and the peak, for ``timeout`` the deadline.
+    ``start-failed``, and a possible explanation of a failed program otherwise. ``evidence``
+    has the grounds for the cause: for ``oom`` the limit and the peak, for ``timeout`` the
+    deadline.
     """
 
     cause: Cause
@@ -121,14 +122,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Accepted and recorded; it starts once there is room for it."""
+    """A job that is accepted and recorded; it starts once there is room for it."""
 
     name: ClassVar[StatusName] = StatusName.QUEUED
 
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """Accepted and recorded; the program's exec has not been confirmed yet.
+    """A job that is accepted and recorded; its program's exec has not been confirmed yet.
 
     Where the start was ``acknowledged`` before, because the job had to queue, a program
     that cannot be executed is a failed job; otherwise the start is refused and there
@@ -153,7 +154,7 @@ class Running:
 class Stopping:
     """A stop was asked; processes of the job may be left.
 
-    ``acknowledged`` as in ``Starting``.
+    ``acknowledged`` is that of ``Starting``.
     """
 
     stop: StopRequest
@@ -181,7 +182,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The job ended because somebody asked for it."""
+    """The job ended because a user asked for it."""
 
     end: End
     name: ClassVar[StatusName] = StatusName.STOPPED
@@ -209,7 +210,7 @@ class Job:
 
     @property
     def end(self) -> End | None:
-        """How it ended, or None as long as it has not."""
+        """The job's end, or None as long as it has not ended."""
         return self.status.end if isinstance(self.status, Final) else None
 
     @property
@@ -229,24 +230,24 @@ class Job:
 
     @property
     def started_at(self) -> datetime | None:
-        """When the program's exec succeeded."""
+        """The moment at which the program's exec succeeded."""
         if self.end:
             return self.end.started_at
         return self.status.started_at if isinstance(self.status, Running | Stopping) else None
 
     @property
     def deadline(self) -> datetime | None:
-        """When the job will have timed out, while it runs and has a time limit."""
+        """The moment at which the job times out, while it runs and has a time limit."""
         return self.status.deadline if isinstance(self.status, Running) else None
 
     @property
     def reason(self) -> str | None:
-        """One human sentence that goes with the status, or None where it says it all."""
+        """One human sentence that goes with the status, or None where the status says it all."""
         return explain(self.end) if self.end else None
 
 
 def explain(end: End) -> str | None:
-    """Say in one sentence why a job ended; None for a plain success."""
+    """One sentence on why a job ended; None for a plain success."""
     if end.cause is Cause.EXITED and end.exit_code == 0:
         return None
     sentence = _SENTENCES[end.cause](end)

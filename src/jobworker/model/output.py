@@ -1,4 +1,4 @@
-"""The output of a job: its streams, pieces of them, and what was not kept."""
+"""The output of a job: its streams, pieces of them, and the gaps in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stream(Enum):
 
     @property
     def file_name(self) -> str:
-        """Name of its file in the spool."""
+        """The name of its file in the spool."""
         return self.name.lower()
 
 
@@ -33,7 +33,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes of a stream, and the offset of the first: how many the job wrote before it."""
+    """Bytes of a stream, and the offset of the first: the number of bytes written before it."""
 
     offset: int
     data: bytes
@@ -46,7 +46,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is kept of all that a job has written so far, byte for byte, and what is not."""
+    """All kept bytes of what a job has written so far, and the gaps between them."""
 
     stdout: bytes
     stderr: bytes

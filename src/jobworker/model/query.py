@@ -1,4 +1,4 @@
-"""Finding jobs: by what they are, page by page, or by the key they were started with."""
+"""Queries for jobs: by their properties, page by page, or by the key of their start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from jobworker.model.job import Job, JobId, StatusName
 
 @dataclass(frozen=True, slots=True)
 class KeyBinding:
-    """What an owner's idempotency key stands for: a request, by its digest, and its job.
+    """The meaning of an owner's idempotency key: a request, by its digest, and its job.
 
-    ``acknowledged`` where the job had to queue, so that its ID was answered before it ran.
+    It is ``acknowledged`` where the job had to queue, so that its ID was answered before it
+    ran.
     """
 
     digest: bytes
@@ -23,7 +24,7 @@ class KeyBinding:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs to list; every condition that is set must hold. Newest first.
+    """The conditions for a list of jobs, newest first; each one that is set must hold.
 
     ``program`` and ``name`` must match whole; ``since`` and ``until`` bound the time
     of creation (``since`` included, ``until`` not). ``cursor`` is the ``next`` of the

@@ -1,4 +1,4 @@
-"""What users ask of jobs, and in which role."""
+"""The requests of users to jobs, and the roles of users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a user may do: own jobs only, or everything."""
+    """The rights of a user: to own jobs only, or to everything."""
 
     USER = "user"
     ADMIN = "admin"
@@ -24,7 +24,7 @@ class StartKey:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Who asked for a stop, when, and how many seconds after SIGTERM SIGKILL comes.
+    """A request to stop: by whom, when, and the seconds from SIGTERM to SIGKILL.
 
     A grace of 0 means SIGKILL at once.
     """
@@ -36,7 +36,7 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True)
 class SignalRequest:
-    """Who sends a signal of that number (signal(7)) to a job's program, and when."""
+    """A request to send a job's program the signal of a number (signal(7)): by whom, when."""
 
     number: int
     by: str

@@ -1,4 +1,4 @@
-"""What is asked for when a job is started, and what the policy makes of it."""
+"""The request for a job's start, and the policy's answer to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Level = Literal["full", "namespaces", "uid", "basic"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may use at most; None where nothing is limited.
+    """The most that a job may use; None where nothing is limited.
 
     ``memory``, ``output`` and ``tmp`` in bytes, ``timeout`` in seconds from the program's
     start, ``cpus`` in CPUs (0.5 is half of one), ``pids`` in processes and threads at once,
@@ -34,11 +34,11 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where a program's standard input comes from; without any it reads nothing.
+    """The source of a program's standard input; without one it reads nothing.
 
-    ``given`` came with the start, all ``size`` bytes of it, which ``sha256`` tells from
-    others. A ``pipe``, or a ``terminal`` of so many rows and columns at first, is fed while
-    the job runs.
+    ``given`` input came with the start, all ``size`` bytes of it, which ``sha256`` tells from
+    others. A ``pipe``, or a ``terminal`` of so many rows and columns at first, gets its input
+    while the job runs.
     """
 
     kind: Literal["given", "pipe", "terminal"]
@@ -49,19 +49,19 @@ class Input:
 
     @classmethod
     def of(cls, data: bytes) -> Input:
-        """That which is given whole."""
+        """The input that comes whole with the start."""
         return cls("given", len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What was asked for; immutable once accepted.
+    """The request for a job; immutable once accepted.
 
     Text that has to reach the program as bytes that are not UTF-8 holds them as
-    surrogate escapes (PEP 383). ``grace`` is how many seconds after SIGTERM SIGKILL comes
+    surrogate escapes (PEP 383). ``grace`` is the number of seconds from SIGTERM to SIGKILL
     once the time is over; ``run_as`` the account of the machine to run as, where it is not
     the owner's own; without ``network`` there is only a loopback of the job's own;
-    ``containment`` is the least that will do; ``input`` says where standard input comes from.
+    ``containment`` is the least that will do; ``input`` is the source of standard input.
     """
 
     program: str
@@ -80,10 +80,10 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Executable:
-    """One state of one file that was checked: executed is this, or nothing.
+    """One state of one file that was checked: this is executed, or nothing.
 
     ``path`` is canonical. A file that is written to, replaced, or given away has another
-    identity: times in nanoseconds, ``ctime_ns`` that of the last change of any kind,
+    identity: times are in nanoseconds, ``ctime_ns`` is that of the last change of any kind,
     which nobody can set.
     """
 
@@ -106,14 +106,14 @@ class Account:
 
 
 OnOutputLimit = Literal["truncate", "kill"]
-"""What becomes of a job that writes more than its limit: the rest goes, or the job does."""
+"""The fate of a job that writes more than its limit: the rest is dropped, or it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the policy made of a spec: how the job is run, whatever was asked for.
+    """The policy's answer to a spec: how the job is run, whatever was asked for.
 
-    ``rule`` names the rule that decided. ``limits`` are those in force. ``run_as`` is None
+    ``rule`` names the rule that decided. ``limits`` are the effective ones. ``run_as`` is None
     where the job runs as its owner's own account, ``executable`` where any program may
     be run, so that it need not have been checked.
     """
@@ -128,11 +128,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was granted to a job, beside what was asked for in its spec.
+    """The grant of a job, beside the request in its spec.
 
-    ``limits`` are those in force; without ``network`` there is only a loopback of the job's
-    own; ``run_as`` names the account of the machine that it runs as, and is None where that
-    is its owner's own.
+    ``limits`` are the effective ones; without ``network`` there is only a loopback of the
+    job's own; ``run_as`` names the account of the machine that it runs as, and is None where
+    that is its owner's own.
     """
 
     limits: Limits = NO_LIMITS

@@ -1,1 +1,1 @@
-"""Reading what a job has written, wherever it lies."""
+"""The reading of what a job has written, wherever it lies."""

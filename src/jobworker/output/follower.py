@@ -1,4 +1,4 @@
-"""Look at a job's output again whenever there may be more of it, until the job has ended.
+"""Looks at a job's output again whenever there may be more of it, until the job has ended.
 
 The output may move to the archive between two looks, so each has a reader of its own.
 """
@@ -15,12 +15,12 @@ from jobworker.output.reader import OutputReader
 from jobworker.output.source import Source
 
 CHUNK = 256 * 1024
-"""Bytes that a follower gets at once, and that it may hold in memory."""
+"""Bytes that a follower gets at once, and may hold in memory."""
 
 PACE = 0.002
-"""Least seconds between two looks that a follower is woken for: who writes without a pause
-would have it look for each read of the supervisor's. What comes after a pause is looked at
-at once."""
+"""The least seconds between two looks that a follower is woken for: a program that writes
+without a pause would have it look for each read of the supervisor's. Output that comes
+after a pause is looked at at once."""
 
 QUICK = 0.002
 """Seconds that a read may hold up the event loop. One that takes longer sends those after it
@@ -31,17 +31,17 @@ SOON = 0.1
 
 T = TypeVar("T")
 Read = Callable[[OutputReader, End | None], T]
-"""Reads what there is; what is empty or 0 counts as nothing."""
+"""A function that reads what there is; an empty result or 0 counts as nothing."""
 
 
 class Follower:
     """One reader of the output of one job; to be closed.
 
-    It asks to be told of changes before it looks. What it reads is in memory as a rule, and
-    then a thread would cost more than the read; the first read, and those after a slow one,
-    are made in a thread. While it is behind it goes on reading the files that it has
-    open, but not for longer than ``SOON`` without a look: what is deleted stays on the disk
-    until they are closed, and its client may be slow.
+    It asks to be told of changes before it looks. The bytes it reads are in memory as a
+    rule, and then a thread would cost more than the read; the first read, and those after
+    a slow one, are made in a thread. While it is behind it goes on reading the files that
+    it has open, but not for longer than ``SOON`` without a look: a deleted file stays on
+    the disk until it is closed, and the follower's client may be slow.
     """
 
     def __init__(self, source: Source) -> None:
@@ -58,7 +58,7 @@ class Follower:
         return f"<Follower of {self._source!r}, {where}>"
 
     def close(self) -> None:
-        """Stop listening and close the files."""
+        """Stops listening and closes the files."""
         self._stop_listening()
         self.release()
         if self._archived is not None:
@@ -71,13 +71,13 @@ class Follower:
         self._changes = []
 
     async def once(self, read: Read[T]) -> T:
-        """What ``read``, which may take long, finds now."""
+        """The result of ``read``, which may take long, at this moment."""
         self._may_be_slow = True
         found, _ = await self._look(read)
         return found
 
     def release(self) -> None:
-        """Close the files of a live job: the last look found less than there was room for."""
+        """Closes the files of a live job, when the last look found less than it had room for."""
         if self._releasing is not None:
             self._releasing.cancel()
             self._releasing = None
@@ -89,10 +89,10 @@ class Follower:
     async def next(
         self, read: Read[T], until: int | None = None, idle: float | None = None
     ) -> T | None:
-        """What ``read`` finds once it finds anything; None where it never will.
+        """The result of ``read`` once it finds anything; None where it never will.
 
         That is at the end of the job, or after the moment ``until`` (nanoseconds since
-        1970). Where it finds nothing for ``idle`` seconds, that is the answer.
+        1970). Where it finds nothing for ``idle`` seconds, the empty result is the answer.
         """
         if self._open is not None and (found := await self._read_on(read, *self._open)):
             return found
@@ -114,7 +114,7 @@ class Follower:
                 await asyncio.sleep(early)
 
     async def _look(self, read: Read[T]) -> tuple[T, bool]:
-        """What there is, and whether that was all there will ever be."""
+        """The result of ``read``, and whether there will never be more."""
         self.release()
         if self._archived is None:
             end = self._source.end()
@@ -128,7 +128,7 @@ class Follower:
         return found, True
 
     async def _read_on(self, read: Read[T], reader: OutputReader, end: End | None) -> T:
-        """What ``read`` finds in files that are open, and stay so if it finds anything."""
+        """The result of ``read`` in open files, which stay open if it finds anything."""
         if self._releasing is not None:
             self._releasing.cancel()
             self._releasing = None
@@ -150,14 +150,14 @@ class Follower:
         return found
 
     def _listen(self) -> None:
-        """Ask to be told from now on when there may be more."""
+        """Asks to be told from now on when there may be more."""
         self._stop_listening()
         if self._archived is None:
             self._changes = list(self._source.changes())
 
 
 def _timed(read: Read[T], reader: OutputReader, end: End | None) -> tuple[T, float]:
-    """What ``read`` finds, and how many seconds that took."""
+    """The result of ``read``, and the seconds that it took."""
     began = time.monotonic()
     found = read(reader, end)
     return found, time.monotonic() - began

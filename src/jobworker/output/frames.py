@@ -16,7 +16,7 @@ from jobworker.output.reader import OutputReader
 from jobworker.supervisor.records import INDEX_ENTRY, PLACE
 
 MOST = 64 * 1024
-"""Most bytes of a frame: what a pipe holds, as a rule."""
+"""The most bytes of a frame: as many as a pipe holds, as a rule."""
 
 MERGED = 10_000_000
 """Nanoseconds within which writes to one stream share a frame, which has the time of the
@@ -34,7 +34,7 @@ BOTH = (Stream.STDOUT, Stream.STDERR)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Bytes that a job wrote to one stream, or how many were written there and not kept.
+    """Bytes that a job wrote to one stream, or the number of those that were not kept.
 
     ``time`` is in nanoseconds since 1970.
     """
@@ -48,9 +48,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which frames are wanted; times in nanoseconds since 1970.
+    """The frames that are wanted; times in nanoseconds since 1970.
 
-    Those after the byte with the number ``after``, from ``since`` on, before ``until``.
+    They are those after the byte with the number ``after``, from ``since`` on and before
+    ``until``, of ``streams``.
     """
 
     after: int = 0
@@ -65,11 +66,11 @@ _Entry = tuple[int, int, int]
 
 @dataclass(slots=True)
 class ReadPosition:
-    """How far a reader has come.
+    """The point that a reader has come to.
 
-    ``index`` is the place of an entry of the index, ``passed`` how many bytes have been
-    passed since that entry began. The last entry may grow, so it is left behind only for a
-    later one. ``at`` is the offset in each stream of the next byte.
+    ``index`` is the offset of an entry of the index, ``passed`` the number of bytes passed
+    since that entry began. The last entry may grow, so it is left behind only for a later
+    one. ``at`` is the offset in each stream of the next byte.
     """
 
     index: int = 0
@@ -83,12 +84,12 @@ class ReadPosition:
         return self.at[Stream.STDOUT] + self.at[Stream.STDERR]
 
     def copy(self) -> ReadPosition:
-        """Another one, to go on from here."""
+        """A copy, to go on from here."""
         return replace(self, at=dict(self.at))
 
 
 class FrameReader:
-    """Reads frames one after another, from readers that each show what there is by then."""
+    """A reader of frames, one after another, from readers that each show what there is then."""
 
     def __init__(
         self, selection: Selection | None = None, position: ReadPosition | None = None
@@ -104,9 +105,9 @@ class FrameReader:
     def read(self, reader: OutputReader, end: End | None, most: int) -> list[Frame]:
         """The next frames, of some ``most`` bytes; none where there are no more for now.
 
-        ``end`` is how the job ended: only then is what the index lacks told, and what is
-        missing at the very end. It must have been known before ``reader`` was made. May
-        block on the disk.
+        ``end`` is the job's end: only with it are bytes told that the index lacks, or that
+        are missing at the very end. It must have been known before ``reader`` was made. The
+        call may block on the disk.
         """
         found: list[Frame] = []
         self.exhausted = False
@@ -119,9 +120,9 @@ class FrameReader:
         return found
 
     def index(self, reader: OutputReader, end: End | None, apart: int) -> list[ReadPosition]:
-        """Go to where the output ends now, without reading it; the positions on the way.
+        """Goes to the end of the output, without reading it; returns the positions on the way.
 
-        The first is where this one was, the last where it is now, and those between are
+        The first is where this reader was, the last where it is now, and those between are
         some ``apart`` bytes apart.
         """
         self._skip_to, self._apart = _EVERYTHING, apart
@@ -154,7 +155,7 @@ class FrameReader:
             self._marks.append(self.position.copy())
 
     def _index_data(self, reader: OutputReader) -> bytes:
-        """What the index has from the present entry on, or from the first that is kept."""
+        """The entries of the index from the present one on, or from the first that is kept."""
         position = self.position
         block = _BLOCK_TO_SKIP if self._skips else _BLOCK
         piece = reader.read(Stream.INDEX, position.index, block)
@@ -168,9 +169,9 @@ class FrameReader:
         return piece.data[: len(piece.data) - len(piece.data) % INDEX_ENTRY.size]
 
     def _leap(self, data: bytes) -> bytes:
-        """Pass all of these entries but the last at once, where all of them are to be skipped.
+        """Passes all of these entries but the last at once, where all are to be skipped.
 
-        Returns what is left. An index can have millions of entries.
+        Returns those that are left. An index can have millions of entries.
         """
         words = memoryview(data).cast("I")
         kinds, lengths = words[2:-4:4].tolist(), words[3:-4:4].tolist()
@@ -187,11 +188,11 @@ class FrameReader:
         return data[-INDEX_ENTRY.size :]
 
     def _runs(self, entries: list[_Entry]) -> Iterator[tuple[Stream, int, bool]]:
-        """For each run of entries that make one frame: the stream, and the offset of its end.
+        """The stream and the offset of the end of each run of entries that make one frame.
 
-        And whether it is certain that what is not kept there will never be: an offset is told
-        once everything before it was written. Whoever takes a run goes to its end before
-        the next; entries that have been passed are left behind, but for the last.
+        The flag with them tells whether bytes not kept there are certain to be lost: an
+        offset is noted once everything before it was written. The caller goes to the end of
+        a run before the next; entries that were passed are left behind, but for the last.
         """
         number = 0
         while number < len(entries):
@@ -211,7 +212,7 @@ class FrameReader:
             self._leave(entries, number, count)
 
     def _leave(self, entries: list[_Entry], number: int, count: int) -> None:
-        """Leave the ``count`` entries before ``number`` behind; of the last ones, keep the last."""
+        """Leaves the ``count`` entries before ``number`` behind, but for the last of all."""
         if number < len(entries):
             self.position.index += count * INDEX_ENTRY.size
             self.position.passed = 0
@@ -245,7 +246,7 @@ class FrameReader:
             yield self._frame(stream, data)
 
     def _unread(self, stream: Stream, length: int) -> int:
-        """How many of the next ``length`` bytes nobody wants."""
+        """The number of the next ``length`` bytes that nobody wants."""
         if self._skips:
             return min(length, self._skip_to - self.position.seq)
         wanted = stream in self._wanted.streams and self.position.time >= self._wanted.since
@@ -260,7 +261,7 @@ class FrameReader:
         self.position.passed += length
 
     def _rest(self, reader: OutputReader, end: End) -> Iterator[Frame]:
-        """What came last may lack its entry, and what is missing there is told by the end."""
+        """Frames of the last bytes, which may lack an entry; ``end`` has the gaps among them."""
         for stream in BOTH:
             gone = [gap.end for gap in end.gaps if gap.stream is stream]
             limit = max([reader.size(stream), *gone])
@@ -269,7 +270,7 @@ class FrameReader:
 
 
 def _run_at(entries: list[_Entry], number: int) -> tuple[int, int]:
-    """How many entries from that one on make one frame, and how many bytes they cover."""
+    """The number of entries from that one on that make one frame, and of bytes they cover."""
     first, kind, length = entries[number]
     following = number + 1
     while following < len(entries):
@@ -287,7 +288,7 @@ def _time_of(entries: list[_Entry], number: int) -> int:
 
 
 def whole_characters(data: bytes) -> int:
-    """How many bytes of ``data`` there are without a character of UTF-8 that is cut off."""
+    """The number of bytes of ``data`` without a UTF-8 character that is cut off at its end."""
     for back in range(1, min(4, len(data))):
         byte = data[-back]
         if byte & 0xC0 != 0x80:

@@ -1,4 +1,4 @@
-"""How output is read, wherever it is kept: by the offsets of its bytes."""
+"""The protocol by which output is read, wherever it is kept: by the offsets of its bytes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Span = tuple[int, int]
 
 
 class OutputReader(Protocol):
-    """Reads what a job has written, wherever it is kept now.
+    """A reader of what a job has written, wherever it is kept now.
 
-    Each byte has an offset: how many the job wrote to that stream before it, kept or not.
-    The offsets of bytes that are not kept are gaps. A reader may be for what there was when
-    it was made: another one sees what has come since.
+    Each byte has an offset: the number of bytes that the job wrote to that stream before it,
+    kept or not. The offsets of bytes that are not kept are gaps. A reader may show only the
+    output of the time when it was made: another one sees what has come since.
     """
 
     def size(self, stream: Stream) -> int:
@@ -34,7 +34,7 @@ class OutputReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what it holds open."""
+        """Releases what it holds open."""
         ...
 
 
@@ -42,16 +42,16 @@ class NoOutput:
     """The output of a job that never had any (``OutputReader``)."""
 
     def size(self, stream: Stream) -> int:  # noqa: ARG002 - the port's signature
-        """Nothing."""
+        """Returns 0."""
         return 0
 
     def spans(self, stream: Stream) -> tuple[Span, ...]:  # noqa: ARG002 - same
-        """Nothing."""
+        """Returns no spans."""
         return ()
 
     def read(self, stream: Stream, offset: int, length: int) -> Piece:  # noqa: ARG002 - same
-        """Nothing."""
+        """Returns an empty piece."""
         return Piece(offset, b"")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing, as nothing is held open."""

@@ -1,4 +1,4 @@
-"""Where a follower gets output from: a job that may still be writing it."""
+"""The source of a follower's output: a job that may still be writing it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ class Source(Protocol):
     """The output of one job, wherever it lies now; it may move between two calls."""
 
     def reader(self) -> OutputReader:
-        """Access to what there is; to be closed. Raises ``JobNotFound``."""
+        """A reader of what there is; to be closed. Raises ``JobNotFound``."""
         ...
 
     def end(self) -> End | None:
-        """How the job ended, or None where it has not; raises ``JobNotFound``."""
+        """The job's end, or None where it has not ended; raises ``JobNotFound``."""
         ...
 
     def is_archived(self) -> bool:
-        """Whether nothing of it changes any more, but that it may be removed."""
+        """Whether it does not change any more, though it may be removed."""
         ...
 
     def changes(self) -> Sequence[asyncio.Future[Any]]:
         """Futures of which one is done when there may be more than there is at this call.
 
-        None where nothing is to come. To be cancelled where they are not waited for.
+        There are none where nothing is to come. They are to be cancelled where they are not
+        waited for.
         """
         ...

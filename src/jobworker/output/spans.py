@@ -1,4 +1,4 @@
-"""What is kept of a stream, as spans: offsets ``[start, end)`` in order, with gaps between.
+"""The kept parts of a stream, as spans: offsets ``[start, end)`` in order, with gaps between.
 
 Two spans that touch are one, so between two there is always a gap.
 """
@@ -12,7 +12,7 @@ from jobworker.output.reader import OutputReader, Span
 
 
 def joined(parts: Iterable[Span]) -> tuple[Span, ...]:
-    """The spans of ``parts``, which are in order and do not overlap; empty ones count not."""
+    """The spans of ``parts``, which are in order and do not overlap; empty spans are skipped."""
     spans: list[Span] = []
     for start, end in parts:
         if start == end:
@@ -25,12 +25,12 @@ def joined(parts: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def length(spans: Iterable[Span]) -> int:
-    """How many bytes are kept."""
+    """The number of bytes that are kept."""
     return sum(end - start for start, end in spans)
 
 
 def between(stream: Stream, spans: Iterable[Span], end: End | None = None) -> tuple[Gap, ...]:
-    """The gaps of a stream; what is missing after the last byte only ``end`` can tell."""
+    """The gaps of a stream; one after the last kept byte is known only from ``end``."""
     gaps = []
     at = 0
     for start, stop in spans:
@@ -57,9 +57,9 @@ def part(spans: Iterable[Span], first: int, end: int) -> Iterator[Span]:
 def chunks(
     reader: OutputReader, stream: Stream, spans: Iterable[Span], size: int
 ) -> Iterator[bytes]:
-    """The bytes at ``spans``, at most ``size`` at once. May block on disk.
+    """The bytes at ``spans``, at most ``size`` at once; reading them may block on disk.
 
-    Ends early where a byte is not there any more.
+    They end early where a byte is not there any more.
     """
     for start, end in spans:
         at = start

@@ -1,7 +1,7 @@
-"""Where the last lines of a job's output begin.
+"""The search for the beginning of the last lines of a job's output.
 
-Whatever the output is like, what is held in memory is bounded: positions some way apart,
-and one frame. Line ends are counted from the end backwards, a stretch at a time.
+Whatever the output is like, memory is bounded: it holds positions some way apart, and
+one frame. Line ends are counted from the end backwards, a stretch at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_STRETCHES = 1024
 def start_of(lines: int, streams: tuple[Stream, ...], reader: OutputReader, end: End | None) -> int:
     """The number of the last byte before the last ``lines`` lines of ``streams`` taken together.
 
-    A line that has not ended yet counts as one. May block on the disk.
+    A line that has not ended yet counts as one. The call may block on the disk.
     """
     whole = sum(map(reader.size, BOTH))
     marks = FrameReader().index(reader, end, max(STRETCH, whole // _MOST_STRETCHES))
@@ -61,7 +61,7 @@ class _Stretch:
         self._stop = stop
 
     def count(self) -> tuple[int, bytes]:
-        """How many line ends there are, and the last byte; empty where there is none."""
+        """The number of line ends, and the last byte; empty where there is none."""
         count, last = 0, b""
         for _, data in self._pieces():
             count += data.count(b"\n")
@@ -81,7 +81,7 @@ class _Stretch:
         raise AssertionError("fewer line ends than were counted")
 
     def _pieces(self) -> Iterator[tuple[int, bytes]]:
-        """The bytes, and how many of both streams there are before them."""
+        """The bytes, and the number of those of both streams before them."""
         replay = FrameReader(self._wanted, self._begin.copy())
         while replay.position.seq < self._stop:
             frames = replay.read(self._reader, self._end, STRETCH)

@@ -1,4 +1,4 @@
-"""Follow growing output: many readers, one inotify descriptor, one watch a job."""
+"""Follows growing output: many readers, one inotify descriptor, one watch a job."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ POLL = 0.1
 
 
 class Watcher:
-    """Wakes who waits for a directory's files to grow (inotify(7)).
+    """Wakes the readers that wait for a directory's files to grow (inotify(7)).
 
     The watch is made when the first reader waits and goes with the last one, so jobs
-    that nobody follows cost nothing. Where the kernel has no watch to give, or the file
-    system none, who waits is woken every ``POLL`` seconds.
+    that nobody follows cost nothing. Where the kernel has no more watches, or the file
+    system supports none, the waiting readers are woken every ``POLL`` seconds.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Watcher:
             asyncio.get_running_loop().add_reader(self._fd, self._wake)
 
     def close(self) -> None:
-        """Let go of every watch, and wake who still waits."""
+        """Releases every watch, and wakes the readers that still wait."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
@@ -52,8 +52,9 @@ class Watcher:
     def expect(self, path: str) -> asyncio.Future[None]:
         """A future that is done at the next change after this call, or in vain.
 
-        Look at the files after the call and before waiting, or a change may be missed.
-        Cancel the future if it is not waited for. Raises ``FileNotFoundError``.
+        The caller has to look at the files after the call and before waiting, or a change
+        may be missed, and to cancel the future if it does not wait. Raises
+        ``FileNotFoundError``.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         watch = self._watch(path)
@@ -65,7 +66,7 @@ class Watcher:
         return future
 
     def _watch(self, path: str) -> int | None:
-        """A watch of the kernel's, or None where there is none to be had."""
+        """A watch of the kernel's, or None where none is available."""
         watch = -1
         if self._fd >= 0:
             watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY | _IN_CREATE)

@@ -1,7 +1,7 @@
 """The server's side of standard input: kept until its job starts, then in the job's directory.
 
-What comes with a start lies in ``inputs/<job id>`` for as long as the job waits, and is
-moved with its start. What is fed goes into a pipe, which the supervisor holds open too.
+Input that comes with a start lies in ``inputs/<job id>`` for as long as the job waits, and
+is moved with its start. Later input goes into a pipe, which the supervisor holds open too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ INPUTS = "inputs"
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _READABLE = 0o444
-"""The job's own user may open ``/dev/stdin``, which asks for permission anew; nobody else
-gets as far as the file, as the directory is closed to all."""
+"""The mode that lets the job's own user open ``/dev/stdin``, which checks permissions anew;
+nobody else gets as far as the file, as the directory is closed to all."""
 
 
 class Inputs:
@@ -32,11 +32,11 @@ class Inputs:
         self._spool = spool
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Closes the directory."""
         os.close(self._root)
 
     def keep(self, job_id: JobId, data: bytes) -> None:
-        """Keep what came with a start; durable once this returns, else nothing is left."""
+        """Keeps what came with a start; durable once this returns, else nothing is left."""
         try:
             fd = os.open(job_id, _CREATE, 0o600, dir_fd=self._root)
             try:
@@ -51,18 +51,18 @@ class Inputs:
             raise
 
     def drop(self, job_id: JobId) -> None:
-        """Remove what was kept and has not been moved; fine where there is nothing."""
+        """Removes input that was kept and has not been moved, if there is any."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(job_id, dir_fd=self._root)
 
     def sweep(self, known: Collection[JobId]) -> None:
-        """Remove what belongs to no job: a server died before it had recorded one."""
+        """Removes input without a job, of a server that died before it had recorded one."""
         for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
             if name not in known:
                 os.unlink(name, dir_fd=self._root)
 
     def place(self, job_id: JobId, source: Input) -> None:
-        """Put a job's input into its directory, for its supervisor to find."""
+        """Puts a job's input into its directory, for its supervisor to find."""
         name = f"{job_id}/{records.STDIN}"
         if source.kind == "given":
             os.rename(job_id, name, src_dir_fd=self._root, dst_dir_fd=self._spool)
@@ -72,6 +72,6 @@ class Inputs:
             os.chmod(name, _READABLE | 0o200, dir_fd=self._spool)
 
     def open_pipe(self, job_id: JobId) -> int:
-        """Our end of a job's pipe, not blocking; raises ``OSError``: ENXIO where nobody reads."""
+        """Our end of a job's pipe, not blocking; raises ``OSError``, ENXIO without a reader."""
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(f"{job_id}/{records.STDIN}", flags, dir_fd=self._spool)

@@ -28,7 +28,7 @@ class SpoolOutput:
     """The output of one job as it is now (``output.reader.OutputReader``).
 
     All files are opened at once: the supervisor may delete some, or the job move to the
-    archive, before the first byte is read, and what is open stays readable. The last file
+    archive, before the first byte is read, and an open file stays readable. The last file
     of a stream may grow; files that come later are for another reader.
     """
 
@@ -78,7 +78,7 @@ class SpoolOutput:
         return Piece(begin, b"".join(parts))
 
     def close(self) -> None:
-        """Close the files."""
+        """Closes the files."""
         for files in self._files.values():
             for file in files:
                 os.close(file.fd)

@@ -1,4 +1,4 @@
-"""What the record of a job says, read into values; torn or odd sections count as missing."""
+"""The record of a job, read into values; torn or odd sections count as missing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from jobworker.supervisor.records import Fields
 T = TypeVar("T")
 
 _EVIDENCE = "evidence."
-"""Begins the key of each field of an exit record that is evidence for its cause."""
+"""The prefix of the key of each field of an exit record that is evidence for its cause."""
 
 _TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "sentAt", "outputError"})
 
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """What a supervisor noted when its program's exec had succeeded."""
+    """The ``started`` section: written by a supervisor once its program's exec had succeeded."""
 
     pid: int
     at: datetime
@@ -40,7 +40,7 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """How many seconds from its start a job may run, as ``by`` has changed it."""
+    """The number of seconds from its start that a job may run, as ``by`` has changed it."""
 
     timeout: float
     by: str
@@ -48,7 +48,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the record of a job says so far; ``input_over`` once no more of that is to come."""
+    """The content of a job's record so far; ``input_over`` once no more input is to come."""
 
     start: StartRecord | None
     stop: StopRequest | None
@@ -58,7 +58,7 @@ class Record:
 
 
 def start_record(fields: Fields) -> StartRecord:
-    """Read what the supervisor says of a start."""
+    """Reads the supervisor's account of a start."""
     values = dict(fields)
     return StartRecord(
         pid=int(values["pid"]),
@@ -70,7 +70,7 @@ def start_record(fields: Fields) -> StartRecord:
 
 
 def end_of(fields: Fields) -> End:
-    """Read what the supervisor says of an end."""
+    """Reads the supervisor's account of an end."""
     values = dict(fields)
     started_at = _time(values["startedAt"])
     evidence = evidence_of(fields)
@@ -101,20 +101,20 @@ def _gap(value: bytes) -> Gap:
 
 
 def stop_request(fields: Fields) -> StopRequest:
-    """Read the stop that the server noted last."""
+    """Reads the stop that the server noted last."""
     values = dict(fields)
     at = datetime.fromisoformat(values["at"].decode())
     return StopRequest(values["by"].decode(), at, grace=float(values["grace"]))
 
 
 def deadline(fields: Fields) -> Deadline:
-    """Read the time limit that the server noted last."""
+    """Reads the time limit that the server noted last."""
     values = dict(fields)
     return Deadline(float(values["timeout"]), values["extendedBy"].decode())
 
 
 def evidence_of(fields: Fields) -> dict[str, Fact]:
-    """What an exit record gives as evidence: text where a name or a time is due, else numbers."""
+    """The evidence in an exit record: text where a name or a time is due, else numbers."""
     found = {key[len(_EVIDENCE) :]: value.decode() for key, value in fields if _is_evidence(key)}
     return {key: text if key in _TEXTS else _number(text) for key, text in found.items()}
 
@@ -128,7 +128,7 @@ def _number(text: str) -> int | float:
 
 
 def parse(reader: Callable[[Fields], T], fields: Fields | None) -> T | None:
-    """What a section says; None where there is none, or it does not say what it must."""
+    """The value that ``reader`` makes of a section; None where it is missing or incomplete."""
     if fields is None:
         return None
     try:

@@ -1,6 +1,6 @@
 """The server's side of the spool: orders and stops in, output out.
 
-``supervisor/records.py`` has the names and the format, which both sides share.
+``supervisor/records.py`` has the names and the format that both sides share.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Spool:
         self.inputs = Inputs(state, self._root)
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Closes the directory."""
         self.inputs.close()
         os.close(self._root)
 
     def create(self, job_id: JobId, spec: Fields) -> None:
-        """Make a job's directory with its spec; leaves nothing behind where that fails."""
+        """Makes a job's directory with its spec; leaves nothing behind where that fails."""
         try:
             os.mkdir(job_id, 0o700, dir_fd=self._root)
             directory = records.open_directory(job_id, self._root)
@@ -67,7 +67,7 @@ class Spool:
             raise
 
     def jobs(self) -> list[JobId]:
-        """The jobs that have a directory. What is half removed is finished off."""
+        """The jobs that have a directory. One that is half removed is removed first."""
         found = []
         for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
             if name.startswith("."):
@@ -85,7 +85,7 @@ class Spool:
         return True
 
     def remove(self, job_id: JobId) -> None:
-        """Remove a job's directory, under a dot-name first; fine where there is none."""
+        """Removes a job's directory, if there is one, after a rename to a dot-name."""
         self.inputs.drop(job_id)
         try:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
@@ -96,7 +96,7 @@ class Spool:
         remove_tree(f".{job_id}", self._root)
 
     def _remove_known_files(self, directory: str) -> None:
-        """Remove what is there as a rule, without a look at what is there."""
+        """Removes the files that are there as a rule, without listing the directory."""
         for name in (records.RECORD, records.STDOUT, records.STDERR, records.INDEX):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{directory}/{name}", dir_fd=self._root)
@@ -113,11 +113,11 @@ class Spool:
         return False
 
     def is_supervised(self, job_id: JobId) -> bool:
-        """Whether the job has a directory, and somebody holds its lock."""
+        """Whether the job has a directory, and a supervisor holds its lock."""
         return self.exists(job_id) and self.supervised(job_id)
 
     def wait_until_unsupervised(self, job_id: JobId) -> None:
-        """Block until no supervisor holds the lock."""
+        """Blocks until no supervisor holds the lock."""
         directory = self._open(job_id)
         try:
             fcntl.flock(directory, fcntl.LOCK_SH)
@@ -125,7 +125,7 @@ class Spool:
             os.close(directory)
 
     def record(self, job_id: JobId) -> Record:
-        """What is recorded of a job's start, stop and end."""
+        """The record of a job's start, stop and end."""
         directory = self._open(job_id)
         try:
             sections = records.read(directory)
@@ -140,7 +140,7 @@ class Spool:
         )
 
     def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Record a stop; the supervisor looks when it is notified, and once when it begins."""
+        """Records a stop; the supervisor looks when it is notified, and once when it begins."""
         fields = [
             ("by", stop.by.encode()),
             ("at", time_text(stop.at).encode()),
@@ -149,14 +149,14 @@ class Spool:
         self._note(job_id, records.STOP, fields)
 
     def note_deadline(self, job_id: JobId, moved: Deadline) -> None:
-        """Record a change of the time limit, of which the supervisor learns likewise."""
+        """Records a change of the time limit, of which the supervisor learns likewise."""
         fields = [("timeout", b"%.3f" % moved.timeout), ("extendedBy", moved.by.encode())]
         self._note(job_id, records.DEADLINE, fields)
 
     def note_signal(self, job_id: JobId, request: SignalRequest) -> None:
-        """Note who sends the program a signal, for the supervisor to tell if that ends it.
+        """Notes who sends the program a signal, for the supervisor to tell if that ends it.
 
-        Not in the record, which only grows: a user may send any number of them.
+        It is not in the record, which only grows: a user may send any number of them.
         """
         directory = self._open(job_id)
         try:
@@ -174,7 +174,7 @@ class Spool:
             os.close(directory)
 
     def note_end_of_input(self, job_id: JobId) -> None:
-        """Record that the job's input is over, of which the supervisor learns likewise."""
+        """Records that the job's input is over, of which the supervisor learns likewise."""
         self._note(job_id, records.EOF, [])
 
     def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
@@ -185,7 +185,7 @@ class Spool:
             os.close(directory)
 
     def output(self, job_id: JobId) -> SpoolOutput:
-        """What the job has written so far."""
+        """A reader of what the job has written so far."""
         directory = self._open(job_id)
         try:
             return SpoolOutput(directory)
@@ -193,7 +193,7 @@ class Spool:
             os.close(directory)
 
     def path(self, job_id: JobId) -> str:
-        """The directory by a name that stays right wherever the state directory moves."""
+        """The directory's path, by a name that stays right if the state directory moves."""
         return f"/proc/self/fd/{self._root}/{job_id}"
 
     def _open(self, job_id: JobId) -> int:

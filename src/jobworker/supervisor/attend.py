@@ -1,4 +1,4 @@
-"""Attend a running program: one loop, one small action for each thing that happens."""
+"""Attends a running program: one loop, one small action for each thing that happens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .terminal import Terminal
 
     Tap = Feed | Terminal
-    """Where a program's input comes from."""
+    """The source of a program's input."""
 
 _SIGNAL_INFO = 128
 """The size of a signalfd_siginfo (signalfd(2)), which begins with the signal's number."""
@@ -53,16 +53,16 @@ class Attendance:
         self._output_error: str | None = None
 
     def take_up(self, program: Program, started: records.Fields) -> None:
-        """From now on attend ``program``."""
+        """Attends ``program`` from now on."""
         self._program = program
         self.started = started
 
     def limit_time(self, timeout: float, grace: float) -> None:
-        """Let the program run for ``timeout`` seconds from now, and then ``grace`` more."""
+        """Lets the program run for ``timeout`` seconds from now, and then ``grace`` more."""
         self._end.limit_time(time.monotonic(), timeout, grace)
 
     def run(self) -> records.Fields:
-        """Attend until no process of the job is left; returns the exit record."""
+        """Attends until no process of the job is left; returns the exit record."""
         poll = select.poll()
         for fd in (self._site.signals, *self._program.sources):
             poll.register(fd, select.POLLIN)
@@ -72,7 +72,7 @@ class Attendance:
         tap = self._tap
         if tap is not None:
             tap.register(poll)
-        self._heed_record()  # it may have been added to before there was somebody to hear it
+        self._heed_record()  # the server may have added to it before we watched for signals
         while self._wait_status is None:
             for fd, event in poll.poll(self._patience()):
                 if fd == self._site.signals:
@@ -88,12 +88,12 @@ class Attendance:
         return self._finish()
 
     def _carry(self, fd: int, event: int, poll: select.poll) -> None:
-        """Take output. What has none just now is looked at again; what is hung up is not."""
+        """Takes output. A source that is hung up is polled no more, one that is empty is."""
         if not self._pump.carry(fd, self._program.sources.index(fd)) and event & select.POLLHUP:
             poll.unregister(fd)
 
     def _finish(self) -> records.Fields:
-        """The program is dead: whatever it left behind goes with it."""
+        """Ends what the dead program left behind; returns the exit record."""
         finished_at = time.time()
         tree.end(self._site.level)
         self._drain()
@@ -101,7 +101,7 @@ class Attendance:
         try:
             self._pump.finish()
         except OSError as error:
-            # How the job ended is known all the same, and is not to be lost for this.
+            # The job's end is known all the same, and must not be lost for this.
             self._output_error = error.strerror or str(error)
         return self._exit_record(finished_at)
 
@@ -112,7 +112,7 @@ class Attendance:
     def _patience(self) -> int | None:
         """Milliseconds until there is something to do, rounded up; None where there is not.
 
-        That is an end being due, or a look for what the kernel has killed for memory.
+        That is an end being due, or a look for kills by the kernel for memory.
         """
         now = time.monotonic()
         waits = [due_at - now] if (due_at := self._end.due_at()) is not None else []
@@ -139,7 +139,7 @@ class Attendance:
                 self._wait_status = status
 
     def _heed_record(self) -> None:
-        """Do what the server has added to the record."""
+        """Acts on what the server has added to the record."""
         sections = records.read(self._spool)
         if deadline := sections.get(records.DEADLINE):
             self._end.move_deadline(deadline)
@@ -150,7 +150,7 @@ class Attendance:
 
     def _act(self, action: str | None) -> None:
         if action == ASK:
-            # Who was stopped by SIGSTOP must go on to hear of SIGTERM.
+            # A process stopped by SIGSTOP gets SIGTERM only once it goes on.
             self._signal_all(signals.SIGTERM)
             self._signal_all(signals.SIGCONT)
         elif action == KILL:
@@ -169,10 +169,10 @@ class Attendance:
             tree.kill_descendants()
 
     def _drain(self) -> None:
-        """Take what is left in the pipes, and no more than that.
+        """Takes what is left in the pipes, and no more than that.
 
         All processes of the job are dead, but one may have handed its end of the pipe to
-        somebody outside, who could go on writing for ever.
+        a process outside, which could go on writing for ever.
         """
         for stream, source in enumerate(self._program.sources):
             os.set_blocking(source, False)
@@ -199,7 +199,7 @@ class Attendance:
 
 
 def _capacity(source: int) -> int:
-    """Most bytes that can wait in a pipe, or in a terminal, which has its own way of counting."""
+    """The most bytes that can wait in a pipe, or in a terminal, which cannot be asked."""
     try:
         return fcntl.fcntl(source, _F_GETPIPE_SZ)
     except OSError:
@@ -217,11 +217,11 @@ def _how(code: int, cause: bytes, spool: int) -> records.Fields:
 
 
 def _sender(number: int, spool: int) -> records.Fields:
-    """Who had the server send that signal last, and when; else it was not the server."""
+    """The user for whom the server last sent that signal, and when; else ``not jobd``."""
     try:
         sent = records.senders(spool).get(str(number))
     except OSError:
-        sent = None  # that it ended, and how, is not to be lost for this
+        sent = None  # the record of the end must not be lost for this
     if sent is None:
         return [("evidence.sender", b"not jobd")]
     at, _, by = sent.partition(b" ")
@@ -229,12 +229,12 @@ def _sender(number: int, spool: int) -> records.Fields:
 
 
 def _output_fault(error: str | None) -> records.Fields:
-    """That the disk may not have all of the output, if it said so in the end."""
+    """The error of the disk, which may then not have all of the output; or nothing."""
     return [] if error is None else [("evidence.outputError", error.encode())]
 
 
 def _usage(group: JobCgroup | None) -> records.Fields:
-    """CPU time and peak memory: of the whole job where a cgroup counted, else of the reaped."""
+    """CPU time and peak memory: of the whole job by its cgroup, else of all reaped children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = peak = None
     if group is not None:

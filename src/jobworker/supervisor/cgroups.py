@@ -1,7 +1,7 @@
 """The cgroup of one job: one directory in each place that keeps one of its limits.
 
-Made, watched and removed by the supervisor, which like the server stays outside of it:
-the job's limits count only the job, and what the kernel kills for memory is the job.
+The supervisor makes, watches and removes it, and like the server stays outside of it:
+the limits count only the job, and the kernel kills only the job for memory.
 Sources: the kernel's ``admin-guide/cgroup-v2`` and ``admin-guide/cgroup-v1/memory``,
 ``cpu`` in ``scheduler/sched-bwc``, ``pids``.
 """
@@ -33,18 +33,18 @@ _AT_ONCE = 64 << 10
 
 _REMOVAL = 0.25
 """Seconds to wait for the last process to leave. They are dead and reaped by now, so it
-leaves within a millisecond; what takes longer is left to the server."""
+leaves within a millisecond; a cgroup that takes longer is left to the server."""
 
 
 _REMOVAL_PAUSE = 0.002
-"""Seconds between two attempts. v1 tells of an empty cgroup by starting a program only."""
+"""Seconds between two attempts: v1 reports an empty cgroup only by starting a program."""
 
 
 def settings(version: int, limit: str, value: bytes) -> list[tuple[str, bytes, bool]]:
-    """The files that keep a limit: name, what to write, and whether it may be missing.
+    """The files that keep a limit: name, value to write, and whether it may be missing.
 
     Swap counts as memory, or a job would go on past its limit at the machine's expense;
-    the files of that are missing where the kernel does not count swap.
+    its files are missing where the kernel does not count swap.
     """
     if limit == "pids":
         return [("pids.max", value, False)]
@@ -70,7 +70,7 @@ def _cpu_settings(version: int, cpus: float) -> list[tuple[str, bytes, bool]]:
 
 
 def write(directory: int, name: str, value: bytes, *, optional: bool = False) -> None:
-    """Write a file of a cgroup; the error names it."""
+    """Writes a file of a cgroup; the error names it."""
     try:
         fd = os.open(name, os.O_WRONLY, dir_fd=directory)
         try:
@@ -86,8 +86,8 @@ class Room:
     """Room for one thread more than the limit, in a cgroup v1 that counts processes.
 
     The thread from which a program is spawned counts as a process of the job until it has
-    left. Who fills the limit at once is one too many for that moment; the other way round
-    a program could be refused a process that it is entitled to.
+    left. A job that fills the limit at once has one too many for that moment; the other
+    way round a program could be refused a process that it is entitled to.
     """
 
     def __init__(self, directory: int, limit: bytes, way_out: int) -> None:
@@ -96,16 +96,16 @@ class Room:
         self._file = os.open("pids.max", os.O_WRONLY, dir_fd=directory)
 
     def make(self) -> None:
-        """Raise the limit by one, unless it is the highest: no machine has as many processes."""
+        """Raises the limit by one, unless it is the highest: no machine has as many processes."""
         os.write(self._file, b"%d" % min(int(self._limit) + 1, _MOST_PIDS))
 
     def leave(self) -> None:
-        """Take the calling thread out, and the limit back."""
+        """Takes the calling thread out, and the raise back."""
         os.write(self._way_out, b"0")
         os.write(self._file, self._limit)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Closes the file."""
         os.close(self._file)
 
 
@@ -130,7 +130,7 @@ class JobCgroup:
         """Descriptor of the cgroup v2 that a clone3 may begin in."""
 
     def make(self, limits: dict[str, bytes]) -> None:
-        """Make it and set the limits. Raises ``OSError``; ``remove`` is due in any case."""
+        """Makes it and sets the limits. Raises ``OSError``; ``remove`` is due in any case."""
         limits = {key: limits[key] for key in KEPT_BY_CGROUPS if key in limits}
         if "cpus" in limits and "cpus" in self._ceiling:
             # The kernel's v1 takes no share above that of the whole.
@@ -187,8 +187,8 @@ class JobCgroup:
     def takes_threads(self) -> bool:
         """Whether a thread can enter it alone: on v2 only the whole process may.
 
-        And on v1 not where memory is too tight for the thread itself, whose tables of pages
-        are charged there: with nobody to kill for it the kernel has it try for ever.
+        On v1 it cannot where memory is too tight for the thread itself, whose page tables
+        are charged there: with nothing to kill for it the kernel has it try for ever.
         """
         if self.unified is not None:
             return False
@@ -196,9 +196,9 @@ class JobCgroup:
         return all(int(bound) >= _ENOUGH for bound in bounds if bound)
 
     def enter(self, *, unified: bool) -> None:
-        """Move the calling thread into it, all of its process on v2 where ``unified``.
+        """Moves the calling thread into it, all of its process on v2 where ``unified``.
 
-        By the file of threads on v1: moving oneself through that one takes no lock that
+        On v1 it writes to ``tasks``: a thread that moves itself by that takes no lock that
         waits for every CPU of the machine (``cgroup_procs_write_start`` in the kernel's
         ``cgroup.c``), which is milliseconds for each directory.
         """
@@ -208,23 +208,23 @@ class JobCgroup:
             write(self.unified, "cgroup.procs", b"0")
 
     def visit(self) -> None:
-        """Move the calling thread into it, uncounted, for as long as it takes to spawn."""
+        """Moves the calling thread into it, uncounted, for as long as it takes to spawn."""
         if self._room is not None:
             self._room.make()
         self.enter(unified=False)
 
     def end_visit(self) -> None:
-        """Take the calling thread out of what counts it; its end takes it out of the rest."""
+        """Takes the calling thread out of where it counts; its end takes it out of the rest."""
         if self._room is not None:
             self._room.leave()
 
     @property
     def alarm(self) -> oom.Alarm | None:
-        """Rings when the kernel kills for memory, where it does not kill the whole job."""
+        """The alarm of a kill for memory, where the kernel does not kill the whole job."""
         return self._alarm
 
     def oom_kills(self) -> int:
-        """How many processes of the job the kernel has killed for memory, by its own count.
+        """The number of the job's processes killed for memory, by the kernel's own count.
 
         On v2 it counts the first twice where it kills all (``oom_kill_process``).
         """
@@ -234,12 +234,12 @@ class JobCgroup:
         return oom.kills(directory, "memory.events" if version == 2 else "memory.oom_control")
 
     def was_full(self) -> bool:
-        """Whether it has ever held as much as it may, but for what one call could not get."""
+        """Whether it has ever held as much as it may, short of what one call asks for."""
         peak = self.memory_peak()
         return peak is not None and peak + _AT_ONCE >= int(self._memory_limit)
 
     def memory_peak(self) -> int | None:
-        """Most bytes that the job held at once; None where nobody counted (v2 before 5.19)."""
+        """The most bytes that the job held at once; None if not counted (v2 before 5.19)."""
         if self._memory is None:
             return None
         version, directory = self._memory
@@ -250,13 +250,13 @@ class JobCgroup:
             return None
 
     def cpu_seconds(self) -> float | None:
-        """CPU time of all its processes, reaped or not; None where v2 is not there."""
+        """CPU time of all its processes, reaped or not; None without v2."""
         if self.unified is None:
             return None
         return oom.field(oom.read(self.unified, "cpu.stat"), b"usage_usec") / 1e6
 
     def evidence(self, kills: int) -> Fields:
-        """What an end for lack of memory is told by; nothing where no process was killed."""
+        """The evidence of an end for lack of memory; none where no process was killed."""
         if not kills:
             return []
         fields = [
@@ -269,7 +269,7 @@ class JobCgroup:
         return fields
 
     def let_go(self) -> None:
-        """Close what leads to it; the clone of this process has it, too."""
+        """Closes all descriptors of it; the clone of this process has them, too."""
         if self._alarm is not None:
             self._alarm.close()
         if self._room is not None:
@@ -278,7 +278,7 @@ class JobCgroup:
             os.close(fd)
 
     def remove(self) -> None:
-        """Remove it; fine where there is none, and where it is not empty yet."""
+        """Removes it. That there is none, or that it is not empty yet, is no error."""
         if self._alarm is not None:
             self._alarm.close()
             self._alarm = None

@@ -1,4 +1,4 @@
-"""Wall a job off: the flags to clone a supervisor with, and the file system it sees.
+"""Walls a job off: the flags to clone a supervisor with, and the file system it sees.
 
 Everything here runs in the supervisor, before the program is forked. Any failure
 raises ``OSError`` and the program is not run.
@@ -28,7 +28,7 @@ _HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
 def clone_flags(level: str, *, offline: bool) -> int:
-    """The flags to clone a supervisor with, whose job is to have no network if ``offline``."""
+    """The flags to clone a supervisor with; if ``offline``, its job has no network."""
     if not offline:
         return CLONE_FLAGS[level]
     if level not in OWN_NAMESPACES:
@@ -37,13 +37,13 @@ def clone_flags(level: str, *, offline: bool) -> int:
 
 
 def map_own_user(site: Site) -> None:
-    """Map the server's own user and group to themselves, and nothing else.
+    """Maps the server's own user and group to themselves, and nothing else.
 
     An unprivileged process may map only itself, and its group only with setgroups(2)
     denied (user_namespaces(7)). A limit of 0 then keeps the job from making user
     namespaces of its own, in which it would have every capability.
     """
-    uid, gid = site.user  # asked here, before the map, we would be the overflow user
+    uid, gid = site.user  # before the map, geteuid would say the overflow user here
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
@@ -51,7 +51,7 @@ def map_own_user(site: Site) -> None:
 
 
 def enter_file_system(site: Site, job_id: str) -> None:
-    """Give this mount namespace its own ``/proc`` and scratch, and hide the server's files.
+    """Gives this mount namespace its own ``/proc`` and scratch; hides the server's files.
 
     With the server's own UID the job could write whatever the server can, so at level
     ``namespaces`` all else is read-only.
@@ -72,7 +72,7 @@ def enter_file_system(site: Site, job_id: str) -> None:
 
 
 def _hide(path: str) -> None:
-    """Cover a directory with an empty one that cannot be written."""
+    """Covers a directory with an empty one that cannot be written."""
     if not os.path.isdir(path):
         return
     _bind(records.EMPTY, path)

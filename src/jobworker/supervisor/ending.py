@@ -1,7 +1,7 @@
-"""When a job has to end, and who or what wanted it: decided here, done by ``attend``.
+"""The decision when a job has to end, and for what cause; ``attend`` carries it out.
 
-Times are of the monotonic clock, in seconds, so that nobody gains time or loses it by
-setting the machine's clock.
+Times are of the monotonic clock, in seconds, so that no job gains time or loses it by
+a change of the machine's clock.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from .records import Fields
 
 ASK = "ask"
-"""What to do: ask every process to end, by SIGTERM."""
+"""The action of asking every process to end, by SIGTERM."""
 
 KILL = "kill"
-"""What to do: kill every process."""
+"""The action of killing every process."""
 
 
 class Ending:
-    """A stop that was asked for, a time limit, and what is due when.
+    """A stop that was asked for, a time limit, and the next action with its time.
 
-    What comes first is the cause; what comes after it can only hasten the end.
+    The first to come is the cause; a later one can only hasten the end.
     """
 
     def __init__(self) -> None:
@@ -33,30 +33,30 @@ class Ending:
         self._extended: Fields = []
 
     def limit_time(self, now: float, timeout: float, grace: float) -> None:
-        """From ``now`` on the job has ``timeout`` seconds, and ``grace`` from SIGTERM on."""
+        """Gives the job ``timeout`` seconds from ``now``, and ``grace`` from SIGTERM on."""
         self._began, self._timeout, self._grace = now, timeout, grace
 
     def move_deadline(self, section: Fields) -> None:
-        """Change the time limit to what a section of the record says."""
+        """Changes the time limit to what a section of the record says."""
         self._timeout = float(dict(section)["timeout"])
         self._extended = [(key, value) for key, value in section if key == "extendedBy"]
 
     def stop(self, now: float, section: Fields) -> str | None:
-        """Take a stop from the record; returns what to do at once."""
+        """Takes a stop from the record; returns the action that is due at once."""
         return self._begin(now, b"stopped", float(dict(section)["grace"]), section)
 
     def end_now(self, cause: bytes, why: Fields) -> str | None:
-        """Kill the job for a reason of our own."""
+        """Kills the job for a reason of our own."""
         return self._begin(0.0, cause, 0.0, why)
 
     def due_at(self) -> float | None:
-        """When something is to be done; None where nothing is."""
+        """The time of the next action; None without one."""
         if self.cause is None and self._timeout is not None:
             return self._began + self._timeout
         return self._kill_at
 
     def due(self, now: float) -> str | None:
-        """What is to be done now."""
+        """The action that is due now."""
         due_at = self.due_at()
         if due_at is None or now < due_at:
             return None
@@ -68,7 +68,7 @@ class Ending:
         return self._begin(now, b"timeout", self._grace, [*why, *self._extended])
 
     def evidence(self) -> Fields:
-        """What the exit record tells of the cause."""
+        """The cause's fields in the exit record."""
         return [(f"evidence.{key}", value) for key, value in self._why]
 
     def _begin(self, now: float, cause: bytes, grace: float, why: Fields) -> str | None:

@@ -1,7 +1,7 @@
 """The file to execute: by its name or, where it was checked, by a descriptor of that very file.
 
 Between the server's check and the exec a name may come to mean another file. So the file
-is opened once, compared with what was checked, and what is executed is the descriptor.
+is opened once, compared with the one that was checked, and executed by its descriptor.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 _ELF = b"\x7fELF"
 _KEPT = 3
-"""Where a program finds its own file if it has to open it: the first free number."""
+"""The descriptor of its own file for a program that opens it: the first free number."""
 
 
 class Changed(Exception):
@@ -18,10 +18,10 @@ class Changed(Exception):
 
 
 class Image:
-    """What to give to exec; to be closed once that has been done.
+    """The file to execute, by ``path``; to be closed after the exec.
 
-    ``path`` is what to execute. Where the program needs the file open itself, it is to
-    have it as ``_KEPT``: by ``spawn_actions`` for a spawn, by ``place`` for a fork.
+    A program that needs the file open itself has it as ``_KEPT``: by ``spawn_actions``
+    after a spawn, by ``place`` after a fork.
     """
 
     def __init__(self, path: bytes, fd: int | None = None, *, kept: bool = False) -> None:
@@ -32,25 +32,25 @@ class Image:
             self.path = b"/proc/self/fd/%d" % (_KEPT if kept else fd)
 
     def spawn_actions(self) -> list[tuple[int, int, int]]:
-        """What posix_spawn(3) has to do in the child."""
+        """The actions for posix_spawn(3) in the child."""
         if self._fd is None or not self._kept:
             return []
         return [(os.POSIX_SPAWN_DUP2, self._fd, _KEPT)]
 
     def place(self) -> None:
-        """The same in a forked child, right before exec."""
+        """Does as ``spawn_actions`` in a forked child, right before exec."""
         if self._fd is not None and self._kept:
             os.dup2(self._fd, _KEPT)
             os.set_inheritable(_KEPT, True)  # dup2(2) does nothing where both are the same
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Closes the file."""
         if self._fd is not None:
             os.close(self._fd)
 
 
 def image_of(program: bytes, identity: bytes | None) -> Image:
-    """What to execute for ``program``, as the user that we are at the moment.
+    """The file to execute for ``program``, opened as the current user.
 
     ``identity`` is that of the file as it was checked, ``program`` its canonical path
     then; without it any file will do. Raises ``Changed``, or ``OSError`` where the file
@@ -78,8 +78,8 @@ def _is_opened_again(fd: int) -> bool:
     """Whether another program will open the file to run it: all but ELF files (execve(2)).
 
     The interpreter of a script gets the path that was executed, which is our descriptor's,
-    and finds nothing there if it was closed on exec. What may be executed but not read
-    no interpreter can read, so it is taken for a binary.
+    and finds nothing there if it was closed on exec. No interpreter can read a file that
+    may be executed but not read, so that is taken for a binary.
     """
     try:
         readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Why a program was not executed."""
+"""The reasons why a program was not executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NotExecuted(Exception):
 
 
 def kind_of_failure(program: bytes, errno: int) -> str:
-    """Tell apart what exec's errno leaves open, as the job's own user sees it."""
+    """The kind of failure that exec's errno leaves open, as the job's own user sees it."""
     try:
         mode = os.stat(program).st_mode
     except PermissionError:

@@ -15,31 +15,31 @@ _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Feed:
-    """The program's standard input, as ``source``, until it is handed over."""
+    """The program's standard input: ``source``, until it is handed over."""
 
     def __init__(self, spool: int, kind: bytes) -> None:
         # Without blocking, as a pipe would wait for the other end.
         self.source = os.open(records.STDIN, _READ, dir_fd=spool)
         self._keeper: int | None = None
         if kind == records.FED:
-            # Ours is open as long as nobody has said that the input is over: a server that
+            # Ours is open until the server says that the input is over: a server that
             # stops, or dies, is no end of file.
             self._keeper = os.open(records.STDIN, _WRITE, dir_fd=spool)
         os.set_blocking(self.source, True)
 
     def register(self, poll: select.poll) -> None:
-        """Nothing of it has to be watched: the program itself reads."""
+        """Registers nothing: the program itself reads."""
 
     def heed(self, fd: int, event: int, poll: select.poll) -> bool:  # noqa: ARG002 - as of a terminal
-        """Whatever happens is output."""
+        """Returns True: any event is output."""
         return True
 
     def let_go(self) -> None:
-        """Leave the reading to the program: once it reads no more, a writer is to know."""
+        """Closes our end, so that a writer notices once the program reads no more."""
         os.close(self.source)
 
     def end(self) -> None:
-        """Nothing more is to come; a second time changes nothing."""
+        """Ends the input; a second call changes nothing."""
         if self._keeper is not None:
             os.close(self._keeper)
             self._keeper = None

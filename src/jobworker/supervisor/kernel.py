@@ -100,7 +100,7 @@ def _fail(what: str) -> None:
 
 
 def clone(flags: int) -> int:
-    """Fork with namespace flags (clone(2)); 0 in the child. Single-threaded callers only.
+    """Forks with namespace flags (clone(2)); 0 in the child. Single-threaded callers only.
 
     The C library does not learn of it: its cached thread ID is stale in the child, so
     the child must not call ``raise`` or ``abort``; ``os.fork`` sets it right again.
@@ -118,19 +118,19 @@ def clone_into(cgroup: int, flags: int) -> int:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """Mount, bind or change a mount (mount(2))."""
+    """Mounts, binds or changes a mount (mount(2))."""
     names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
     if _mount(*names, flags, os.fsencode(data) or None) < 0:
         _fail(target)
 
 
 def make_read_only(path: str) -> None:
-    """Make a mount and all below it read-only (mount_setattr(2), Linux 5.12)."""
+    """Makes a mount and all below it read-only (mount_setattr(2), Linux 5.12)."""
     _set_mount_attributes(path, _AT_RECURSIVE, set_=_MOUNT_ATTR_RDONLY, clear=0)
 
 
 def make_writable(path: str) -> None:
-    """Make one mount writable again."""
+    """Makes one mount writable again."""
     _set_mount_attributes(path, 0, set_=0, clear=_MOUNT_ATTR_RDONLY)
 
 
@@ -148,7 +148,7 @@ def _set_mount_attributes(path: str, flags: int, *, set_: int, clear: int) -> No
 
 
 def prctl(option: int, value: int) -> int:
-    """Change how the kernel treats this process, by an option of one argument (prctl(2))."""
+    """Changes how the kernel treats this process, by an option of one argument (prctl(2))."""
     result: int = _prctl(option, value, 0, 0, 0)
     if result < 0:
         _fail("prctl")
@@ -156,7 +156,7 @@ def prctl(option: int, value: int) -> int:
 
 
 def drop_bounding_set() -> None:
-    """Empty the capability bounding set: what is executed from now on gains none.
+    """Empties the capability bounding set: no program executed later gains any.
 
     The capabilities in force stay (capabilities(7)).
     """
@@ -177,7 +177,7 @@ def signal_fd(*signals: int) -> int:
 
 
 def close_from_on_exec(first: int) -> None:
-    """Mark every descriptor from ``first`` on as close-on-exec (close_range(2), Linux 5.11)."""
+    """Marks every descriptor from ``first`` on as close-on-exec (close_range(2), Linux 5.11)."""
     _call("close_range", first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC)
 
 
@@ -202,9 +202,9 @@ class CallFilter:
         self._address = ctypes.addressof(self._whole)
 
     def install(self) -> None:
-        """Judge all calls of this process from now on, and of what it executes.
+        """Judges all calls of this process and its programs from now on.
 
-        Never to be taken off. Takes no-new-privileges.
+        It can never be taken off. It takes no-new-privileges.
         """
         try:
             # Before Linux 5.16 a filter slows its process down against Spectre, as if it
@@ -220,9 +220,9 @@ class CallFilter:
 
 
 def project_quota(command: int, place: int, project: int, data: bytes) -> bytes:
-    """Ask or set a quota of projects on the file system of ``place`` (quotactl_fd(2), Linux 5.14).
+    """Gets or sets a project quota on ``place``'s file system (quotactl_fd(2), Linux 5.14).
 
-    Returns what the kernel has made of ``data``.
+    Returns ``data`` as the kernel has filled it.
     """
     buffer = ctypes.create_string_buffer(data, len(data))
     which = command << 8 | _PRJQUOTA
@@ -242,11 +242,11 @@ def landlock_ruleset(attributes: bytes) -> int:
 
 
 def landlock_add_path(ruleset: int, rule: bytes) -> None:
-    """Add what is allowed beneath a path (landlock_add_rule(2))."""
+    """Adds the rights allowed beneath a path (landlock_add_rule(2))."""
     data = ctypes.create_string_buffer(rule, len(rule))
     _call("landlock_add_rule", ruleset, _LANDLOCK_RULE_PATH_BENEATH, ctypes.addressof(data), 0)
 
 
 def landlock_enter(ruleset: int) -> None:
-    """Enter a domain of one's own with these rules (landlock_restrict_self(2))."""
+    """Enters a new domain with these rules (landlock_restrict_self(2))."""
     _call("landlock_restrict_self", ruleset, 0)

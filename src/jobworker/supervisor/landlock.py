@@ -2,7 +2,7 @@
 
 A process in a domain may signal, trace and inspect only what is in the same one, and
 connect to no abstract UNIX socket from outside it. Where the kernel has no Landlock, or
-an old one, jobs run without: what a level promises does not rest on it.
+an old one, jobs run without: the promise of a level does not rest on it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def version() -> int:
 
 
 def ruleset(level: str, found: int) -> int | None:
-    """What every job's domain is made from, as a descriptor; None where it would be no use.
+    """A descriptor of the rules of every job's domain; None where it would be of no use.
 
     Each job enters a domain of its own, though all are made from the same rules. Below
     ``SCOPES`` a domain only keeps a job from tracing others, which a PID namespace does
@@ -50,7 +50,7 @@ def ruleset(level: str, found: int) -> int | None:
 
 
 def _nothing_denied() -> int:
-    """A domain must handle something: it is a right that is then given for everything."""
+    """Rules that deny nothing: the one right a domain must handle is given everywhere."""
     rules = kernel.landlock_ruleset(struct.pack("<Q", _REFER))
     root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:

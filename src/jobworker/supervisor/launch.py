@@ -1,9 +1,9 @@
-"""Execute the program: the supervisor puts on the job's shape for the moment of the spawn.
+"""Executes the program: the supervisor puts on the job's shape for the moment of the spawn.
 
 posix_spawn(3) shares the supervisor's memory with the child until its exec. A fork would
 copy the supervisor instead, page by page as either side touches it, which measured as
-most of the cost of a start. What posix_spawn cannot do for the child (user, working
-directory) the supervisor does to itself around the call. Under limits that are kept by
+most of the cost of a start. The supervisor itself changes the user and the directory
+around the call, as posix_spawn cannot do that for the child. Under limits that are kept by
 cgroups of v1 a thread makes the call from within them (``visit``); any others take the
 fork (``limited``), as only the program's own process may be put under them.
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from .streams import Streams
 
 LIMITS = ("memory", "cpus", "pids", "openFiles", "nice")
-"""The limits of a spec that its program has to be started under."""
+"""The limits of a spec that have to be set before its program is executed."""
 
 
 class Order:
-    """What to execute, where, and as whom.
+    """A program to execute: its arguments, directory, user and limits.
 
-    ``executable`` is the identity of the program's file, where only that may be executed.
+    ``executable`` is the identity of its file, where only that may be executed.
     """
 
     def __init__(self, spec: records.Fields, uid: int) -> None:
@@ -56,12 +56,12 @@ class Order:
 
     @classmethod
     def read(cls, spool: int, uid: int) -> Order:
-        """Read the spec that the server wrote."""
+        """Reads the spec that the server wrote."""
         return cls(records.read(spool)[records.SPEC], uid)
 
 
 class Program:
-    """The program as executed: its PID here and on the machine, and where its output comes."""
+    """The program as executed: its PID here and on the machine, and its output descriptors."""
 
     def __init__(self, pid: int, machine_pid: int, sources: tuple[int, ...]) -> None:
         self.pid = pid
@@ -72,7 +72,7 @@ class Program:
 def launch(
     site: Site, order: Order, group: JobCgroup | None, tmp: int, streams: Streams
 ) -> Program:
-    """Execute the program; returns once its exec has succeeded, else raises ``NotExecuted``.
+    """Executes the program; returns once its exec has succeeded, else raises ``NotExecuted``.
 
     ``group`` is the job's cgroup, None where it has no limits. ``tmp`` is a
     descriptor of its temporary directory.
@@ -87,7 +87,7 @@ def launch(
 
 
 def _give_up_privileges(site: Site) -> None:
-    """Give up, for the supervisor too, what its program must never have."""
+    """Gives up, for the supervisor too, what its program must never have."""
     if site.level == "namespaces":
         kernel.drop_bounding_set()  # a new user namespace comes with a full one
     kernel.close_from_on_exec(3)
@@ -169,7 +169,7 @@ def _fork_limited(
 
 
 def _become_user(order: Order) -> None:
-    """Be the job's user, keeping only the saved IDs to come back by.
+    """Becomes the job's user, keeping only the saved IDs to come back by.
 
     exec copies the effective IDs over the saved ones (execve(2)), so the program has no
     way back, and it starts without capabilities (capabilities(7)).
@@ -181,7 +181,7 @@ def _become_user(order: Order) -> None:
 
 
 def _become_user_for_good(order: Order) -> None:
-    """Be the job's user with no way back: all three IDs, and so no capability either."""
+    """Becomes the job's user for good: all three IDs, and so no capability either."""
     _change_user(order, saved_uid=order.uid, saved_gid=order.gid)
 
 
@@ -239,7 +239,7 @@ def _spawn(order: Order, streams: Streams) -> int:
 
 
 def _machine_pid(pid: int, proc: int) -> int:
-    """The PID that the machine knows ``pid`` by.
+    """The PID by which the machine knows ``pid``.
 
     The fdinfo of a pidfd shows the PID as the PID namespace of that ``/proc`` has it
     (pidfd_open(2)), and ``proc`` is the machine's.

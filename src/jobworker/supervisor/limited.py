@@ -1,8 +1,8 @@
-"""Execute a program under limits, by a fork that puts itself under them before its exec.
+"""Executes a program under limits, by a fork that puts itself under them before its exec.
 
 The supervisor waits meanwhile (``CLONE_VFORK``): it would copy each page that it touches,
-and so would the child for as long as both have it. A pipe that exec closes brings back
-what failed.
+and so would the child for as long as both have it. A failure comes back through a pipe
+that exec closes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .streams import Streams
 
     Step = Callable[[str], None]
-    """Called with the name of what is tried next, for the report of its failure."""
+    """A function that is told the name of the next step, for the report of its failure."""
 
 _EPERM, _ENODEV, _ENOSYS = 1, 19, 38
 _ENDED_UNEXECUTED = 0x44
@@ -31,7 +31,7 @@ _ENDED_UNEXECUTED = 0x44
 
 
 class Command:
-    """What to execute, with which streams, and how to become the job's user there.
+    """A program to execute: its arguments, its streams, and how to become the job's user.
 
     ``executable`` is the identity of the file, where only that may be executed.
     """
@@ -56,7 +56,7 @@ class ProcessLimits:
 
     Where no cgroup has ``counted`` the processes, a resource limit does: from Linux 5.14
     on it counts those of one user namespace, which are the supervisor and the job
-    (``is_rlimit_overlimit`` in the kernel). It is none for the machine's root.
+    (``is_rlimit_overlimit`` in the kernel). It does not bind the machine's root.
     """
 
     def __init__(self, limits: dict[str, bytes], site: Site, *, counted: bool) -> None:
@@ -70,7 +70,7 @@ class ProcessLimits:
         self.nice = int(limits.get("nice", b"0"))
 
     def impose(self) -> None:
-        """Put this process under them. A stricter one that it has already stays."""
+        """Puts this process under them. A stricter one that it has already stays."""
         for which, most in self.resources:
             hard = resource.getrlimit(which)[1]
             value = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -81,7 +81,7 @@ class ProcessLimits:
 
 
 def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
-    """Execute the program; its PID once exec has succeeded, else raises ``NotExecuted``."""
+    """Executes the program; returns its PID after the exec, or raises ``NotExecuted``."""
     report, report_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         pid, unified = _fork(group)
@@ -92,9 +92,9 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
     try:
         failure = os.read(report, 256)
     except BlockingIOError:
-        # We go on once the child has let go of its memory (CLONE_VFORK), and the pipe is
-        # closed only after that. It has said nothing, so its exec cannot fail any more, or
-        # it is being killed.
+        # We go on once the child has released its memory (CLONE_VFORK), and the pipe is
+        # closed only after that. It has reported nothing, so its exec cannot fail any more,
+        # or it is being killed.
         failure = b""
     finally:
         os.close(report)
@@ -106,9 +106,9 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
 
 
 def reject_unexecuted(pid: int, group: JobCgroup) -> None:
-    """Raise ``NotExecuted`` where the memory limit is too small for the exec itself.
+    """Raises ``NotExecuted`` where the memory limit is too small for the exec itself.
 
-    What is killed for memory in its exec has nobody left to report that.
+    A child that is killed for memory in its exec cannot report that itself.
     """
     if group.limits_memory and _never_executed(pid):
         os.waitpid(pid, 0)
@@ -116,12 +116,12 @@ def reject_unexecuted(pid: int, group: JobCgroup) -> None:
 
 
 def _fork(group: JobCgroup) -> tuple[int, bool]:
-    """The child's PID, 0 in the child; and whether the child has to enter a v2 itself."""
+    """The child's PID, 0 in the child; and whether the child has to enter v2 itself."""
     if group.unified is not None:
         try:
             return kernel.clone_into(group.unified, kernel.CLONE_VFORK), False
         except OSError as error:
-            # What filters system calls cannot look at clone3's flags and forbids it whole.
+            # A filter of system calls cannot look at clone3's flags and forbids it whole.
             if error.errno not in (_ENOSYS, _EPERM):
                 raise
     return kernel.clone(kernel.CLONE_VFORK), True
@@ -130,7 +130,7 @@ def _fork(group: JobCgroup) -> tuple[int, bool]:
 def _be_program(
     command: Command, limits: ProcessLimits, group: JobCgroup, report: int, *, unified: bool
 ) -> None:
-    """In the child: execute the program, or report why not. Never returns."""
+    """Executes the program, in the child, or reports why not. Never returns."""
     stage = "cgroup"
 
     def step(name: str) -> None:

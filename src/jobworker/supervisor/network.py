@@ -9,7 +9,7 @@ import struct
 from . import kernel
 
 NONE = b"none"
-"""What an order says where the job is to have no network."""
+"""The order's value for a job without network."""
 
 _AF_INET = 2
 _SOCK_DGRAM = 2
@@ -20,7 +20,7 @@ _REQUEST = "16sh22x"
 
 
 def bring_up_loopback() -> None:
-    """Make 127.0.0.1 and ::1 work in a new network namespace, whose loopback is down."""
+    """Makes 127.0.0.1 and ::1 work in a new network namespace, whose loopback is down."""
     fd = kernel.socket(_AF_INET, _SOCK_DGRAM)
     try:
         fcntl.ioctl(fd, _SIOCSIFFLAGS, struct.pack(_REQUEST, b"lo", _IFF_UP))

@@ -1,4 +1,4 @@
-"""What the kernel tells of a cgroup that has run out of memory."""
+"""The kernel's reports of a cgroup that has run out of memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import time
 
 _SUSPICION = 2.0
-"""Seconds to expect a kill for after the alarm: the alarm comes first, and who allocates
-may be kept from its CPU by another limit before it gets to the killing."""
+"""Seconds after the alarm in which to expect a kill: the alarm comes first, and another
+limit may keep the allocating process from its CPU before it gets to the killing."""
 
 _LOOK = 0.02
 """Seconds between two looks meanwhile."""
 
 
 def read(directory: int, name: str) -> bytes:
-    """What a file of a cgroup says."""
+    """The content of a file of a cgroup."""
     fd = os.open(name, os.O_RDONLY, dir_fd=directory)
     try:
         return os.read(fd, 4096)
@@ -32,15 +32,15 @@ def field(text: bytes, name: bytes) -> int:
 
 
 def kills(directory: int, name: str) -> int:
-    """How many processes were killed: ``memory.events`` (v2) or ``memory.oom_control`` (v1)."""
+    """The number of processes killed: ``memory.events`` (v2), ``memory.oom_control`` (v1)."""
     return field(read(directory, name), b"oom_kill")
 
 
 class Alarm:
     """The event of cgroup v1, where the kernel kills one process and not the job.
 
-    It rings just before the kernel looks for whom to kill, and for every cgroup below the
-    one that is full: so what was killed is asked afterwards, until it shows.
+    It rings just before the kernel looks for a process to kill, and for every cgroup below
+    the full one: so the count of kills is read afterwards, until it shows one.
     """
 
     def __init__(self, directory: int) -> None:
@@ -65,7 +65,7 @@ class Alarm:
             os.close(control)
 
     def ring(self) -> None:
-        """Take the event: from now on a kill is expected."""
+        """Takes the event: from now on a kill is expected."""
         try:
             os.eventfd_read(self.fd)
         except BlockingIOError:
@@ -87,5 +87,5 @@ class Alarm:
         return killed
 
     def close(self) -> None:
-        """Let go of the event."""
+        """Closes the event's descriptor."""
         os.close(self.fd)

@@ -1,4 +1,4 @@
-"""Where the cgroups of jobs are made, as the server found it out."""
+"""The cgroups in which those of jobs are made, as found by the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 class Place:
-    """A cgroup that jobs' cgroups are made in, of v1 or v2, and the limits it can keep.
+    """A cgroup in which jobs' cgroups are made, of v1 or v2, and the limits it can keep.
 
     The descriptor is opened once, in the spawner: in a job's mount namespace the path may
     be covered or read-only, and a descriptor is not.
@@ -18,12 +18,12 @@ class Place:
         self.limits = limits
         self.directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self.threads: int | None = None
-        """Where a thread enters this one itself: v1 alone knows single threads."""
+        """The file by which a thread enters this one itself: only v1 knows single threads."""
         if version == 1:
             self.threads = os.open("tasks", os.O_WRONLY, dir_fd=self.directory)
 
     def close(self) -> None:
-        """Let go of the directory; a spawner never does."""
+        """Closes the directory; a spawner never does."""
         os.close(self.directory)
         if self.threads is not None:
             os.close(self.threads)
@@ -37,8 +37,8 @@ def word(limit: str, version: int, path: str) -> str:
 def opened(words: list[str]) -> list[Place]:
     """The places that the arguments name; limits of one directory share one.
 
-    One that somebody has removed is left out: the spawner serves jobs without limits all
-    the same, and those with one are refused.
+    A directory that has been removed is left out: the spawner serves jobs without limits
+    all the same, and refuses those with one.
     """
     named: dict[str, tuple[int, list[str]]] = {}
     for text in words:

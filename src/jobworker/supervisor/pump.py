@@ -1,4 +1,4 @@
-"""Carry output from the pipes to the spool, and keep it within its cap.
+"""Carries output from the pipes to the spool, and keeps it within its cap.
 
 Of what a program writes, the first eighth of the cap stays (the head), and of the rest
 the last seven eighths (the tail). The tail is cut into segments, so that the oldest of
@@ -17,7 +17,7 @@ _PIPE = 65536
 """The size of a pipe (pipe(7)): one read empties it."""
 
 _WIDE_PIPE = 4 * _PIPE
-"""The size of one that was found full: who writes much is woken, and wakes us, less often."""
+"""The size of one that was found full: a busy writer is woken, and wakes us, less often."""
 
 _EIO = 5
 _F_SETPIPE_SZ = 1031
@@ -30,10 +30,10 @@ exit record has a line for each gap between them."""
 
 
 class Pump:
-    """The output of one job: ``cap`` is how many bytes of both streams are kept.
+    """The output of one job, of which ``cap`` bytes of both streams together are kept.
 
     With ``kill_over`` the first ``cap`` bytes are kept, and ``over_limit`` tells when there
-    are more. What cannot be written, because the disk is full or broken, is a gap
+    are more. Bytes that cannot be written, because the disk is full or broken, are a gap
     like any other: the program is never blocked by it.
     """
 
@@ -53,17 +53,17 @@ class Pump:
         self._tail: list[Segment] = []
 
     def carry(self, source: int, stream: int) -> int:
-        """Move what the pipe ``source`` holds, and return how much it was.
+        """Moves what the pipe ``source`` holds; returns the number of bytes.
 
-        ``stream`` is 0 for standard output and 1 for standard error. 0 means that the
-        pipe has ended, or is empty and does not block; so is a terminal that was hung up.
+        ``stream`` is 0 for standard output and 1 for standard error. Returns 0 where the
+        pipe has ended, or is empty and does not block, or a terminal was hung up.
         """
         try:
             data = os.read(source, self._most[stream])
         except BlockingIOError:
             return 0
         except OSError as error:
-            if error.errno != _EIO:  # as a terminal says that all of its program have hung up
+            if error.errno != _EIO:  # a terminal's end: every process has closed its side
                 raise
             return 0
         if data:
@@ -86,12 +86,12 @@ class Pump:
             part = data[: self._room]
             kept = self._segment.append(stream, part)
             self._places[stream] += len(part)
-            # What follows lost bytes is not where the file's next byte would be.
+            # Bytes after lost ones do not belong at the end of this file.
             self._room = self._room - kept if kept == len(part) else 0
             data = data[len(part) :]
 
     def _turn_over(self, stream: int, data: memoryview) -> memoryview:
-        """Begin another segment; returns what of ``data`` is to go there and after it."""
+        """Begins another segment; returns the part of ``data`` that goes there and after it."""
         self._segment.close()
         if self._tail and not self._tail[-1].size:
             del self._tail[-1]
@@ -104,7 +104,7 @@ class Pump:
         return data
 
     def _make_room(self, wanted: int) -> int:
-        """Delete the oldest of the tail until ``wanted`` bytes fit; returns how many do."""
+        """Deletes the oldest of the tail until ``wanted`` bytes fit; returns how many do."""
         free = self._tail_most - sum([segment.size for segment in self._tail])
         while free < wanted or len(self._tail) >= _MOST_SEGMENTS:
             oldest = self._tail.pop(0)
@@ -135,7 +135,7 @@ class Pump:
         return sum([segment.sizes[stream] for segment in self._segments()])
 
     def gaps(self, stream: int) -> list[tuple[int, int]]:
-        """The places ``[start, end)`` of the bytes that are not."""
+        """The offsets ``[start, end)`` of each stretch of bytes that is not kept."""
         found = []
         at = 0
         for segment in self._segments():
@@ -152,14 +152,14 @@ class Pump:
         return [self._head, *self._tail]
 
     def finish(self) -> None:
-        """Close the files and see that the output outlives a power cut."""
+        """Closes the files and makes the output outlive a power cut."""
         self._segment.close(durable=True)
         for segment in self._segments():
             if segment is not self._segment:
                 segment.make_durable()
 
     def account(self) -> records.Fields:
-        """What the exit record says of the output."""
+        """The exit record's fields about the output."""
         kept = [self.kept(0), self.kept(1)]
         account = [
             ("stdoutBytes", b"%d" % kept[0]),
@@ -171,6 +171,6 @@ class Pump:
         return account
 
     def evidence(self) -> records.Fields:
-        """What tells that the output is over its limit."""
+        """The evidence that the output is over its limit."""
         assert self._cap is not None
         return [("outputLimit", b"%d" % self._cap), ("outputBytes", b"%d" % self.offered)]

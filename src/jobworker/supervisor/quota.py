@@ -1,12 +1,12 @@
-"""What a job may store in its temporary directory, kept by a project quota.
+"""The limit on a job's temporary directory, kept by a project quota.
 
 The directory and all that is made below it belong to a project, by a number of the file
 system's, and the file system bounds what a project stores: ext4 mounted with
 ``prjquota``, XFS mounted with ``pquota``. Only root of the machine may set that bound.
 
-The owner of a file may put it into another project, and make a directory not to pass
+The owner of a file may put it into another project, and keep a directory from passing
 its own on, unless it is in a user namespace (``fileattr_set_prepare`` in the kernel).
-What keeps a job from that is the filter of system calls (``seccomp.ATTRIBUTES``).
+The filter of system calls keeps a job from that (``seccomp.ATTRIBUTES``).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ FIRST, COUNT = 0x6A6F_0000, 0x1_0000
 that ever was, 136 bytes (``xfs_dqblk``), which makes 9 MB of all of these."""
 
 _TRIES = 1000
-"""So many jobs would have to be at neighbouring numbers."""
+"""Attempts: so many jobs would have to be at neighbouring numbers for it to fail."""
 
 _FILE = 4096
 """Bytes of the limit for each file. A file that holds anything takes as much, so that
-only who makes empty ones meets the limit of files first: a million of them would take
-no space that counts, and half a gigabyte of the disk."""
+only a job that makes empty ones meets the limit of files first: a million of them would
+take no space that counts, and half a gigabyte of the disk."""
 
 _FEWEST_FILES = 1024
 
@@ -39,8 +39,8 @@ _INHERIT = 0x200
 _GET_QUOTA, _SET_QUOTA, _GET_STATE = 0x80_0007, 0x80_0008, 0x5805
 _BLOCK = 1024
 _QUOTA = struct.Struct("=8QI4x")
-"""``struct if_dqblk`` of quota.h: blocks at most, the same but soft, bytes in use, and
-the same of files; the times of soft limits; and which of these are valid."""
+"""``struct if_dqblk`` of quota.h: most blocks, hard and soft, and bytes in use; most
+files, hard and soft, and files in use; the times of soft limits; the valid fields."""
 _LIMITS = 5
 _STATE_SIZE = 80
 _STATE_VERSION = b"\1"
@@ -57,15 +57,15 @@ class TmpQuota:
         self._directory = os.dup(directory)
 
     def limit(self, size: int, seed: int) -> None:
-        """Put the empty directory into a project that no other is in, and limit that.
+        """Puts the empty directory into a project that no other is in, and limits that.
 
-        By ``seed``, as the PID of a supervisor, those that begin at once differ. Raises
+        ``seed``, such as a supervisor's PID, makes those that begin at once differ. Raises
         ``OSError``; ``remove`` is due in any case.
         """
         for number in range(_TRIES):
             project = FIRST + (seed + number) % COUNT
             _put_into(self._directory, project)
-            # Ours is in by now: who comes at the same time sees it, as we see theirs.
+            # Ours is in by now: another that comes at the same time sees it, as we see its.
             blocks, _, _, files_at_most, _, files, *_ = _usage(self._directory, project)
             if (blocks, files_at_most, files) == (0, 0, 1):
                 break
@@ -74,16 +74,16 @@ class TmpQuota:
         _set_limits(self._directory, project, size)
 
     def remove(self) -> None:
-        """Lift the limit: before the directory goes, which alone knows its project."""
+        """Lifts the limit, while there is a directory, which alone knows its project."""
         lift(self._directory)
         os.close(self._directory)
 
 
 def lift(directory: int) -> None:
-    """Lift the limit on a directory; fine where there is none.
+    """Lifts the limit on a directory, if it has one.
 
-    What cannot be lifted is on a file system that is broken, or read-only by now. It
-    costs no more than a number that is not used again.
+    A limit that cannot be lifted is on a file system that is broken, or read-only by
+    now. It costs no more than a number that is not used again.
     """
     try:
         project = project_of(directory)
@@ -94,11 +94,11 @@ def lift(directory: int) -> None:
 
 
 def lift_left_over(name: str, parent: int | None = None) -> None:
-    """Lift the limit on a directory by its name, if it is there."""
+    """Lifts the limit on a directory by its name, if it is there."""
     try:
         directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except OSError:
-        return  # it is gone, or the next who opens it will tell
+        return  # it is gone, or the next call that opens it will report that
     lift(directory)
     os.close(directory)
 
@@ -109,7 +109,7 @@ def project_of(directory: int) -> int:
 
 
 def enforced(place: int) -> bool:
-    """Whether the file system of ``place`` keeps such limits, and does not only count.
+    """Whether the file system of ``place`` enforces such limits, and does not only count.
 
     Raises ``OSError`` where it does not even know them, or we may not ask.
     """
@@ -139,7 +139,7 @@ def _usage(place: int, project: int) -> tuple[int, ...]:
 
 
 def _set_limits(place: int, project: int, size: int) -> None:
-    """Limit a project to a number of bytes, and to so many files as go with it; 0 is no limit."""
+    """Limits a project to ``size`` bytes, and to a number of files to match; 0 is no limit."""
     blocks = -(-size // _BLOCK)
     files = max(size // _FILE, _FEWEST_FILES) if size else 0
     limits = _QUOTA.pack(blocks, 0, 0, files, 0, 0, 0, 0, _LIMITS)

@@ -1,9 +1,9 @@
-"""The spool: names of its directories and files, and how a job's record is kept.
+"""The spool: names of its directories and files, and the format of a job's record.
 
 A record is one file that is only ever appended to, a section at a time: ``spec``,
 ``stop``, ``deadline`` and ``eof`` by the server, ``started`` and ``exit`` by the supervisor. A
 section is a list of ``key=value`` fields, each ended by a NUL, like the environment in
-``/proc/PID/environ``: what goes into exec cannot hold a NUL, so no byte needs escaping,
+``/proc/PID/environ``: no argument of exec can hold a NUL, so no byte needs escaping,
 and reading it takes no module that would sit in the memory of every supervisor.
 
 Both sides of the contract use this module: the supervisor as it is, the server
@@ -33,13 +33,13 @@ EOF = "eof"
 EXIT = "exit"
 
 GIVEN, FED, TERMINAL = b"given", b"fed", b"terminal"
-"""What a spec may have as ``stdin``: a whole file, a pipe, or a pipe to a terminal."""
+"""The values of ``stdin`` in a spec: a whole file, a pipe, or a pipe to a terminal."""
 
 INDEX_ENTRY = struct.Struct("<QII")
 """One entry of the index: nanoseconds since 1970, stream number (1 or 2), length.
 
-With ``PLACE`` added to the stream number it says that the stream goes on at the byte
-which the first field counts: what is in between was not kept, or came unnoted.
+With ``PLACE`` added to the stream number, the stream goes on at the offset in the first
+field: the bytes in between were not kept, or came unnoted.
 """
 INDEX_LENGTH = struct.Struct("<I")
 """The last field of an entry: that of the last entry may grow."""
@@ -63,7 +63,7 @@ def pack(fields: Fields) -> bytes:
 
 
 def unpack(data: bytes) -> Fields:
-    """The fields that ``data`` holds whole; what is torn is left out."""
+    """The fields that ``data`` holds whole; a torn one is left out."""
     fields = []
     for field in data.split(b"\0")[:-1]:
         key, equals, value = field.partition(b"=")
@@ -73,7 +73,7 @@ def unpack(data: bytes) -> Fields:
 
 
 def append(directory: int, section: str, fields: Fields, *, durable: bool = False) -> None:
-    """Add a section to the job's record, making the file with the first.
+    """Adds a section to the job's record; the first makes the file.
 
     It is one write(2) with ``O_APPEND``: sections of both sides do not mix. With
     ``durable`` it survives a power cut once this returns.
@@ -82,10 +82,10 @@ def append(directory: int, section: str, fields: Fields, *, durable: bool = Fals
 
 
 def begin(directory: int, fields: Fields) -> None:
-    """Make the record with its first section, and see that there is room for the others.
+    """Makes the record with its first section, and with room for the others.
 
-    What is written into a block that the file has already takes no more space, so a disk
-    that is full by then does not keep a job's end from being recorded.
+    A write into a block that the file has already takes no more space, so a disk that
+    is full by then does not keep a job's end from being recorded.
     """
     whole = _section(SPEC, fields)
     room = -len(whole) % _BLOCK
@@ -94,7 +94,7 @@ def begin(directory: int, fields: Fields) -> None:
 
 
 def _section(name: str, fields: Fields) -> bytes:
-    # The NUL in front ends what a section before it may have left torn.
+    # The NUL in front ends a field that an earlier section may have left torn.
     return b"\0" + pack([(_BEGIN, name.encode()), *fields, (_END, name.encode())])
 
 
@@ -127,7 +127,7 @@ def read(directory: int) -> dict[str, Fields]:
 
 
 def senders(directory: int) -> dict[str, bytes]:
-    """Of each signal that the server sent the program, by number: when last, and by whom."""
+    """The time and user of the last of each signal that the server sent, by its number."""
     try:
         fd = os.open(SIGNALS, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
     except FileNotFoundError:
@@ -152,19 +152,19 @@ def _sections(fields: Fields) -> dict[str, Fields]:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """write(2) until everything is written."""
+    """Calls write(2) until everything is written."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def open_directory(name: str, dir_fd: int | None = None) -> int:
-    """Open a directory by name, refusing a symbolic link."""
+    """Opens a directory by name, refusing a symbolic link."""
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=dir_fd)
 
 
 def read_text(path: str, dir_fd: int | None = None) -> str:
-    """What a small file of ``/proc`` says."""
+    """The text of a small file of ``/proc``."""
     fd = os.open(path, os.O_RDONLY, dir_fd=dir_fd)
     try:
         return os.read(fd, 4096).decode("utf-8", "replace")

@@ -1,6 +1,6 @@
-"""Remove a directory that a job could write in, however deep or odd it is.
+"""Removes a directory that a job could write in, however deep or odd it is.
 
-Only descriptors and ``O_NOFOLLOW``, and never ``..``: who still holds a descriptor into
+It uses descriptors and ``O_NOFOLLOW``, and never ``..``: a process with a descriptor into
 the tree could move a directory while we are in it, and ``..`` would then lead out.
 """
 
@@ -12,7 +12,7 @@ from . import records
 
 
 def remove_tree(name: str, parent: int) -> None:
-    """Remove the directory ``name`` in ``parent`` and all in it; fine where there is none."""
+    """Removes the directory ``name`` in ``parent``, if there is one, with all in it."""
     try:
         os.rmdir(name, dir_fd=parent)
     except FileNotFoundError:
@@ -27,7 +27,7 @@ def remove_tree(name: str, parent: int) -> None:
 
 
 def _empty(top: int) -> None:
-    """Empty ``top`` level by level, moving the directories of each level up into ``top``.
+    """Empties ``top`` level by level, moving the directories of each level up into ``top``.
 
     So neither the depth of the tree nor the limit of open files matters.
     """
@@ -46,7 +46,7 @@ def _empty(top: int) -> None:
 
 
 def _unlink_files(directory: int) -> list[str]:
-    """Unlink all but directories; the names of the directories."""
+    """Unlinks all but the directories; returns the names of these."""
     directories = []
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -63,7 +63,7 @@ def _open(name: str, parent: int) -> int:
 
 
 def _open_up(name: str, parent: int) -> None:
-    """Make a directory accessible that a job of our own UID has closed to itself."""
+    """Makes a directory accessible that a job of our own UID has closed to itself."""
     mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
     if mode & 0o700 != 0o700:
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=parent)

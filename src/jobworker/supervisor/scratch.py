@@ -1,9 +1,9 @@
-"""Where a job may write: its temporary directory, and its shared memory.
+"""The places where a job may write: its temporary directory, and its shared memory.
 
 With a mount namespace the first lies in the spool and is seen as ``/tmp``, and the second
-is a directory of the machine's ``/dev/shm`` that is seen as the whole of it: a tmpfs of
-its own for each job would cost a seventh of its start. Without one, the first lies in
-the machine's ``/tmp``.
+is a directory in the machine's ``/dev/shm``, seen as the whole of it: a tmpfs of its own
+for each job would cost a seventh of its start. Without one, the first lies in the
+machine's ``/tmp``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ MACHINE_SHM = "/dev/shm"  # noqa: S108 - itself
 
 
 def shared_name(job_id: str) -> str:
-    """Name of a job's directory in a directory of the machine's."""
+    """The name of a job's directory in one of the machine's."""
     return f"jobd-{job_id}"
 
 
 def make(site: Site, spool: int, job_id: str, uid: int, gid: int) -> int:
-    """Make a job's scratch directories; returns a descriptor of the temporary one."""
+    """Makes a job's scratch directories; returns a descriptor of the temporary one."""
     if site.level not in OWN_NAMESPACES:
         machine_tmp = os.open(MACHINE_TMP, os.O_PATH | os.O_DIRECTORY)
         try:
@@ -45,7 +45,7 @@ def _make(site: Site, parent: int, name: str, uid: int, gid: int) -> int:
 
 
 def remove(site: Site, job_id: str) -> None:
-    """Remove what ``make`` made, once no process of the job is left."""
+    """Removes what ``make`` made, once no process of the job is left."""
     if site.level not in OWN_NAMESPACES:
         remove_left_over(job_id)
         return
@@ -55,7 +55,7 @@ def remove(site: Site, job_id: str) -> None:
 
 
 def remove_left_over(job_id: str) -> None:
-    """Remove what a supervisor that was killed has left in the machine's directories."""
+    """Removes what a killed supervisor has left in the machine's directories."""
     for place in (MACHINE_TMP, MACHINE_SHM):
         try:
             parent = os.open(place, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,10 +1,10 @@
 """The system calls that no job may make: a filter for seccomp(2), built by hand.
 
-A list of what is denied, not of what is allowed: a job may be any program, and what
-keeps it in is its user, its namespaces and its lack of capabilities. The filter closes
-what would give capabilities back (a user namespace of its own), what leads into another
-namespace or out of a limit, and what ordinary programs have no use for and the kernel's
-past flaws were in. A call that came with a later kernel than this list is not on it.
+The list names denied calls, not allowed ones: a job may be any program, and is kept in
+by its user, its namespaces and its lack of capabilities. The filter denies calls that
+would give capabilities back (a user namespace of its own), that lead into another
+namespace or out of a limit, and those that ordinary programs have no use for and the
+kernel's past flaws were in. A call of a later kernel than this list is not on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 _NO_SUCH_CALL = None
 
 _X86_64, _I386, _AARCH64 = 0xC000_003E, 0x4000_0003, 0xC000_00B7
-"""``AUDIT_ARCH_*`` of audit.h: by which convention the call was made."""
+"""``AUDIT_ARCH_*`` of audit.h: the convention by which the call was made."""
 
 _EPERM = 1
 _ENOSYS = 38
@@ -63,19 +63,19 @@ DENIED: dict[str, Numbers] = {
     # As ioctl with one of ATTRIBUTES.
     "file_setattr": (469, 469, 469),
 }
-"""What gets EPERM; numbers on x86_64, i386 and aarch64, from the ``unistd.h`` of each."""
+"""Calls that get EPERM; numbers on x86_64, i386 and aarch64, each from its ``unistd.h``."""
 
 WITHOUT_NEWUSER: dict[str, Numbers] = {
     "clone": (56, 120, 220),
     "unshare": (272, 310, 97),
 }
-"""What gets EPERM with CLONE_NEWUSER among its flags, the first argument of both.
+"""Calls that get EPERM with CLONE_NEWUSER among their flags, the first argument of both.
 
 Other namespaces need a capability, which only a user namespace would give.
 """
 
 IOCTL: Numbers = (16, 54, 29)
-"""Gets EPERM where its second argument is one of ATTRIBUTES."""
+"""The call that gets EPERM where its second argument is one of ATTRIBUTES."""
 
 ATTRIBUTES = (0x401C_5820, 0x4008_6602, 0x4004_6602)
 """``FS_IOC_FSSETXATTR``, ``FS_IOC_SETFLAGS`` and ``FS_IOC32_SETFLAGS`` of fs.h: an owner
@@ -83,15 +83,15 @@ could take a file out of its project, and so out of the limit of ``tmp`` (``quot
 kernel looks at the lower 32 bits, as we do."""
 
 CLONE3: Numbers = (435, 435, 435)
-"""Gets ENOSYS: its flags lie in memory, where a filter cannot look (seccomp(2)).
+"""The call that gets ENOSYS: its flags lie in memory, which no filter sees (seccomp(2)).
 
 On ENOSYS the C libraries fall back on clone(2) (glibc's spawni.c and clone-internal.c);
 Docker and systemd do the same.
 """
 
 _X32 = 0x4000_0000
-"""Added to the number of a call of x86_64's third convention, hardly used and mostly
-not built in: those do not exist here."""
+"""The bit in the numbers of x86_64's third convention, hardly used and mostly not built
+in: its calls do not exist here."""
 
 _SKIPPED = 0xFFFF_FFFF
 """The number of a call that a tracer has cancelled (ptrace(2)): it is never made."""
@@ -102,20 +102,20 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 
 
 class _Program:
-    """Instructions from the last to the first, each at a place that counts from the end.
+    """Instructions from the last to the first, each at an index that counts from the end.
 
-    Jumps only lead forward (bpf(4)), so whatever one jumps to is in place already.
+    Jumps only lead forward (bpf(4)), so the target of one is in place already.
     """
 
     def __init__(self) -> None:
         self._backwards: list[bytes] = []
 
     def put(self, code: int, value: int) -> int:
-        """Put an instruction in front of the others; returns its place."""
+        """Puts an instruction in front of the others; returns its index."""
         return self._put(code, value, 0, 0)
 
     def jump(self, code: int, value: int, yes: int, no: int) -> int:
-        """Put one in front that goes on at the place ``yes`` or at ``no``."""
+        """Puts one in front that goes on at the index ``yes`` or at ``no``."""
         behind = len(self._backwards) - 1
         return self._put(code, value, behind - yes, behind - no)
 
@@ -130,7 +130,7 @@ class _Program:
 
 
 def program(machine: str) -> bytes:
-    """The filter for a machine as uname(2) names it; raises where its numbers are not known."""
+    """The filter for a machine by its uname(2) name; raises if its numbers are not known."""
     if machine == "x86_64":
         return _program([(_I386, 1, {}), (_X86_64, 0, {_X32: _UNKNOWN, _SKIPPED: _ALLOW})])
     if machine == "aarch64":
@@ -141,8 +141,8 @@ def program(machine: str) -> bytes:
 def _program(conventions: list[tuple[int, int, dict[int, int]]]) -> bytes:
     """One search for each convention; a call by any other kills the process.
 
-    A convention is its ``AUDIT_ARCH``, its column in the tables, and what applies from
-    a number on besides those.
+    A convention is its ``AUDIT_ARCH``, its column in the tables, and the verdicts that
+    apply from a number on besides those.
     """
     out = _Program()
     other = out.put(_RETURN, _KILL_PROCESS)
@@ -175,7 +175,7 @@ def _put_search(out: _Program, column: int, more: dict[int, int]) -> int:
 
 
 def _merged(starts: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leave out what goes on as before."""
+    """The starts without those that go on as before."""
     return [
         (number, target)
         for (number, target), (_, before) in zip(starts, [(0, -1), *starts], strict=False)
@@ -184,7 +184,7 @@ def _merged(starts: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _put_tree(out: _Program, starts: list[tuple[int, int]]) -> int:
-    """A search tree: the kernel walks the program for every number when it is installed."""
+    """Puts a search tree, as the kernel walks the filter for every number at its installation."""
     if len(starts) == 1:
         return starts[0][1]
     middle = len(starts) // 2

@@ -1,7 +1,7 @@
 """A stretch of output on the disk: up to a file for each stream, and one for the index.
 
 The head of a job's output is the segment whose files are called ``stdout``, ``stderr`` and
-``index``. The files of every other segment have the place of their first byte in the
+``index``. The files of every other segment have the offset of their first byte in the
 name, as in ``stdout.8388608``: counted from the first byte that the program wrote to that
 stream, whether it was kept or not.
 """
@@ -21,7 +21,7 @@ _LONGEST = 0xFFFF_FFFF
 
 
 class Segment:
-    """Appends to the files of one segment, each made when its first byte comes.
+    """One segment, whose files are each made when their first byte comes.
 
     ``starts`` and ``sizes`` are by stream: standard output, standard error, index. With
     ``spare_index`` the index takes at most 64 KiB and a quarter of the output; without, it
@@ -44,10 +44,10 @@ class Segment:
         return self.sizes[0] + self.sizes[1]
 
     def append(self, stream: int, data: memoryview) -> int:
-        """Add ``data`` to a stream; returns how much of it could be written.
+        """Adds ``data`` to a stream; returns how many bytes could be written.
 
-        Less than all means that the disk is full or broken: what comes after that has its
-        place in another segment.
+        Less than all means that the disk is full or broken: the bytes after that belong
+        into another segment.
         """
         kept = 0
         try:
@@ -74,7 +74,7 @@ class Segment:
         return name if self._is_head else f"{name}.{self.starts[which]}"
 
     def _note(self, stream: int) -> None:
-        """Put into the index what came, or keep it in mind for a later entry.
+        """Puts what came into the index, or leaves it to a later entry.
 
         Where the index may not grow, the last entry does; it cannot where the other stream
         has written in between, as that would change an order that was read already.
@@ -93,7 +93,7 @@ class Segment:
             self._unnoted[stream] = 0
 
     def _add_entries(self) -> None:
-        """An entry for each stream that has bytes without one."""
+        """Adds an entry for each stream that has bytes without one."""
         now = time.time_ns()
         entries = b""
         last = self._last
@@ -110,7 +110,7 @@ class Segment:
                 self._unnoted[stream] = max(0, self._unnoted[stream] - _LONGEST)
 
     def _places(self) -> bytes:
-        """Where the segment begins, for an index that can be read by itself."""
+        """Entries that say where the segment begins, so that its index stands alone."""
         return b"".join(
             [
                 records.INDEX_ENTRY.pack(self.starts[stream], records.PLACE + stream + 1, 0)
@@ -119,10 +119,10 @@ class Segment:
         )
 
     def _write_index(self, data: bytes, before_end: int = 0) -> bool:
-        """Write at the index's end, or so many bytes before; False where that fails.
+        """Writes at the index's end, or so many bytes before; False where that fails.
 
-        Then order and time of bytes are not known for now, and nothing else: a later
-        entry covers them. What was written in part is cut off or written over.
+        Then only order and time of bytes are not known for now: a later entry covers
+        them. An entry written in part is cut off or written over.
         """
         try:
             fd = self._files[INDEX]
@@ -137,9 +137,9 @@ class Segment:
         return False
 
     def close(self, *, durable: bool = False) -> None:
-        """Write what the index still lacks, and close the files; remove those left empty.
+        """Writes what the index still lacks, closes the files, removes those left empty.
 
-        Where they are to be ``durable`` they outlive a power cut (fdatasync(2)).
+        ``durable`` files outlive a power cut (fdatasync(2)).
         """
         if any(self._unnoted):
             self._add_entries()
@@ -154,7 +154,7 @@ class Segment:
         self._unnoted = [0, 0]
 
     def remove(self) -> None:
-        """Delete the files of a closed segment; who has them open goes on reading them."""
+        """Deletes the files of a closed segment; a reader that has them open goes on."""
         for which, size in enumerate(self.sizes):
             if size:
                 self._unlink(which)
@@ -166,7 +166,7 @@ class Segment:
             pass  # a broken disk, which the program's end must not depend on
 
     def make_durable(self) -> None:
-        """The same for a segment that was closed before."""
+        """Makes a closed segment outlive a power cut."""
         for which, size in enumerate(self.sizes):
             if size:
                 fd = os.open(self._name(which), os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._spool)

@@ -28,10 +28,10 @@ IGNORED = tuple(
         _signal.SIGXFSZ,
     )
 )
-"""What the spawner and its supervisors ignore, and their programs must not."""
+"""The signals that the spawner and its supervisors ignore, and their programs must not."""
 
 WAKING = (SIGCHLD, SIGTERM)
-"""What is blocked and read from a descriptor: a child has ended; the server has a word.
+"""Signals blocked and read from a descriptor: a child has ended; the server notifies us.
 
 A blocked signal reaches even the init of a PID namespace, from outside and inside alike,
 so SIGTERM only makes a supervisor look whether its record has a stop.
@@ -39,7 +39,7 @@ so SIGTERM only makes a supervisor look whether its record has a stop.
 
 
 def reset() -> None:
-    """Forget what was inherited: every signal at its default, but for those we ignore.
+    """Resets what was inherited: every signal to its default, but for those we ignore.
 
     With SIGCHLD ignored, for one, a process would have no exit status to wait for.
     """
@@ -52,7 +52,7 @@ def reset() -> None:
 
 
 def reset_for_program() -> None:
-    """Give this process the signals that a program expects: all at their default, none blocked."""
+    """Gives this process the signals that a program expects: all at default, none blocked."""
     for number in IGNORED:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

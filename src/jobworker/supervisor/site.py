@@ -1,4 +1,4 @@
-"""What is the same for every job that one spawner starts."""
+"""The setting shared by all jobs that one spawner starts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ OWN_UID = ("full", "uid")
 
 
 class Site:
-    """The level of containment, the directories to work in, and what to hide.
+    """The level of containment, the directories to work in, and those to hide.
 
     Descriptors are opened once, here: in a job's mount namespace the paths are covered.
-    What is bind-mounted is named relative to the working directory instead, which is
-    the state directory: a clone's working directory moves along into its own mount
+    A directory to bind-mount is named relative to the working directory instead, which
+    is the state directory: a clone's working directory moves along into its own mount
     namespace, while a descriptor stays in the old one and cannot be mounted from.
 
     ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,

@@ -3,9 +3,9 @@
 It is the parent of every supervisor, tells the server when one is gone, and stays
 until its last one has ended, also when the server that started it is long gone.
 
-Run as ``python -I -S -c 'from supervisor.spawner import main; main()'`` with arguments
-of the form ``key=value``, of which some may come more than once: ``channel``, the
-descriptor of a socket to the server, and what ``site.Site`` takes.
+It is run as ``python -I -S -c 'from supervisor.spawner import main; main()'`` with
+arguments of the form ``key=value``, of which some may come more than once: ``channel``,
+the descriptor of a socket to the server, and those of ``site.Site``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _BROKEN = 70
 _EIO = 5
 
 _PAUSE = 1000
-"""Milliseconds between attempts to do what failed for want of something."""
+"""Milliseconds between attempts that fail for want of a resource."""
 
 
 def main() -> None:
-    """Serve the server at the other end of the socket until there is nothing left to do."""
+    """Serves the server at the other end of the socket until there is nothing left to do."""
     words = arguments(sys.argv[1:])
     channel = int(words["channel"][0])
     os.set_inheritable(channel, False)
@@ -44,8 +44,8 @@ def main() -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if site.level == "full":
         kernel.drop_bounding_set()
-    # What only a job under limits, or with input, needs is loaded, but last: among what every
-    # supervisor touches it would spread that over more pages, each of which is copied.
+    # Modules that only a job under limits, or with input, needs are loaded, but last: earlier
+    # they would spread what every supervisor touches over more pages, each of which is copied.
     from . import feed, limited, quota, terminal, visit  # noqa: F401, PLC0415
 
     # The collector would write into every object's header, and so copy every page.
@@ -64,10 +64,10 @@ def arguments(argv: list[str]) -> dict[str, list[str]]:
 
 
 def _set_limits() -> None:
-    """No core files, and as many open files as a service manager gives.
+    """Allows no core files, and as many open files as a service manager gives.
 
     The server raises its own soft limit, and programs that use select(2) break above
-    1,024. Who needs more may raise it to the hard limit.
+    1,024. A program that needs more may raise it to the hard limit.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -85,7 +85,7 @@ class Spawner:
         self._strays = False
 
     def run(self) -> None:
-        """Take orders and reap until the server and all supervisors are gone."""
+        """Takes orders and reaps until the server and all supervisors are gone."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._site.signals, select.POLLIN)
@@ -101,7 +101,7 @@ class Spawner:
                 self._kill_strays()
 
     def _take_order(self) -> bool:
-        """Make the supervisor that the server asks for; False if the server is gone."""
+        """Makes the supervisor that the server asks for; False if the server is gone."""
         try:
             order = os.read(self._channel, _MOST_ORDER)
         except ConnectionResetError:
@@ -138,7 +138,7 @@ class Spawner:
         self._tell_gone(job_id, 0)
 
     def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:
-        """In the clone: never returns."""
+        """Supervises the job, in the clone. Never returns."""
         status = _BROKEN
         try:
             supervise(self._site, charge, self._channel, offline=offline)
@@ -158,7 +158,7 @@ class Spawner:
                 self._strays = self._site.level not in OWN_NAMESPACES
 
     def _kill_strays(self) -> None:
-        """Kill what a supervisor that was killed has left behind: it falls to us."""
+        """Kills the processes that a killed supervisor has left behind: they fall to us."""
         try:
             tree.kill_descendants(keep=frozenset(self._supervisors))
         except OSError as error:  # no file can be opened just now, say: there is a next time

@@ -1,4 +1,4 @@
-"""What a program has as descriptors 0, 1 and 2."""
+"""The descriptors 0, 1 and 2 of a program."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     Action = tuple[int, int, int] | tuple[int, int, str, int, int]
 
     class Streams(Protocol):
-        """Pipes, or a terminal. ``sources`` is where output comes, standard output first."""
+        """Pipes, or a terminal. ``sources`` are the ends to read, standard output's first."""
 
         sources: tuple[int, ...]
 
         def spawn_actions(self) -> tuple[Action, ...]:
-            """For posix_spawn in a new session: make them the descriptors 0, 1 and 2."""
+            """The actions that make them 0, 1 and 2 for posix_spawn in a new session."""
             ...
 
         def take_place(self) -> None:
-            """The same, for this process, which has made itself a new session."""
+            """Makes them 0, 1 and 2 of this process, which has made itself a new session."""
             ...
 
         def let_go(self) -> None:
-            """Close what is the program's."""
+            """Closes the program's ends."""
             ...
 
 
 class Pipes:
     """The streams of a program that has no terminal: a pipe for each output.
 
-    Its standard input is what ``feed`` has, and nothing where that is None.
+    Its standard input is that of ``feed``, and empty where that is None.
     """
 
     def __init__(self, feed: Feed | None) -> None:
@@ -43,7 +43,7 @@ class Pipes:
         self.sources: tuple[int, ...] = (stdout, stderr)
 
     def spawn_actions(self) -> tuple[Action, ...]:
-        """For posix_spawn in a new session: make them the descriptors 0, 1 and 2."""
+        """The actions that make them 0, 1 and 2 for posix_spawn in a new session."""
         stdin: Action
         if self._feed is None:
             stdin = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
@@ -56,14 +56,14 @@ class Pipes:
         )
 
     def take_place(self) -> None:
-        """The same, for this process, which has made itself a new session."""
+        """Makes them 0, 1 and 2 of this process, which has made itself a new session."""
         feed = self._feed
         stdin = os.open("/dev/null", os.O_RDONLY) if feed is None else feed.source
         for target, source in enumerate((stdin, self._stdout, self._stderr)):
             os.dup2(source, target)
 
     def let_go(self) -> None:
-        """Close what is the program's."""
+        """Closes the program's ends."""
         if self._feed is not None:
             self._feed.let_go()
         os.close(self._stdout)

@@ -1,6 +1,6 @@
-"""The supervisor of one job: contain it, run it, attend it, record its end.
+"""The supervisor of one job: contains it, runs it, attends it, records its end.
 
-It trusts nobody and needs nobody: what it has to say stands in the spool, and telling
+It trusts nobody and needs nobody: all that it reports stands in the spool, and telling
 the server is a courtesy. In a PID namespace it is process 1, so that its death is the
 death of everything in the job.
 """
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from .streams import Streams
 
     Kept = list[JobCgroup | TmpQuota]
-    """What keeps limits, to be removed in the end in any case."""
+    """The keepers of limits, to be removed in the end in any case."""
 
 _OUT_OF_SPACE = (28, 122)
-"""ENOSPC and EDQUOT: by number, as a module less is memory less in every supervisor."""
+"""ENOSPC and EDQUOT: by number, as each module takes memory in every supervisor."""
 
 _PAUSE = 1.0
-"""Seconds between attempts to record an end on a full disk. Nothing tells when it has room."""
+"""Seconds between attempts to record an end on a full disk, which has no event to wait for."""
 
 
 class Charge:
     """A job that is about to get its supervisor: its directory, locked, its order, its cgroup.
 
-    The spawner takes charge and hands it on with the clone. Its memory is its own, while
-    in the clone the same work would copy a page for most of the objects that it touches,
+    The spawner makes it and hands it on with the clone. The spawner's memory is its own,
+    while in the clone the same work would copy a page for most objects that it touches,
     which takes longer than the work. Raises ``OSError``; whatever it raises, nothing is left.
     """
 
@@ -50,8 +50,8 @@ class Charge:
         self.group: JobCgroup | None = None
         self.spool = records.open_directory(job_id, site.spool)
         try:
-            # By who has it open: the supervisor holds it for life, and whether there is one
-            # is asked of the kernel.
+            # The lock goes with the open file: the supervisor holds it for life, and so the
+            # kernel knows whether there is one.
             fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.order = Order.read(self.spool, uid)
             if self.order.limits or site.ceiling:
@@ -68,22 +68,22 @@ class Charge:
         self.group.make(self.order.limits)
 
     def hand_over(self) -> None:
-        """In the spawner: let go of what the supervisor has now."""
+        """Closes, in the spawner, what the supervisor has now."""
         os.close(self.spool)
         if self.group is not None:
             self.group.let_go()
 
     def drop(self) -> None:
-        """There is to be no supervisor: remove what was made."""
+        """Removes what was made, where there is to be no supervisor."""
         os.close(self.spool)
         for keeper in self.kept:
             keeper.remove()
 
 
 def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> None:
-    """See one job through, from its spec to its exit record. Runs in a fresh clone.
+    """Sees one job through, from its spec to its exit record. It runs in a fresh clone.
 
-    ``offline`` if that clone has a network namespace of its own.
+    With ``offline`` that clone has a network namespace of its own.
     """
     job_id, spool = charge.job_id, charge.spool
     try:
@@ -101,7 +101,7 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
         recorded = _record(spool, end)
         _tell(channel, "ended", job_id, end)
         while not recorded:
-            time.sleep(_PAUSE)  # a full disk tells nobody when it has room again
+            time.sleep(_PAUSE)  # room on a full disk has no event to wait for
             recorded = _record(spool, end)
     for keeper in charge.kept:
         keeper.remove()
@@ -109,9 +109,9 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
 
 
 def _record(spool: int, end: records.Fields) -> bool:
-    """Make the end durable; False where the disk is full and it is worth another try.
+    """Makes the end durable; False where the disk is full and it is worth another try.
 
-    A server that lives is told of the end in any case; for one that comes later the
+    A living server is told of the end in any case; for one that comes later the
     record is all there is. A disk that is broken will not get better by waiting.
     """
     try:
@@ -122,13 +122,13 @@ def _record(spool: int, end: records.Fields) -> bool:
 
 
 def tell_refused(channel: int, job_id: str, stage: str, errno: int, kind: str = "other") -> None:
-    """Tell the server that the program was not executed, and why."""
+    """Tells the server that the program was not executed, and why."""
     why = [("stage", stage.encode()), ("errno", b"%d" % errno), ("kind", kind.encode())]
     _tell(channel, "refused", job_id, why)
 
 
 def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None:
-    """Tell the server; without one there is nobody to tell, and the spool has it."""
+    """Tells the server, if there is one; else the spool has it."""
     try:
         os.write(
             channel, records.pack([("event", event.encode()), ("job", job_id.encode()), *fields])
@@ -138,7 +138,7 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
 
 
 def _start(site: Site, charge: Charge) -> Attendance:
-    """Contain and execute the program; raises where either cannot be done."""
+    """Contains and executes the program; raises where either cannot be done."""
     order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
@@ -173,7 +173,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
 
 
 def _streams(site: Site, charge: Charge) -> tuple[Streams, Tap | None]:
-    """The program's streams, and where its input comes from, if it has any."""
+    """The program's streams, and the source of its input, if it has any."""
     order, spool = charge.order, charge.spool
     if order.stdin is None:
         return Pipes(None), None

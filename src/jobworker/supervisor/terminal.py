@@ -1,9 +1,9 @@
-"""A pseudo-terminal for one program (pty(7)), and what is typed on its way there.
+"""A pseudo-terminal for one program (pty(7)), and the typed bytes on their way there.
 
-Loaded by the spawner last, as only jobs with a terminal need it. What is typed comes
-through a pipe in the spool, in frames, among them changes of the window's size. A frame
-is written whole or not at all (pipe(7): PIPE_BUF), so a server that dies leaves no half
-of one.
+It is loaded by the spawner last, as only jobs with a terminal need it. Typed bytes come
+through a pipe in the spool, in frames, as do changes of the window's size. A frame is
+written whole or not at all (pipe(7): PIPE_BUF), so a server that dies leaves no half of
+one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from .streams import Action
 
 FRAME = struct.Struct("<cH")
-"""The head of a frame: ``TYPED`` or ``WINDOW``, and how many bytes follow."""
+"""The head of a frame: ``TYPED`` or ``WINDOW``, and the number of bytes that follow."""
 TYPED = b"t"
 WINDOW = b"w"
 SIZE = struct.Struct("<HH")
-"""What follows ``WINDOW``: rows and columns."""
+"""The body of a ``WINDOW`` frame: rows and columns."""
 
 MOST_TYPED = select.PIPE_BUF - FRAME.size
-"""Bytes in one frame."""
+"""The most bytes in one frame."""
 
 _DEVICES = "/dev/pts"
 _OPTIONS = "newinstance,ptmxmode=0666,mode=0600,max=64"
@@ -42,15 +42,15 @@ class Terminal:
     """A terminal: the program has one side of it, and we the other, ``sources[0]``."""
 
     def __init__(self, site: Site, spool: int, owner: tuple[int, int]) -> None:
-        """Make it for the user and group ``owner``; raises ``NotExecuted``."""
+        """Makes it for the user and group ``owner``; raises ``NotExecuted``."""
         try:
             self._master, self._slave = _open(site, owner)
             flags = os.O_NOFOLLOW | os.O_NONBLOCK
             self.inlet = os.open(records.STDIN, os.O_RDONLY | flags, dir_fd=spool)
-            # So that the pipe never ends, whoever comes and goes at its other end.
+            # Held so that the pipe never ends, whoever comes and goes at its other end.
             self._keeper = os.open(records.STDIN, os.O_WRONLY | flags, dir_fd=spool)
         except OSError as error:
-            # The kernel says ENOSPC where there are as many terminals as may be.
+            # The kernel says ENOSPC where no more terminals are allowed.
             errno = _EAGAIN if error.errno == _ENOSPC else error.errno or 5
             raise NotExecuted("terminal", errno) from error
         self.path = os.ttyname(self._slave)
@@ -59,11 +59,11 @@ class Terminal:
         self._typed = b""
 
     def resize(self, rows: int, cols: int) -> None:
-        """Give it a size; the kernel tells the program by SIGWINCH."""
+        """Gives it a size; the kernel tells the program by SIGWINCH."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
     def spawn_actions(self) -> tuple[Action, ...]:
-        """For posix_spawn in a new session, whose terminal this becomes by being opened."""
+        """The actions for posix_spawn; the new session that opens this gets it as terminal."""
         return (
             (os.POSIX_SPAWN_OPEN, 0, self.path, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -71,23 +71,23 @@ class Terminal:
         )
 
     def take_place(self) -> None:
-        """The same, for a process that has made itself a new session."""
+        """Makes it the terminal of this process, which has made itself a new session."""
         opened = os.open(self.path, os.O_RDWR)
         for target in (0, 1, 2):
             os.dup2(opened, target)
 
     def let_go(self) -> None:
-        """The program has it. Our end of its side stays, so that it may open it again."""
+        """Closes nothing: our end of its side stays, so that it may open it again."""
 
     def end(self) -> None:
-        """A terminal has no end of input but the one that is typed."""
+        """Does nothing: a terminal has no end of input but the one that is typed."""
 
     def register(self, poll: select.poll) -> None:
-        """Have ``poll`` tell when something is typed."""
+        """Has ``poll`` tell when something is typed."""
         poll.register(self.inlet, select.POLLIN)
 
     def heed(self, fd: int, event: int, poll: select.poll) -> bool:
-        """Pass on what is typed; returns whether there is output to be read from ``fd``."""
+        """Passes on what is typed; returns whether there is output to read from ``fd``."""
         if fd == self.inlet:
             self._read_frames()
             self._type(poll)
@@ -113,7 +113,7 @@ class Terminal:
                 self._typed += body
 
     def _type(self, poll: select.poll) -> None:
-        """Write what the terminal takes now. Until it has all, no more is read from the pipe."""
+        """Writes what the terminal takes now, and reads no more from the pipe before it has all."""
         if self._typed:
             try:
                 self._typed = self._typed[os.write(self._master, self._typed) :]
@@ -128,7 +128,7 @@ class Terminal:
 
 def _open(site: Site, owner: tuple[int, int]) -> tuple[int, int]:
     if site.level in OWN_NAMESPACES:
-        # Of the machine's, the owner's other jobs could open this one.
+        # On the machine's devpts, the owner's other jobs could open this one.
         kernel.mount("devpts", _DEVICES, "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, _OPTIONS)
     master, slave = os.openpty()
     if site.level in OWN_UID:

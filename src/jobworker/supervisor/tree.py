@@ -1,9 +1,9 @@
-"""Kill all of a job's processes, and know when none is left.
+"""Kills all of a job's processes, and knows when none is left.
 
 In a PID namespace the kernel does it: a signal to -1 from its init reaches all others
 (kill(2)). Elsewhere the supervisor is a child subreaper (prctl(2)), so every process
-of the job stays its descendant, and the descendants are stopped first: what stands
-still cannot fork away from the kill.
+of the job stays its descendant, and the descendants are stopped first: a stopped one
+cannot fork away from the kill.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from .site import OWN_NAMESPACES
 
 
 def signal_namespace(number: int) -> None:
-    """Send a signal to every process of this PID namespace but its init, the caller."""
+    """Sends a signal to every process of this PID namespace but its init, the caller."""
     _send(-1, number)
 
 
 def signal_descendants(number: int, keep: frozenset[int] = frozenset()) -> None:
-    """Send a signal to every descendant, but for ``keep`` and the descendants of those."""
+    """Sends a signal to every descendant, but for ``keep`` and the descendants of those."""
     for pid in descendants(os.getpid(), keep):
         _send(pid, number)
 
 
 def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
-    """Kill every descendant but for ``keep`` and theirs, however fast they fork.
+    """Kills every descendant but for ``keep`` and theirs, however fast they fork.
 
-    One whose parent ends while we look can be missed. It becomes our child, so who
-    calls this calls it again after each child that it reaps.
+    One whose parent ends while we look can be missed. It becomes our child, so a
+    caller has to call again after each child that it reaps.
     """
     me = os.getpid()
     stopped: set[int] = set()
@@ -42,7 +42,7 @@ def kill_descendants(keep: frozenset[int] = frozenset()) -> None:
 
 
 def end(level: str) -> None:
-    """Kill and reap every process of the job."""
+    """Kills and reaps every process of the job."""
     if level in OWN_NAMESPACES:
         end_namespace()
     else:
@@ -50,14 +50,14 @@ def end(level: str) -> None:
 
 
 def end_namespace() -> None:
-    """Kill and reap every other process of this PID namespace."""
+    """Kills and reaps every other process of this PID namespace."""
     signal_namespace(signals.SIGKILL)
     while _reap_one():
         pass
 
 
 def end_descendants() -> None:
-    """Kill and reap every descendant.
+    """Kills and reaps every descendant.
 
     As a subreaper without a child has no descendants, the machine's processes, which may
     be many, are looked through only where there is something to find.
@@ -79,7 +79,7 @@ def _children_left() -> bool:
 
 
 def _reap_one() -> bool:
-    """Wait for a child to end; False if there is none."""
+    """Waits for a child to end; False if there is none."""
     try:
         os.waitpid(-1, 0)
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""What a job's end counts as, from what the supervisor knows. Pure."""
+"""The cause of a job's end, from what the supervisor knows. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from . import signals
 def cause(wait_status: int, wanted: bytes | None, oom_kills: int) -> bytes:
     """The one cause of an end, by the name that ``model.Cause`` gives it.
 
-    ``wait_status`` is the program's (wait(2)), ``wanted`` what the supervisor ended the job
-    for, ``oom_kills`` how many processes of the job the kernel killed for memory. A program
+    ``wait_status`` is the program's (wait(2)), ``wanted`` the cause for which the supervisor
+    ended the job, ``oom_kills`` the number of its processes killed for memory. A program
     that ended by itself although another process of its job was killed has simply exited.
     """
     if wanted is not None:

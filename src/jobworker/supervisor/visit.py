@@ -1,10 +1,10 @@
-"""Execute a program from within its cgroups of v1: a thread enters them, and spawns it there.
+"""Executes a program from within its cgroups of v1: a thread enters them, and spawns it there.
 
-v1 knows threads, and what a thread spawns begins where the thread is. So the program needs
-no fork that copies the supervisor to put itself under its limits, which is most of what
-limits would cost. The supervisor stays outside: memory is charged to where the first
-thread of a process is (``mm->owner``); only first threads are candidates to be killed for
-it (``mem_cgroup_scan_tasks``, since Linux 5.4), and none that still shares its parent's
+v1 knows threads, and a process begins where the thread that spawns it is. So the program
+needs no fork that copies the supervisor to put itself under its limits, most of the cost
+of limits. The supervisor stays outside: memory is charged to where the first thread of a
+process is (``mm->owner``); only first threads are candidates to be killed for it
+(``mem_cgroup_scan_tasks``, since Linux 5.4), and none that still shares its parent's
 memory (``in_vfork`` in ``oom_badness``).
 """
 
@@ -24,7 +24,7 @@ _EAGAIN = 11
 
 
 class _Visit:
-    """What the thread does, and what came of it."""
+    """The work of the thread, and its result."""
 
     def __init__(self, spawn: Callable[[], int], limits: ProcessLimits, group: JobCgroup) -> None:
         self._spawn = spawn
@@ -36,7 +36,7 @@ class _Visit:
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """In the thread."""
+        """Enters, spawns and leaves, in the thread."""
         try:
             self._group.visit()
             self._limits.impose()  # of these nice alone, which is each thread's own
@@ -56,7 +56,7 @@ class _Visit:
 
 
 def spawn_within(spawn: Callable[[], int], limits: ProcessLimits, group: JobCgroup) -> int:
-    """Call ``spawn`` from within ``group``; what it returns or raises.
+    """Calls ``spawn`` from within ``group``; returns or raises what it does.
 
     Raises ``NotExecuted`` where there can be no thread, ``OSError`` where it cannot enter.
     """

@@ -23,7 +23,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Feed a job that was started with run -i or run -t, and follow its output."""
+    """Feeds a job that was started with run -i or run -t, and follows its output."""
     word = jobs.only_word(call)
     with call.client() as client:
         job = client.status(jobs.find(client, word))

@@ -16,7 +16,7 @@ EXAMPLES = ("jobctl ca", 'curl --cacert "$(jobctl ca)" https://127.0.0.1:8443/he
 
 
 def run(call: Invocation) -> int:
-    """Print the path of the CA certificate, for ``curl --cacert``."""
+    """Prints the path of the CA certificate, for ``curl --cacert``."""
     no_words(call)
     profile = profiles.load(call.value("user"))
     if call.has("json"):

@@ -24,7 +24,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Ask for a start without starting anything: exit with 0 for yes, with 1 for no."""
+    """Asks for a start without starting anything: exits with 0 for yes, with 1 for no."""
     if call.words[:1] != ["start"]:
         raise UsageError("can-i knows one thing to ask for: jobctl can-i start -- PROGRAM")
     asked = _options_after_start(call)

@@ -1,8 +1,8 @@
-"""``jobctl __complete``: what may stand at the cursor, for the scripts of ``completion``.
+"""``jobctl __complete``: the words that may stand at the cursor, for ``completion``'s scripts.
 
-One candidate a line, with a tab before its description. A line that begins with a colon
-asks the shell for what it knows better: ``:files``, ``:directories``. Says nothing where
-there is nothing to say, for whatever reason: somebody is typing.
+It prints one candidate a line, with a tab before its description. A line that begins with a
+colon has the shell complete by itself: ``:files``, ``:directories``. It prints nothing where
+it finds nothing, for whatever reason, as a person is typing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENCE = 0.2
 takes for an answer at once. JOBCTL_COMPLETION_TIMEOUT is for servers that are far away."""
 
 _MOST = 100
-"""Jobs of one status: more than anybody reads."""
+"""The most jobs of one status: more than anybody reads."""
 
 _OPEN = ("Running", "Queued")
 _ENDED = ("Completed", "Failed", "Stopped")
@@ -45,7 +45,7 @@ STATUSES: dict[str, tuple[str, ...]] = {
     "wait": _OPEN,
     "why": _ENDED,
 }
-"""Of the jobs that a verb can be about; where it is not named, all are."""
+"""The statuses of the jobs that a verb can be about; all, where it is not named."""
 
 PATHS = {
     "ARGUMENT": ":files",
@@ -54,18 +54,18 @@ PATHS = {
     "PATH": ":files",
     "PROGRAM": ":files",
 }
-"""What the shell is asked for, by what usage calls it."""
+"""The words that the shell completes by itself, by their name in the usage."""
 
 WORDS = {
     "LEVEL": LEVELS,
     "SIGNAL": ("HUP", "INT", "TERM", "KILL", "QUIT", "USR1", "USR2", "CONT", "STOP", "WINCH"),
     "STATUS": (*_OPEN, *_ENDED),
 }
-"""The same for what is a word of a few."""
+"""The words that are one of a few, by their name in the usage."""
 
 
 def run(call: Invocation) -> int:
-    """Print the candidates for the last of the words."""
+    """Prints the candidates for the last of the words."""
     at = cursor.Cursor(call.words)
     pairs = [pair for pair in candidates(at) if pair[0].startswith((at.typed, ":"))]
     if call.has("json"):
@@ -79,7 +79,7 @@ def run(call: Invocation) -> int:
 
 
 def candidates(at: Cursor) -> Iterable[tuple[str, str]]:
-    """Words that may stand at the cursor, each with a description; not yet by what is typed."""
+    """The words that may stand at the cursor, each with a description, whatever is typed yet."""
     if at.wants == cursor.VALUE and at.option:
         if at.option[0] == "user":
             return _profiles()
@@ -92,7 +92,7 @@ def candidates(at: Cursor) -> Iterable[tuple[str, str]]:
 
 
 def _called(name: str) -> Iterable[tuple[str, str]]:
-    """The words for what usage calls ``name``; lower-case ones stand for themselves."""
+    """The words for a ``name`` in the usage; lower-case ones stand for themselves."""
     if name == "VERB":
         from jobworker.cli.commands import VERBS
 
@@ -118,7 +118,7 @@ def _jobs(at: Cursor) -> Iterator[tuple[str, str]]:
         return
     import threading
 
-    # A name server may keep a call waiting that no time-out of ours bounds.
+    # A name server may hold a call up for longer than any time-out of ours.
     watch = threading.Timer(_patience(), os._exit, (0,))
     watch.daemon = True
     watch.start()
@@ -165,5 +165,5 @@ def _described(job: JobView) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, with nothing in it that a terminal would obey; a shell shows some of it."""
+    """The text on one line, with no control characters; a shell shows the beginning of it."""
     return report.escaped(text[:200]).replace("\t", " ")

@@ -91,7 +91,7 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def run(call: Invocation) -> int:
-    """Print the script of one shell."""
+    """Prints the script of one shell."""
     if len(call.words) != 1 or call.words[0] not in SCRIPTS:
         raise UsageError(f"name one shell: {', '.join(SCRIPTS)}; see jobctl help completion")
     (shell,) = call.words

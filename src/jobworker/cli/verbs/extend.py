@@ -15,7 +15,7 @@ EXAMPLES = ("jobctl extend j-9f8b 30m", "jobctl extend --json j-9f8b 1h30m | jq 
 
 
 def run(call: Invocation) -> int:
-    """Move the deadline of a running job."""
+    """Moves the deadline of a running job."""
     if len(call.words) != 2:
         raise UsageError("name a job and how much longer it may run: jobctl extend ID 30m")
     word, given = call.words

@@ -18,7 +18,7 @@ EXAMPLES = ("jobctl help", "jobctl help run", "jobctl run --help")
 
 
 def run(call: Invocation) -> int:
-    """Show how to use ``jobctl``, or one verb of it."""
+    """Shows how to use ``jobctl``, or one verb of it."""
     if len(call.words) > 1:
         raise UsageError("help takes one verb at most; see jobctl help")
     name = call.words[0] if call.words else None

@@ -39,11 +39,11 @@ EXAMPLES = (
 STATUSES = ("Queued", "Running", "Completed", "Failed", "Stopped")
 DEFAULT_LIMIT = 100
 _PAGE = 1000
-"""Most jobs that one answer holds, as the server has it."""
+"""The most jobs that one answer holds, as the server has it."""
 
 
 def run(call: Invocation) -> int:
-    """List jobs, newest first."""
+    """Lists jobs, newest first."""
     no_words(call)
     query = _query(call)
     limit = None if call.has("all") else _limit(call)
@@ -92,7 +92,7 @@ def _query(call: Invocation) -> list[tuple[str, str]]:
 
 
 def _collect(client: Client, query: list[tuple[str, str]], limit: int | None) -> JobList:
-    """All pages up to ``limit`` jobs as one."""
+    """All pages up to ``limit`` jobs, as one list."""
     jobs: list[JobView] = []
     cursor: list[tuple[str, str]] = []
     while True:
@@ -105,7 +105,7 @@ def _collect(client: Client, query: list[tuple[str, str]], limit: int | None) ->
 
 
 def _print(jobs: list[JobView], *, wide: bool) -> None:
-    """A table with a header on a terminal; elsewhere columns with a tab between."""
+    """Prints a table with a header on a terminal; elsewhere columns with a tab between."""
     from datetime import UTC, datetime
 
     now = datetime.now(UTC)

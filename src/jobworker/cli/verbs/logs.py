@@ -14,5 +14,5 @@ EXAMPLES = ("jobctl logs j-9f8b > out.bin 2> err.bin", "jobctl logs --stdout j-9
 
 
 def run(call: Invocation) -> int:
-    """Write the exact bytes of a job's output, each stream to its own."""
+    """Writes the exact bytes of a job's output, each stream to its own."""
     return output.show(call, raw=True)

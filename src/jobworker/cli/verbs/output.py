@@ -35,14 +35,14 @@ _FOR_FRAMES = ("follow", "timestamps", "tail", "since", "until")
 
 
 def run(call: Invocation) -> int:
-    """Show what a job has written so far, or follow it."""
+    """Shows what a job has written so far, or follows it."""
     return show(call, raw=call.has("raw"))
 
 
 def show(call: Invocation, *, raw: bool) -> int:
-    """Show the streams that were asked for; both where none was named."""
+    """Shows the streams that were asked for; both where none was named."""
     word = jobs.only_word(call)
-    # What is exact has no other form in JSON.
+    # Exact bytes have no other form in JSON.
     framed = any(call.has(option) for option in _FOR_FRAMES) or (raw and call.has("json"))
     window = _window(call)
     with call.client() as client:
@@ -66,7 +66,7 @@ def _streams(call: Invocation) -> tuple[StreamName, ...]:
 
 
 def _window(call: Invocation) -> Window:
-    """Which part of the output was asked for; raises ``UsageError``."""
+    """The part of the output that was asked for; raises ``UsageError``."""
     window: Window = {"streams": _streams(call)}
     if (text := call.value("tail")) is not None:
         if not (text.isdecimal() and text.isascii()) or len(text) > 9:
@@ -80,7 +80,7 @@ def _window(call: Invocation) -> Window:
 
 
 def _frames(call: Invocation, client: Client, job_id: str, window: Window, *, raw: bool) -> None:
-    """Show both streams in the order in which they came."""
+    """Shows both streams in the order in which they came."""
     from jobworker.cli.streams import Streams, as_json
 
     read = client.follow if call.has("follow") else client.frames
@@ -95,7 +95,7 @@ def _frames(call: Invocation, client: Client, job_id: str, window: Window, *, ra
 
 
 def _exact(client: Client, job_id: str, names: tuple[StreamName, ...]) -> None:
-    """Write the bytes of each stream, and say what of them was not kept."""
+    """Writes the bytes of each stream, and says how many were not kept."""
     from jobworker.cli.streams import Streams
 
     streams = Streams(raw=True)
@@ -103,7 +103,7 @@ def _exact(client: Client, job_id: str, names: tuple[StreamName, ...]) -> None:
     try:
         missing.tell(client.status(job_id), arrived)
     except JobWorkerError:
-        pass  # what there is of the output has come, which is what was asked for
+        pass  # the output that there is has come, as was asked
 
 
 def _print(answer: OutputAnswer, streams: tuple[StreamName, ...]) -> None:

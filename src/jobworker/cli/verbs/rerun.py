@@ -14,7 +14,7 @@ EXAMPLES = ("jobctl rerun j-9f8b", "id=$(jobctl rerun -q j-9f8b)")
 
 
 def run(call: Invocation) -> int:
-    """Start a new job as another was started, and say its ID."""
+    """Starts a new job as another was started, and says its ID."""
     word = jobs.only_word(call)
     with call.client() as client:
         answer = client.rerun(jobs.find(client, word))

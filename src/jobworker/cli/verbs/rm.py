@@ -20,7 +20,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Remove jobs that have ended."""
+    """Removes jobs that have ended."""
 
     def remove(client: Client, job_id: str) -> None:
         report.acted_on(call, client.remove(job_id), "Job with ID {} removed.")

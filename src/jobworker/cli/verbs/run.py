@@ -34,11 +34,11 @@ EXAMPLES = (
 
 _INTERRUPTED = 130
 _TELLS_ALL = ("exited", "signaled", "stopped")
-"""Causes of which the reason says all that there is to know."""
+"""The causes of which the reason says all that there is to know."""
 
 
 def run(call: Invocation) -> int:
-    """Run a program as a job in the foreground: its output here, its exit code ours."""
+    """Runs a program as a job in the foreground: its output here, its exit code ours."""
     kind = feeding.wanted(call)
     if call.has("detach"):
         if kind:
@@ -60,7 +60,7 @@ def run(call: Invocation) -> int:
 
 
 def _tell_if_it_waits(client: Client, job_id: str) -> None:
-    """Nothing comes of a job in the queue, so a person is told; nobody else pays a request."""
+    """Tells a person that the job is queued; a script does not pay for the request."""
     if sys.stderr.isatty() and client.status(job_id)["status"] == "Queued":
         report.message(f"jobctl: job {job_id} waits until there is room for it")
 
@@ -68,9 +68,9 @@ def _tell_if_it_waits(client: Client, job_id: str) -> None:
 def attend(
     call: Invocation, client: Client, job_id: str, kind: str | None, *, takeover: bool = False
 ) -> int:
-    """Stay with the job to its end, or until Ctrl-C and the answer to what then.
+    """Stays with the job to its end, or until Ctrl-C and the answer whether to stop it.
 
-    It is fed what is typed here, or comes here, where its input is of the ``kind`` for that.
+    A job whose input is of that ``kind`` is fed from our terminal or standard input.
     """
     attendance = _Attendance(call, client, job_id)
     try:
@@ -94,7 +94,7 @@ def attend(
 
 
 class _Attendance:
-    """Shows the output of one job, from where it was left, and then how the job ended."""
+    """Shows the output of one job, from where it was left, and then the job's end."""
 
     def __init__(self, call: Invocation, client: Client, job_id: str) -> None:
         self._call = call
@@ -103,7 +103,7 @@ class _Attendance:
         self._seen = 0
 
     def to_the_end(self) -> int:
-        """The exit code of the job."""
+        """Shows the output to its end; returns the job's exit code."""
         if self._call.has("json"):
             job = self._client.wait(self._job_id)
             report.answer(job)
@@ -111,7 +111,7 @@ class _Attendance:
         return self._tell(self._follow(raw=False))
 
     def on_terminal(self, *, takeover: bool) -> int:
-        """The same as the job's terminal; 0 where that is left to come back to."""
+        """Serves as the job's terminal; returns the exit code, 0 where it was detached."""
         from jobworker.cli import session
 
         try:
@@ -126,7 +126,7 @@ class _Attendance:
                 f"\njobctl: detached; job {self._job_id} goes on: jobctl attach {self._job_id}"
             )
             return 0
-        except JobNotRunning:  # it has ended already, and there is its output to be seen
+        except JobNotRunning:  # it has ended already, and its output can be seen
             end = self._follow(raw=True)
         return self._tell(end)
 
@@ -145,7 +145,7 @@ class _Attendance:
         from jobworker.client.frames import End
 
         streams = Streams(raw=raw)
-        # Of a terminal every key goes to the program.
+        # On a terminal every key goes to the program, Ctrl-C too.
         whole = Deferred(wanted=not raw)
         for frame in self._client.follow(self._job_id, after=self._seen):
             if isinstance(frame, End):

@@ -17,7 +17,7 @@ EXAMPLES = ("jobctl signal j-9f8b HUP", "jobctl signal j-9f8b SIGUSR1")
 
 
 def run(call: Invocation) -> int:
-    """Send a signal to a job's program, and not to what that has started."""
+    """Sends a signal to a job's program, and not to that program's children."""
     if len(call.words) != 2:
         raise UsageError("name a job and a signal: jobctl signal ID HUP")
     word, signal = call.words

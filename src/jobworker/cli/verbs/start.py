@@ -21,7 +21,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Start a program as a job and say its ID."""
+    """Starts a program as a job and says its ID."""
     order = program.Order(call)
     with call.client() as client:
         answer = order.start(client)
@@ -31,7 +31,7 @@ def run(call: Invocation) -> int:
 
 
 def _say_what_is_next(call: Invocation, job_id: str) -> None:
-    """Tell a person, and nobody else, how to see what the job does."""
+    """Tells a person, and no script, how to see what the job does."""
     if sys.stderr.isatty() and not call.has("json") and not call.has("quiet"):
         user = call.value("user")
         profile = f" -u {user}" if user else ""

@@ -18,7 +18,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Show what is known of jobs."""
+    """Shows the status of jobs."""
     shown = 0
 
     def show(client: Client, job_id: str) -> None:

@@ -24,7 +24,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Stop jobs; each is told once no process of it is left."""
+    """Stops jobs; each is reported once no process of it is left."""
     given = call.value("grace")
     grace = times.duration(given, "grace") if given is not None else 0.0
 

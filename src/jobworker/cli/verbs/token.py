@@ -19,7 +19,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Print the profile's bearer token, for a header that a script makes."""
+    """Prints the profile's bearer token, for a header that a script makes."""
     if call.words != ["print"]:
         raise UsageError("token knows one thing to do: jobctl token print")
     profile = profiles.load(call.value("user"))

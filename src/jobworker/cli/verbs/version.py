@@ -16,7 +16,7 @@ EXAMPLES = ("jobctl version", "jobctl version --json")
 
 
 def run(call: Invocation) -> int:
-    """Show the version of this ``jobctl``."""
+    """Shows the version of this ``jobctl``."""
     no_words(call)
     if call.has("json"):
         report.answer({"version": VERSION, "error": None})

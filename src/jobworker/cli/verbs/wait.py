@@ -35,7 +35,7 @@ EXAMPLES = (
 
 
 def run(call: Invocation) -> int:
-    """Wait for jobs and exit as they did."""
+    """Waits for jobs and exits as they did."""
     words = jobs.all_words(call)
     given = call.value("timeout")
     deadline = None if given is None else time.monotonic() + times.duration(given, "timeout")
@@ -51,7 +51,7 @@ def run(call: Invocation) -> int:
 def _ended(
     call: Invocation, client: Client, ids: list[str], deadline: float | None
 ) -> Iterator[JobView]:
-    """The jobs to tell of, in the order given."""
+    """The jobs to report, in the order given."""
     from jobworker.cli.terminal import Progress
     from jobworker.cli.waiting import wait
 

@@ -15,7 +15,7 @@ EXAMPLES = ("jobctl whoami", "jobctl -u admin whoami --json")
 
 
 def run(call: Invocation) -> int:
-    """Show the name and the role that the server knows the token by."""
+    """Shows the name and the role by which the server knows the token."""
     no_words(call)
     with call.client() as client:
         me = client.whoami()

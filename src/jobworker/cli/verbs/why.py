@@ -20,7 +20,7 @@ _DURATIONS = ("timeout", "grace")
 
 
 def run(call: Invocation) -> int:
-    """Tell the one cause of a job's end, and what it was told by."""
+    """Tells the one cause of a job's end, and the evidence for it."""
     word = jobs.only_word(call)
     with call.client() as client:
         job = client.status(jobs.find(client, word))

@@ -1,4 +1,4 @@
-"""Which request and which job an owner's idempotency key stands for."""
+"""The request and the job that an owner's idempotency key is bound to."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Makes the table."""
     op.create_table(
         "idempotency_keys",
         sa.Column("owner", sa.String(), nullable=False),
