@@ -1,4 +1,4 @@
-"""Which limits can be kept here, by what, and what is missing for the others."""
+"""Which limits are enforced here, by what, and what is missing for the others."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_limits(limits: Limits, kept: list[Enforcement]) -> None:
     for row in kept:
         if row.mechanism is None and row.limit in asked:
             raise LimitUnavailable(
-                f"the limit {row.limit} cannot be kept here: {row.missing}",
+                f"the limit {row.limit} is not enforced here: {row.missing}",
                 hint=row.hint,
                 field=f"limits.{row.limit}",
             )
