@@ -38,7 +38,9 @@ async def test_t28_a_controller_that_is_missing_is_named(jobs: Jobs, limit: str)
         "pids": Limits(pids=9),
         "tmp": Limits(tmp=1 << 30),
     }
-    with pytest.raises(LimitUnavailable, match=f"{limit} is not enforced here: no contr") as refused:
+    with pytest.raises(
+        LimitUnavailable, match=f"{limit} is not enforced here: no contr"
+    ) as refused:
         await jobs.manager.submit(Spec("/bin/true", limits=asked[limit]), "alice")
     assert (refused.value.field, refused.value.hint) == (f"limits.{limit}", "get one")
     assert jobs.spool() == []
