@@ -169,9 +169,9 @@ class FakeEngine:
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
     was asked, ``signals`` every signal, ``extensions`` every change of a time limit;
-    where ``obeys`` is set, as it is at first, a stop
-    ends the job. ``hidden`` is what ``visibility_warning`` answers, ``unavailable`` what ``check``
-    and ``start`` raise. What happens while it is disconnected is told by ``recover``, as after a restart.
+    where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
+    ``visibility_warning`` answers, ``unavailable`` what ``check`` and ``start`` raise. What
+    happens while it is disconnected is told by ``recover``, as after a restart.
     """
 
     def __init__(
