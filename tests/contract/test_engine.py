@@ -334,6 +334,8 @@ async def test_both_streams_and_their_index_can_be_read(rig: EngineRig) -> None:
     await until_written(rig.engine, job, b"one")
     await rig.write(job, "three", Stream.STDERR)
     await until_written(rig.engine, job, b"three", Stream.STDERR)
+    await rig.exit(job)
+    await rig.told.first(job, Ended)  # by when the index is whole: it follows what it is about
     index = written(rig.engine, job, Stream.INDEX)
     entries = [(stream, length) for _, stream, length in INDEX_ENTRY.iter_unpack(index)]
     assert entries == [(Stream.STDOUT.value, 3), (Stream.STDERR.value, 5)]
