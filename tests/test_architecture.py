@@ -19,19 +19,20 @@ SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = "jobworker"
 
 ROOMS: dict[str, set[str]] = {
+    "atomic_file": set(),
     "errors": set(),
     "units": set(),
     "version": set(),
     "supervisor": set(),
     "signals": {"errors"},
-    "tls": {"errors"},
+    "tls": {"atomic_file", "errors"},
     "client": {"errors"},
     "model": {"units"},
     "output": {"model", "supervisor"},
     "config": {"errors", "model", "units"},
     "policy": {"config", "errors", "model", "units"},
     "jobs": {"errors", "model", "output", "policy", "signals"},
-    "spool": {"errors", "model", "output", "supervisor"},
+    "spool": {"atomic_file", "errors", "model", "output", "supervisor"},
     "engines": {"config", "errors", "jobs", "model", "output", "spool", "supervisor", "units"},
     "archive": {"errors", "model", "output"},
     "testing": {"archive", "errors", "jobs", "model", "output", "supervisor"},
@@ -41,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "api": {"config", "errors", "identity", "jobs", "model", "output", "policy", "version"},
     "cli": {"client", "errors", "signals", "units", "version"},
     # Knows nearly every other: it wires them up.
-    "daemon": {"api", "archive", "client", "config", "embedded", "engines", "errors"}
+    "daemon": {"api", "archive", "atomic_file", "client", "config", "embedded", "engines", "errors"}
     | {"identity", "model", "policy", "tls", "version"},
     # The package itself: the names that it offers, each imported when it is first used.
     "": {"client", "embedded"},
