@@ -32,6 +32,7 @@ from jobworker.model.output import Gap, Output, Piece, Stream
 from jobworker.model.query import JobQuery, KeyBinding, Page
 from jobworker.model.requests import Role, SignalRequest, StartKey, StopRequest
 from jobworker.model.spec import (
+    LEVELS,
     NO_LIMITS,
     Account,
     Executable,
@@ -45,6 +46,7 @@ from jobworker.model.spec import (
 )
 
 __all__ = [
+    "LEVELS",
     "NOT_JOBD",
     "NO_LIMITS",
     "Account",

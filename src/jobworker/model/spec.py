@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Level = Literal["full", "namespaces", "uid", "basic"]
+"""How far a job is walled off."""
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Every level, the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)

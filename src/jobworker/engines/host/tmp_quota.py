@@ -16,8 +16,7 @@ from jobworker.model import Level
 from jobworker.supervisor import quota
 from jobworker.supervisor.records import SPOOL
 from jobworker.supervisor.scratch import MACHINE_TMP
-
-_OF_ROOT: tuple[Level, ...] = ("full", "uid")
+from jobworker.supervisor.site import OWN_UID
 
 _NEEDS_ROOT = "only root of the machine can limit what is stored (CAP_SYS_ADMIN)"
 _RUN_AS_ROOT = (
@@ -46,7 +45,7 @@ def tmp_row(level: Level, state: Path) -> Enforcement:
 
 
 def _tried(level: Level, state: Path) -> Enforcement:
-    if level not in _OF_ROOT or os.geteuid() != 0:
+    if level not in OWN_UID or os.geteuid() != 0:
         return Enforcement("tmp", None, f"{_NEEDS_ROOT}; this is level {level}", _RUN_AS_ROOT)
     if not _known_to_kernel():
         return Enforcement("tmp", None, _NEEDS_KERNEL)
