@@ -21,6 +21,7 @@ PACKAGE = "jobworker"
 ROOMS: dict[str, set[str]] = {
     "atomic_file": set(),
     "errors": set(),
+    "futures": set(),
     "units": set(),
     "version": set(),
     "supervisor": set(),
@@ -28,14 +29,15 @@ ROOMS: dict[str, set[str]] = {
     "tls": {"atomic_file", "errors"},
     "client": {"errors"},
     "model": {"units"},
-    "output": {"model", "supervisor"},
+    "output": {"futures", "model", "supervisor"},
     "config": {"errors", "model", "units"},
     "policy": {"config", "errors", "model", "units"},
-    "jobs": {"errors", "model", "output", "policy", "signals"},
+    "jobs": {"errors", "futures", "model", "output", "policy", "signals"},
     "spool": {"atomic_file", "errors", "model", "output", "supervisor"},
-    "engines": {"config", "errors", "jobs", "model", "output", "spool", "supervisor", "units"},
+    "engines": {"config", "errors", "futures", "jobs", "model", "output", "spool", "supervisor"}
+    | {"units"},
     "archive": {"errors", "model", "output"},
-    "testing": {"archive", "errors", "jobs", "model", "output", "supervisor"},
+    "testing": {"archive", "errors", "futures", "jobs", "model", "output", "supervisor"},
     # Puts a manager together.
     "embedded": {"archive", "config", "engines", "errors", "jobs", "policy"},
     "identity": {"archive", "errors", "model"},

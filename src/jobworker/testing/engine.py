@@ -13,6 +13,7 @@ from jobworker.errors import (
     JobNotRunning,
     JobWorkerError,
 )
+from jobworker.futures import resolve
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Clock, Listener
 from jobworker.model import (
@@ -165,9 +166,7 @@ class FakeEngine:
         nanoseconds = microseconds(self._clock.now()) * 1000
         job.output.append(Stream.INDEX, INDEX_ENTRY.pack(nanoseconds, stream.value, len(data)))
         while job.waiting:
-            waiter = job.waiting.pop()
-            if not waiter.done():
-                waiter.set_result(None)
+            resolve(job.waiting.pop())
 
     def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
         """Let the job write ``length`` bytes that are not kept, as past its output limit."""
