@@ -26,7 +26,6 @@ from jobworker.model.job import (
     Stopping,
     Usage,
     explain,
-    time_text,
 )
 from jobworker.model.output import Gap, Output, Piece, Stream
 from jobworker.model.query import JobQuery, KeyBinding, Page
@@ -43,6 +42,13 @@ from jobworker.model.spec import (
     OnOutputLimit,
     Spec,
     Terms,
+)
+from jobworker.model.times import (
+    from_microseconds,
+    from_nanoseconds,
+    microseconds,
+    nanoseconds,
+    time_text,
 )
 
 __all__ = [
@@ -87,5 +93,9 @@ __all__ = [
     "Terms",
     "Usage",
     "explain",
+    "from_microseconds",
+    "from_nanoseconds",
+    "microseconds",
+    "nanoseconds",
     "time_text",
 ]

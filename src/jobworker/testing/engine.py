@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from jobworker.archive.rows import microseconds
 from jobworker.errors import (
     InputClosed,
     JobNotRunning,
@@ -29,6 +28,7 @@ from jobworker.model import (
     Stream,
     Terms,
     Usage,
+    nanoseconds,
 )
 from jobworker.output import spans
 from jobworker.output.reader import OutputReader
@@ -163,8 +163,8 @@ class FakeEngine:
         """Let the job write ``data``; the index gets its entry."""
         job = self._running(job_id)
         job.output.append(stream, data)
-        nanoseconds = microseconds(self._clock.now()) * 1000
-        job.output.append(Stream.INDEX, INDEX_ENTRY.pack(nanoseconds, stream.value, len(data)))
+        moment = nanoseconds(self._clock.now())
+        job.output.append(Stream.INDEX, INDEX_ENTRY.pack(moment, stream.value, len(data)))
         while job.waiting:
             resolve(job.waiting.pop())
 
