@@ -44,7 +44,6 @@ _FIRST_PID = 10_000_000
 class _FakeJob:
     started: Started
     account: int
-    grant: Grant
     output: MemoryOutput = field(default_factory=MemoryOutput)
     last: Ended | Lost | None = None
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
@@ -192,10 +191,6 @@ class FakeEngine:
         """The account that the job was started as."""
         return self._jobs[job_id].account
 
-    def grant_of(self, job_id: JobId) -> Grant:
-        """What the policy had made of the job's spec."""
-        return self._jobs[job_id].grant
-
     # What the manager calls.
 
     def listen(self, listener: Listener) -> None:
@@ -215,14 +210,14 @@ class FakeEngine:
         """What ``hidden`` was set to."""
         return self.hidden
 
-    async def start(self, job: Job, account: int, grant: Grant) -> None:
+    async def start(self, job: Job, account: int, grant: Grant) -> None:  # noqa: ARG002 - the port's
         """Take the job as started, unless ``refuse_next`` was called."""
         event: Event
         if self._refusal:
             event, self._refusal = Refused(self._refusal, self._clock.now()), None
         else:
             event = Started(next(self._pids), self._clock.now())
-            self._jobs[job.id] = _FakeJob(event, account, grant)
+            self._jobs[job.id] = _FakeJob(event, account)
         self._tell_soon(job.id, event)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
