@@ -36,7 +36,7 @@ MAX_PAGE = 1000
 MAX_SECONDS = 10 * 365 * 86_400.0
 """Most seconds of a time limit: ten years."""
 
-# What ``api/start_request.py`` checks in words of its own stands here for readers alone.
+# What ``resources/start_request.py`` checks in words of its own stands here for readers alone.
 Text = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^\x00]*$"})]
 
 Path = Annotated[

@@ -1,6 +1,6 @@
 """What the server answers, as the client reads it: plain dictionaries, typed.
 
-For type checkers only. ``schema.py`` is the definition, and a test holds these types
+For type checkers only. ``api/views.py`` is the definition, and a test holds these types
 to it field by field; importing msgspec would cost each ``jobctl`` call 29 ms.
 """
 

@@ -1,6 +1,6 @@
 """What is sent beside a program and its arguments, as the caller writes it: typed.
 
-For type checkers only, like ``answers.py``: ``schema.py`` is the definition, and a test
+For type checkers only, like ``answers.py``: ``api/bodies.py`` is the definition, and a test
 holds these types to it. Fields are named as on the wire; all may be left out.
 """
 
