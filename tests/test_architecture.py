@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
 """Each room of src/jobworker and what it imports: no more may be, and no less is."""
 
 LIBRARIES: dict[str, set[str]] = {
-    "api": {"granian", "msgspec", "starlette"},
+    "api": {"granian", "msgspec"},
     "archive": {"alembic", "msgspec", "sqlalchemy"},
     "client": {"h11", "websockets"},
     "identity": {"sqlalchemy"},

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from starlette.types import Receive
-
+from jobworker.api.asgi import Receive
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
 from jobworker.jobs.input import InputSession

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import UNSET, Struct
-from starlette.responses import Response
 
 from jobworker.api import wire
 from jobworker.api.answers import StreamAnswer, encode
@@ -77,7 +76,7 @@ def asked_for(call: Call) -> Form | None:
     return None
 
 
-def answer(call: Call, form: Form) -> Response:
+def answer(call: Call, form: Form) -> StreamAnswer:
     """The frames that were asked for; raises ``InvalidRequest``."""
     wanted, tail = _wanted(call)
     content = (b"content-type", form.media.encode("ascii"))
