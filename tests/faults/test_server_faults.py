@@ -131,7 +131,7 @@ def test_t56_a_second_server_is_refused(jobd: Jobd) -> None:
     second = jobd.jobd("serve", "--listen", "127.0.0.1:0")
     assert (second.returncode, second.stdout) == (1, "")
     last = second.stderr.splitlines()[-1]
-    assert last == f"jobd: cannot serve: another server is in charge of {jobd.state}"
+    assert last == f"jobd: cannot serve: another server has the lock of {jobd.state}"
     assert "Traceback" not in second.stderr
     assert "Status: Running" in jobd.succeed("status", job_id)
     jobd.succeed("stop", job_id)

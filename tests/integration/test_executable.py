@@ -50,7 +50,7 @@ def run(
     job = Job(
         JobId.new(), "alice", spec, Terms.of(grant), Starting(), datetime.now(UTC), level, "here"
     )
-    own = uid_of(0) if level in ("full", "uid") else os.geteuid()
+    own = uid_of(0, level)
     with closing(Spool(state)) as spool:
         spool.create(job.id, spec_fields(job, level, grant))
         before()
@@ -221,6 +221,6 @@ def test_a_job_runs_as_the_account_that_was_granted(tmp_path: Path, level: Level
 
 @pytest.mark.parametrize("level", OWN_UID)
 def test_a_job_of_its_owners_account_has_no_groups(tmp_path: Path, level: Level) -> None:
-    own = str(uid_of(0))
+    own = str(uid_of(0, level))
     _, stdout, _ = run(tmp_path, level, Spec("/bin/sh", ("-c", "id -u; id -G")), Grant())
     assert stdout.decode().split() == [own, own]

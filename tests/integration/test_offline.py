@@ -27,7 +27,7 @@ class Bench:
     """A spawner, and the spool that it works in."""
 
     def __init__(self, level: Level, state: Path) -> None:
-        self._uid = uid_of(0) if level in ("full", "uid") else os.geteuid()
+        self._uid = uid_of(0, level)
         self._spool = Spool(state)
         log = open_log(state)
         try:

@@ -122,11 +122,11 @@ def left_behind(places: list[Path]) -> Iterator[subprocess.Popen[bytes]]:
 async def test_a_ceiling_that_cannot_be_kept_stops_the_server(
     open_jobs: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from jobworker.engines.host import machine  # noqa: PLC0415
     from jobworker.engines.host.cgroups import Cgroups  # noqa: PLC0415
-    from jobworker.engines.local import engine as local  # noqa: PLC0415
 
     nothing = Cgroups(missing={"memory": "no controller", "cpus": "none", "pids": "none"})
-    monkeypatch.setattr(local, "find", lambda _: nothing)
+    monkeypatch.setattr(machine, "find", lambda _: nothing)
     with pytest.raises(LimitUnavailable, match="memory of all jobs is not enforced here: no con"):
         async with open_jobs(ceiling=Limits(memory=1 << 30)):
             raise AssertionError("the server has started")
@@ -143,9 +143,9 @@ async def test_nothing_is_left_of_the_service_itself(open_jobs: Open) -> None:
 FIND = """
 import sys
 from pathlib import Path
-from jobworker.engines import cgroup_upkeep
-from jobworker.engines.cgroup_delegation import LEAF
-from jobworker.engines.cgroups import find
+from jobworker.engines.host import cgroup_upkeep
+from jobworker.engines.host.cgroup_delegation import LEAF
+from jobworker.engines.host.cgroups import find
 found = find(Path("/some/state"))
 print(sorted({version for version, _ in found.found.values()}))
 print(Path("/proc/self/cgroup").read_text().splitlines()[-1])

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobworker.engines.local.engine import LocalEngine
-from jobworker.engines.local.spawner_link import resolve
 from jobworker.errors import IsolationUnavailable, ProgramNotFound
+from jobworker.futures import resolve
 from jobworker.jobs.lifecycle import Ended, Event, Started
 from jobworker.jobs.ports import Engine
 from jobworker.model import Grant, Input, Job, JobId, Spec, Starting, StopRequest, Stream, Terms

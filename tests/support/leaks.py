@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.host.cgroup_tree import memberships, mounts, own_directory
+from jobworker.engines.host.cgroup_tree import memberships, own_directory
+from jobworker.engines.host.mountinfo import mounts
 from support.adoption import everything_below
 
 _OURS = "jobd-jobs-"
@@ -29,12 +30,12 @@ def no_leaks() -> Iterator[None]:
     It is the first fixture of a test's own scope and so the last to be torn down.
     What a fixture of a wider scope holds was there before.
     """
-    processes, descriptors, mounts = everything_below(), _descriptors(), _mounts()
+    processes, descriptors, mounted = everything_below(), _descriptors(), _mounts()
     cgroups = _cgroups()
     yield
     leaks = [f"process {pid}: {text}" for pid, text in _left_running(processes).items()]
     leaks += [f"descriptor {text}" for text in _left_open(descriptors)]
-    leaks += [f"mount {line}" for line in sorted(_mounts() - mounts)]
+    leaks += [f"mount {line}" for line in sorted(_mounts() - mounted)]
     leaks += [f"cgroup {path}" for path in sorted(_cgroups() - cgroups)]
     if leaks:
         pytest.fail("the test left behind:\n  " + "\n  ".join(leaks), pytrace=False)
@@ -114,7 +115,7 @@ def _descriptors() -> dict[int, str]:
 
 def _cgroups() -> set[str]:
     """The cgroups that servers have made below our own (``engines.cgroups``)."""
-    mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
+    mounted = mounts()
     member_of = memberships(Path("/proc/self/cgroup").read_bytes())
     found = set()
     for controller in member_of:

@@ -15,7 +15,8 @@ import pytest
 
 from jobworker.embedded import Manager
 from jobworker.engines.host.cgroup_delegation import LEAF, available
-from jobworker.engines.host.cgroup_tree import memberships, mounts, own_directory
+from jobworker.engines.host.cgroup_tree import memberships, own_directory
+from jobworker.engines.host.mountinfo import mounts
 from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import LimitUnavailable
 from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec
@@ -123,7 +124,7 @@ def _at_home(own: Path) -> Iterator[Path]:
 
 
 def _own_unified() -> Path | None:
-    mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
+    mounted = mounts()
     own = own_directory("", mounted, memberships(Path("/proc/self/cgroup").read_bytes()))
     return Path(own) if own else None
 

@@ -53,7 +53,7 @@ def test_nothing_but_the_file_and_its_lock_is_left(path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_no_obstacle(path: Path) -> None:
     profiles.store(profile())
-    (path.parent / ".config.json.new").write_text("half")
+    (path.parent / ".config.json").write_text("half")
     profiles.store(profile("alice"))
     assert profiles.load("alice").name == "alice"
 

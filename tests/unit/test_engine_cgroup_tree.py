@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobworker.engines.host.cgroup_tree import (
-    Mount,
-    directory,
-    memberships,
-    mounts,
-    own_directory,
-)
+from jobworker.engines.host.cgroup_tree import directory, memberships, own_directory
+from jobworker.engines.host.mountinfo import Mount, parse
 
 HYBRID = rb"""23 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -27,18 +22,6 @@ MEMBER = b"""9:name=systemd:/
 """
 
 
-def test_hierarchies_are_found_with_odd_names() -> None:
-    found = mounts(HYBRID)
-    assert [(mount.version, mount.point) for mount in found] == [
-        (1, "/sys/fs/cgroup/cpu,cpuacct"),
-        (1, "/sys/fs/cgroup/memory"),
-        (1, "/sys/fs/cgroup/systemd"),
-        (2, "/sys/fs/cgroup/uni fied\\x"),
-    ]
-    assert found[1].root == "/docker/ab"
-    assert "cpuacct" in found[0].options
-
-
 def test_memberships_may_hold_colons() -> None:
     found = memberships(MEMBER)
     assert found["memory"] == "/docker/ab/in:side"
@@ -47,7 +30,7 @@ def test_memberships_may_hold_colons() -> None:
 
 
 def test_each_controller_has_its_directory() -> None:
-    mounted, member_of = mounts(HYBRID), memberships(MEMBER)
+    mounted, member_of = parse(HYBRID), memberships(MEMBER)
     assert own_directory("memory", mounted, member_of) == "/sys/fs/cgroup/memory/in:side"
     assert own_directory("cpu", mounted, member_of) == "/sys/fs/cgroup/cpu,cpuacct/a b"
     assert own_directory("", mounted, member_of) == "/sys/fs/cgroup/uni fied\\x/user.slice/app"
@@ -68,14 +51,9 @@ def test_each_controller_has_its_directory() -> None:
 def test_what_the_mount_does_not_show_is_nowhere(
     root: str, path: str, expected: str | None
 ) -> None:
-    assert directory(Mount(2, root, "/m", frozenset()), path) == expected
+    assert directory(Mount("cgroup2", "/m", "none", root), path) == expected
 
 
 def test_the_mount_on_top_counts() -> None:
-    twice = mounts(b"1 0 0:1 / /a rw - cgroup2 none rw\n2 0 0:1 / /b rw - cgroup2 none rw\n")
+    twice = parse(b"1 0 0:1 / /a rw - cgroup2 none rw\n2 0 0:1 / /b rw - cgroup2 none rw\n")
     assert own_directory("", twice, {"": "/"}) == "/b"
-
-
-def test_a_name_that_is_not_utf_8_comes_back_as_it_was() -> None:
-    (mount,) = mounts(b"1 0 0:1 / /a\xff rw - cgroup2 none rw\n")
-    assert mount.point.encode("utf-8", "surrogateescape") == b"/a\xff"

@@ -8,39 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.host.file_system import FileSystem, file_system_of, found_in
+from jobworker.engines.host.mountinfo import Mount
 from jobworker.engines.host.tmp_quota import hint, tmp_row, why_not
 from jobworker.model import Level
 
-MOUNTINFO = b"""\
-21 1 0:20 / / rw,relatime shared:1 master:2 - overlay overlay rw,lowerdir=/a
-36 21 98:0 /mnt1 /srv/with\\040space rw,noatime - xfs /dev/mapper/a-b rw,noquota
-361 21 98:1 / /var rw - ext4 /dev/sda2 rw
-"""
-
-XFS = FileSystem("xfs", "/srv/with space", "/dev/mapper/a-b")
-EXT4 = FileSystem("ext4", "/var", "/dev/sda2")
-OVERLAY = FileSystem("overlay", "/", "overlay")
-
-
-def test_a_file_system_is_found_by_its_mount() -> None:
-    found = [found_in(MOUNTINFO, mount_id) for mount_id in (b"21", b"36", b"361")]
-    assert found == [OVERLAY, XFS, EXT4]
-    with pytest.raises(LookupError):
-        found_in(MOUNTINFO, b"3")
-
-
-def test_that_of_a_directory_is_found(tmp_path: Path) -> None:
-    directory = os.open(tmp_path, os.O_RDONLY)
-    try:
-        found = file_system_of(directory)
-    finally:
-        os.close(directory)
-    assert tmp_path.is_relative_to(found.point)
+XFS = Mount("xfs", "/srv/with space", "/dev/mapper/a-b")
+EXT4 = Mount("ext4", "/var", "/dev/sda2")
+OVERLAY = Mount("overlay", "/", "overlay")
 
 
 @pytest.mark.parametrize(
-    ("file_system", "number", "words"),
+    ("mount", "number", "words"),
     [
         (XFS, errno.ENOSYS, "the xfs file system at /srv/with space is not mounted with pquota"),
         (EXT4, errno.ESRCH, "the ext4 file system at /var is not mounted with prjquota"),
@@ -49,13 +27,13 @@ def test_that_of_a_directory_is_found(tmp_path: Path) -> None:
         (EXT4, errno.EPERM, "only root of the machine can limit what is stored"),
     ],
 )
-def test_what_is_missing(file_system: FileSystem, number: int, words: str) -> None:
-    assert words in why_not(file_system, OSError(number, os.strerror(number)))
+def test_what_is_missing(mount: Mount, number: int, words: str) -> None:
+    assert words in why_not(mount, OSError(number, os.strerror(number)))
 
 
 def test_what_to_do() -> None:
     assert "tune2fs -O project,quota -Q prjquota /dev/sda2" in hint(EXT4, Path("/var/lib/jobd"))
-    assert "rootflags=prjquota" in hint(FileSystem("ext4", "/", "/dev/sda1"), Path("/var"))
+    assert "rootflags=prjquota" in hint(Mount("ext4", "/", "/dev/sda1"), Path("/var"))
     assert "-o pquota" in hint(XFS, Path("/srv"))
     assert hint(OVERLAY, Path("/var/lib/jobd")).startswith("see that /var/lib/jobd is on ext4")
 

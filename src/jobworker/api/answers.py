@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import Struct
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
+from jobworker.api.asgi import Message, Send
 from jobworker.api.document.pages import POLICY
 from jobworker.model import JobId
 
@@ -40,20 +40,23 @@ def _plain(value: object) -> str:
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
-class _Ready(Response):
-    """An answer whose headers are complete, so that none are worked out for it."""
+@dataclass(frozen=True, slots=True)
+class BytesAnswer:
+    """An answer that is sent whole."""
 
-    def __init__(self, body: bytes, status: int, headers: list[Header]) -> None:
-        self.status_code = status
-        self.background = None
-        self.body = body
-        self.raw_headers = headers
+    body: bytes
+    status: int
+    headers: tuple[Header, ...]
+
+    async def send(self, send: Send, prefix: str = "") -> None:
+        """Send it; to who asked for a WebSocket and gets none with the prefix ``websocket.``."""
+        await send(_head(self.status, self.headers, prefix))
+        await send({"type": f"{prefix}http.response.body", "body": self.body})
 
 
-def bytes_answer(body: bytes, status: int, *headers: Header) -> Response:
+def bytes_answer(body: bytes, status: int, *headers: Header) -> BytesAnswer:
     """An answer with ``body``; ``headers`` must say what it is."""
-    length = (b"content-length", str(len(body)).encode("ascii"))
-    return _Ready(body, status, [length, *GUARDS, *headers])
+    return BytesAnswer(body, status, ((b"content-length", b"%d" % len(body)), *headers))
 
 
 def encode(body: Struct) -> bytes:
@@ -61,12 +64,12 @@ def encode(body: Struct) -> bytes:
     return _ENCODER.encode(body)
 
 
-def json_answer(body: bytes, status: int, *headers: Header) -> Response:
+def json_answer(body: bytes, status: int, *headers: Header) -> BytesAnswer:
     """An answer with ``body``, which is JSON."""
     return bytes_answer(body, status, (b"content-type", b"application/json"), *headers)
 
 
-def html_answer(page: str) -> Response:
+def html_answer(page: str) -> BytesAnswer:
     """An answer with one of our own pages."""
     return bytes_answer(
         page.encode("utf-8"),
@@ -77,7 +80,7 @@ def html_answer(page: str) -> Response:
     )
 
 
-class StreamAnswer(Response):
+class StreamAnswer:
     """An answer that is sent as it comes.
 
     Whatever ends the sending early, the chunks' generator is closed, so that it lets
@@ -85,17 +88,15 @@ class StreamAnswer(Response):
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], status: int, *headers: Header) -> None:
-        self.status_code = status
-        self.background = None
         self.chunks = chunks
-        self.raw_headers = [*GUARDS, *headers]
+        self.status = status
+        self.headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # the shape of an ASGI application
+    async def send(self, send: Send) -> None:
         """Send the chunks; raises ``TimeoutError`` when the client does not take them."""
         following = asyncio.create_task(self._next())
         try:
-            start = {"type": "http.response.start", "status": self.status_code}
-            await send({**start, "headers": self.raw_headers})
+            await send(_head(self.status, self.headers))
             # An empty piece sends the head off: a client sees at once that it is followed.
             await _send_piece(send, b"")
             while (chunk := await following) is not None:
@@ -112,6 +113,11 @@ class StreamAnswer(Response):
     async def _next(self) -> bytes | None:
         """The next chunk; None after the last."""
         return await anext(self.chunks, None)
+
+
+def _head(status: int, headers: tuple[Header, ...], prefix: str = "") -> Message:
+    kind = f"{prefix}http.response.start"
+    return {"type": kind, "status": status, "headers": [*GUARDS, *headers]}
 
 
 async def _send_piece(send: Send, piece: bytes) -> None:

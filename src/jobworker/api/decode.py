@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import Receive
 
+from jobworker.api.asgi import Receive
 from jobworker.api.fields import MAX_BODY
 from jobworker.errors import (
     BadAuthentication,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from msgspec import Struct
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
+from jobworker.api.asgi import Receive, Scope, Send
 from jobworker.api.decode import (
     bearer_token,
     declared_length,
@@ -29,7 +29,7 @@ from jobworker.api.decode import (
 from jobworker.api.errors import STATUS, error_answer
 from jobworker.api.fields import MAX_BODY
 from jobworker.api.resources.input import SocketAnswer
-from jobworker.api.route import Route, Router
+from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
     Call,
     ClientGone,
@@ -111,15 +111,15 @@ class Dispatcher:
         assert task is not None
         self._in_hand.add(task)
         try:
-            response = await self._answer(request)
-            request.status = response.status_code
-            if isinstance(response, SocketAnswer):
+            answer = await self._answer(request)
+            request.status = answer.status
+            if isinstance(answer, SocketAnswer):
                 self._sockets.add(task)
-                await response.serve(receive, send, self.service.draining)
-            elif isinstance(response, StreamAnswer):
-                await self._stream(response, request, send)
+                await answer.serve(receive, send, self.service.draining)
+            elif isinstance(answer, StreamAnswer):
+                await self._stream(answer, request, send)
             else:
-                await response(scope, receive, send)
+                await answer.send(send, "websocket." if request.is_socket else "")
         except ClientGone:
             request.status = CLIENT_GONE
         finally:
@@ -127,7 +127,7 @@ class Dispatcher:
             self._sockets.discard(task)
             _log_request(request)
 
-    async def _answer(self, request: _Request) -> Response:
+    async def _answer(self, request: _Request) -> Answer:
         """The answer to a request, whatever it is; raises ``ClientGone`` only."""
         try:
             _refuse_ambiguous_length(request.headers)
@@ -155,11 +155,10 @@ class Dispatcher:
             _log.exception("cannot answer a request: this is a bug")
             return error_answer(JobWorkerError())
 
-    async def _stream(self, response: StreamAnswer, request: _Request, send: Send) -> None:
+    async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
         """Send a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
-        sending = response(request.scope, request.receive, send)
         try:
-            await hold(sending, request.receive, self.service, request.token)
+            await hold(answer.send(send), request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
@@ -201,7 +200,7 @@ class Dispatcher:
             raise JobNotFound from None
         return self.service.jobs.status(job_id)
 
-    async def _handle(self, route: Route, request: _Request) -> Response:
+    async def _handle(self, route: Route, request: _Request) -> Answer:
         query = decode_query(request.scope["query_string"], route.query)
         if request.is_socket and not route.is_socket:
             raise InvalidRequest("this path is no WebSocket", field="Upgrade")
@@ -211,9 +210,7 @@ class Dispatcher:
                 return await self._perform(route, request, query, route.most_body)
         return await self._perform(route, request, query, MAX_BODY)
 
-    async def _perform(
-        self, route: Route, request: _Request, query: Any, most_body: int
-    ) -> Response:
+    async def _perform(self, route: Route, request: _Request, query: Any, most_body: int) -> Answer:
         body = None
         if route.body is not None:
             raw = await read_body(request.headers, request.receive, most_body)
@@ -233,9 +230,7 @@ class Dispatcher:
             token=request.token,
         )
         result = await route.handler(call)
-        if isinstance(result, Response):
-            return result
-        return json_answer(encode(result), route.status)
+        return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
 
 
 @dataclass(slots=True)

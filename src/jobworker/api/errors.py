@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from msgspec import UNSET
-from starlette.responses import Response
 
 from jobworker import errors
-from jobworker.api.answers import encode, json_answer
+from jobworker.api.answers import BytesAnswer, encode, json_answer
 from jobworker.api.views import ErrorAnswer
 from jobworker.errors import JobWorkerError
 
@@ -65,7 +64,7 @@ INTERNAL_ERROR = encode(
 )
 
 
-def error_answer(error: JobWorkerError, *headers: tuple[bytes, bytes]) -> Response:
+def error_answer(error: JobWorkerError, *headers: tuple[bytes, bytes]) -> BytesAnswer:
     """The answer for ``error``, with ``headers`` beside those that its class asks for."""
     kind = type(error)
     status = STATUS.get(kind)

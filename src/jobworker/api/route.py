@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from msgspec import Struct
-from starlette.responses import Response
 
+from jobworker.api.answers import BytesAnswer, StreamAnswer
 from jobworker.api.fields import MAX_BODY
 from jobworker.api.query import NoQuery
+from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.service import Call
 from jobworker.api.wire import HeaderField, Media
 from jobworker.errors import (
@@ -26,7 +27,9 @@ from jobworker.errors import (
 )
 from jobworker.identity.permissions import Action
 
-Handler = Callable[[Call], Awaitable[Struct | Response]]
+Answer = BytesAnswer | StreamAnswer | SocketAnswer
+
+Handler = Callable[[Call], Awaitable[Struct | Answer]]
 """Gives the body of a success, or a whole answer where that is not JSON."""
 
 

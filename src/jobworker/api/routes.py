@@ -10,10 +10,9 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from jobworker.api import bodies, fields, views, wire
-from jobworker.api.answers import html_answer, json_answer
+from jobworker.api.answers import BytesAnswer, html_answer, json_answer
 from jobworker.api.document import openapi, pages
 from jobworker.api.query import InputQuery, ListQuery, OutputQuery, StreamQuery, WaitQuery
 from jobworker.api.resources import input as feed
@@ -185,17 +184,17 @@ def _service() -> Iterable[Route]:
         )
 
 
-async def _describe(_: Call) -> Response:
+async def _describe(_: Call) -> BytesAnswer:
     """Describe the API, in OpenAPI 3.1."""
     return json_answer(_document_as_json(), 200)
 
 
-async def _show_docs(_: Call) -> Response:
+async def _show_docs(_: Call) -> BytesAnswer:
     """Show the reference of the API to people; nothing in it comes from elsewhere."""
     return html_answer(_docs())
 
 
-async def _show_home(_: Call) -> Response:
+async def _show_home(_: Call) -> BytesAnswer:
     """Tell people what answers here, and where to read on."""
     return html_answer(pages.home())
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from starlette.types import Receive
-
+from jobworker.api.asgi import Receive
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 
 from jobworker.archive.cursors import number_at
-from jobworker.archive.rows import microseconds, searchable
+from jobworker.archive.rows import searchable
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import InvalidRequest
-from jobworker.model import JobQuery
+from jobworker.model import JobQuery, microseconds
 
 # It sorts after every character of a job ID, so that the IDs with a prefix are one range.
 _AFTER_ALL = "~"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,23 +22,13 @@ from jobworker.model import (
     Starting,
     Stopped,
     Terms,
+    from_microseconds,
+    microseconds,
 )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 # In ASCII, because it then carries lone surrogates and NUL through every database.
 _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 _FINAL: dict[str, type[Final]] = {kind.name: kind for kind in (Completed, Failed, Stopped)}
-
-
-def microseconds(moment: datetime) -> int:
-    """The number that the archive keeps for ``moment``; raises ``TypeError`` without time zone."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment(microseconds: int) -> datetime:
-    """The time that the archive keeps as ``microseconds``, in UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def searchable(text: str) -> str:
@@ -89,7 +78,7 @@ def job_of(row: Row[Any]) -> Job:
         spec=spec,
         terms=terms,
         status=_status_of(row),
-        created_at=moment(row.created_at),
+        created_at=from_microseconds(row.created_at),
         containment=row.containment,
         node=row.node,
     )

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from jobworker import atomic_file
 from jobworker.errors import ConfigurationInvalid
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ MAX_SIZE = 1 << 20
 """Bytes: some 4,000 profiles. A larger file is not one of profiles, and is not read."""
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -70,7 +70,7 @@ def move(source: str, path: str, change: Callable[[str], str]) -> None:
             if text is not None and not os.path.lexists(path):
                 _replace(source, change(text))
                 os.rename(source, path)
-                _sync(os.path.dirname(path))
+                atomic_file.sync_directory_of(path)
             os.unlink(_beside(source, "lock"))  # nobody takes turns at it any more
     except OSError as error:
         raise _unusable(source, error) from None
@@ -102,24 +102,7 @@ def _replace(path: str, text: str) -> None:
     content = text.encode()
     if len(content) > MAX_SIZE:
         raise _too_large(path, len(content))
-    fresh = _beside(path, "new")
-    if os.path.lexists(fresh):  # a writer that was killed left it
-        os.unlink(fresh)
-    with open(os.open(fresh, _CREATE, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(fresh, path)
-    _sync(os.path.dirname(path))
-
-
-def _sync(directory: str) -> None:
-    """Makes the renames in ``directory`` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    atomic_file.replace(path, content)
 
 
 def _beside(path: str, suffix: str) -> str:

@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from jobworker.config.toml import read
 from jobworker.errors import ConfigurationInvalid
-from jobworker.model import Level
+from jobworker.model import LEVELS, Level
 
 Containment = Level | Literal["auto"]
 
@@ -54,7 +54,7 @@ def parse_address(text: str) -> Address:
 
 
 def _parse_containment(text: str) -> Any:
-    levels = ("auto", *get_args(Level))
+    levels = ("auto", *LEVELS)
     if text not in levels:
         raise ValueError(f"must be one of {', '.join(levels)}")
     return text
@@ -79,7 +79,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Callable[[], str], str]] = {
     "containment": (
         _parse_containment,
         lambda: "auto",
-        "how far jobs are walled off: auto (the strongest here), full, namespaces, uid, basic",
+        f"how far jobs are walled off: auto (the strongest here), {', '.join(LEVELS)}",
     ),
 }
 """Each setting: how it is parsed, its default, what it means."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobworker import atomic_file
 from jobworker.config.settings import Address, parse_address
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
@@ -20,13 +21,12 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not
 @contextmanager
 def published(path: Path, address: Address) -> Iterator[None]:
     """Keep ``address`` in the file at ``path`` meanwhile."""
-    draft = path.with_name(f".{path.name}")
-    draft.unlink(missing_ok=True)  # of a server that was killed
-    with draft.open("x", encoding="utf-8") as file:
+    draft, descriptor = atomic_file.begin(str(path))
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(f"{address}\n")
         file.flush()
-        draft.rename(path)
+        Path(draft).rename(path)
         try:
             yield
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from jobworker.errors import JobNotFound, JobWorkerError
+from jobworker.futures import resolve
 from jobworker.model import Job, JobId
 
 
@@ -59,8 +60,7 @@ class LiveJob:
         self.phase = phase
         for waiter in [each for each in self._waiters if each[0] <= phase]:
             self._waiters.discard(waiter)
-            if not waiter[1].done():
-                waiter[1].set_result(None)
+            resolve(waiter[1])
 
     def refuse(self, error: JobWorkerError) -> None:
         """Enters the phase ``REFUSED``."""

@@ -26,12 +26,12 @@ from jobworker.model.job import (
     Stopping,
     Usage,
     explain,
-    time_text,
 )
 from jobworker.model.output import Gap, Output, Piece, Stream
 from jobworker.model.query import JobQuery, KeyBinding, Page
 from jobworker.model.requests import Role, SignalRequest, StartKey, StopRequest
 from jobworker.model.spec import (
+    LEVELS,
     NO_LIMITS,
     Account,
     Executable,
@@ -43,8 +43,16 @@ from jobworker.model.spec import (
     Spec,
     Terms,
 )
+from jobworker.model.times import (
+    from_microseconds,
+    from_nanoseconds,
+    microseconds,
+    nanoseconds,
+    time_text,
+)
 
 __all__ = [
+    "LEVELS",
     "NOT_JOBD",
     "NO_LIMITS",
     "Account",
@@ -85,5 +93,9 @@ __all__ = [
     "Terms",
     "Usage",
     "explain",
+    "from_microseconds",
+    "from_nanoseconds",
+    "microseconds",
+    "nanoseconds",
     "time_text",
 ]

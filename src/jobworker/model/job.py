@@ -86,11 +86,6 @@ Fact = str | int | float
 """One piece of evidence: a name, a time (RFC 3339), a number of bytes or seconds."""
 
 
-def time_text(moment: datetime) -> str:
-    """A moment in UTC as the API writes it: ``2026-01-31T12:00:00Z`` (RFC 3339)."""
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 @dataclass(frozen=True, slots=True)
 class End:
     """The end of a job, as the supervisor recorded it.

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from jobworker.limits import LIMITS
 
 Level = Literal["full", "namespaces", "uid", "basic"]
+"""The containment level of a job: the degree to which it is walled off."""
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Every level, the strongest first."""
 
 
 if TYPE_CHECKING:

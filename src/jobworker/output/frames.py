@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from jobworker.model import End, Stream
+from jobworker.model import End, Stream, nanoseconds
 from jobworker.output.reader import OutputReader
 from jobworker.supervisor.records import INDEX_ENTRY, PLACE
 
@@ -265,7 +265,7 @@ class FrameReader:
         for stream in BOTH:
             gone = [gap.end for gap in end.gaps if gap.stream is stream]
             limit = max([reader.size(stream), *gone])
-            self.position.time = self.position.time or int(end.finished_at.timestamp() * 1e9)
+            self.position.time = self.position.time or nanoseconds(end.finished_at)
             yield from self._until(reader, stream, limit, certain=True)
 
 

@@ -9,6 +9,8 @@ import logging
 import os
 import struct
 
+from jobworker.futures import resolve
+
 _IN_MODIFY = 0x0000_0002
 _IN_CREATE = 0x0000_0100
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,7 +49,7 @@ class Watcher:
         for watch in list(self._waiting):
             self._release(watch)
         for future in list(self._timed):
-            _finish(future)
+            resolve(future)
 
     def expect(self, path: str) -> asyncio.Future[None]:
         """A future that is done at the next change after this call, or in vain.
@@ -82,7 +84,7 @@ class Watcher:
         return None
 
     def _time(self, future: asyncio.Future[None]) -> None:
-        timer = asyncio.get_running_loop().call_later(POLL, _finish, future)
+        timer = asyncio.get_running_loop().call_later(POLL, resolve, future)
         self._timed.add(future)
         future.add_done_callback(self._timed.discard)
         future.add_done_callback(lambda _: timer.cancel())
@@ -107,9 +109,4 @@ class Watcher:
 
     def _release(self, watch: int) -> None:
         for future in self._waiting.pop(watch, ()):
-            _finish(future)
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+            resolve(future)

@@ -11,6 +11,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from jobworker import atomic_file
 from jobworker.errors import StorageFull
 from jobworker.model import (
     JobId,
@@ -163,14 +164,8 @@ class Spool:
         try:
             senders = records.senders(directory)
             senders[str(request.number)] = f"{time_text(request.at)} {request.by}".encode()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            draft = f".{records.SIGNALS}"
-            fd = os.open(draft, flags, 0o600, dir_fd=directory)
-            try:
-                records.write_all(fd, records.pack(list(senders.items())))
-            finally:
-                os.close(fd)
-            os.rename(draft, records.SIGNALS, src_dir_fd=directory, dst_dir_fd=directory)
+            data = records.pack(list(senders.items()))
+            atomic_file.replace(records.SIGNALS, data, durable=False, dir_fd=directory)
         finally:
             os.close(directory)
 

@@ -7,7 +7,9 @@ import os
 from . import kernel, places, records, signals
 
 OWN_NAMESPACES = ("full", "namespaces")
+"""The levels with PID, mount and IPC namespaces for each job: so with a ``/tmp`` of its own."""
 OWN_UID = ("full", "uid")
+"""The levels with a UID for each owner: so they need root."""
 
 
 class Site:

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from jobworker.archive.rows import microseconds
 from jobworker.errors import (
     InputClosed,
     JobNotRunning,
     JobWorkerError,
     ServiceUnavailable,
 )
+from jobworker.futures import resolve
 from jobworker.jobs.lifecycle import Ended, Event, Extended, Lost, Refused, Started, StopAsked
 from jobworker.jobs.ports import Clock, Listener
 from jobworker.model import (
@@ -29,6 +29,7 @@ from jobworker.model import (
     Stream,
     Terms,
     Usage,
+    nanoseconds,
 )
 from jobworker.output import spans
 from jobworker.output.reader import OutputReader
@@ -46,7 +47,6 @@ class _FakeJob:
 
     started: Started | None
     account: int
-    grant: Grant
     output: MemoryOutput = field(default_factory=MemoryOutput)
     stop: StopRequest | None = None
     extended: Extended | None = None
@@ -54,11 +54,10 @@ class _FakeJob:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def wake(self) -> None:
-        """Tell who waits for a change."""
+        """Wakes whoever waits for a change."""
         waiting, self.waiting = self.waiting, []
         for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+            resolve(waiter)
 
     def standing(self) -> list[Event]:
         """What the next server is told of the job, in this order."""
@@ -203,8 +202,8 @@ class FakeEngine:
         """Let the job write ``data``; the index gets its entry."""
         job = self._running(job_id)
         job.output.append(stream, data)
-        nanoseconds = microseconds(self._clock.now()) * 1000
-        job.output.append(Stream.INDEX, INDEX_ENTRY.pack(nanoseconds, stream.value, len(data)))
+        moment = nanoseconds(self._clock.now())
+        job.output.append(Stream.INDEX, INDEX_ENTRY.pack(moment, stream.value, len(data)))
         job.wake()
 
     def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
@@ -234,10 +233,6 @@ class FakeEngine:
         """The account that the job was started as."""
         return self._jobs[job_id].account
 
-    def grant_of(self, job_id: JobId) -> Grant:
-        """What the policy had made of the job's spec."""
-        return self._jobs[job_id].grant
-
     # What the manager calls.
 
     def listen(self, listener: Listener) -> None:
@@ -257,7 +252,7 @@ class FakeEngine:
         """What ``hidden`` was set to."""
         return self.hidden
 
-    async def start(self, job: Job, account: int, grant: Grant) -> None:
+    async def start(self, job: Job, account: int, grant: Grant) -> None:  # noqa: ARG002 - the port's
         """Take the job as started, unless ``refuse_next`` was called; raises what ``check`` does.
 
         ``ServiceUnavailable`` is raised where its input was to come with it and was not kept.
@@ -270,10 +265,10 @@ class FakeEngine:
         event: Started | Refused
         if self._refusal:
             event, self._refusal = Refused(self._refusal, self._clock.now()), None
-            self._jobs[job.id] = _FakeJob(None, account, grant, last=event)
+            self._jobs[job.id] = _FakeJob(None, account, last=event)
         else:
             event = Started(next(self._pids), self._clock.now())
-            self._jobs[job.id] = _FakeJob(event, account, grant)
+            self._jobs[job.id] = _FakeJob(event, account)
         self._tell_soon(job.id, event)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import logging
-import os
 import re
 import socket
 import ssl
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobworker import atomic_file
 from jobworker.errors import StateUnusable
 
 RENEW_BEFORE = 30 * 86_400
@@ -116,11 +116,12 @@ def _make(files: TlsFiles, names: frozenset[str]) -> None:
         raise _unusable(files, f"its key {files.ca_key} is missing")
     try:
         if not files.ca_key.exists():
-            _write(files.ca_key, authority.make_key())
+            atomic_file.replace(str(files.ca_key), authority.make_key())
         key = files.ca_key.read_bytes()
         if not files.ca.exists():
-            _write(files.ca, authority.make_ca(key))
-        _write(files.server, authority.make_server(key, files.ca.read_bytes(), sorted(names)))
+            atomic_file.replace(str(files.ca), authority.make_ca(key))
+        server = authority.make_server(key, files.ca.read_bytes(), sorted(names))
+        atomic_file.replace(str(files.server), server)
     except ValueError as error:
         raise _unusable(files, str(error)) from error
 
@@ -223,20 +224,3 @@ def _addresses_v6() -> set[str]:
         return set()
     rows = (line.split() for line in lines)
     return {str(ipaddress.ip_address(bytes.fromhex(r[0]))) for r in rows if r[3] != _LINK_LOCAL}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` durably, whole or not at all, for the owner's eyes only."""
-    draft = path.with_name(f".{path.name}")
-    draft.unlink(missing_ok=True)  # of a start that was killed
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

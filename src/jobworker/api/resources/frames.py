@@ -6,11 +6,9 @@ import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from msgspec import UNSET, Struct
-from starlette.responses import Response
 
 from jobworker.api import wire
 from jobworker.api.answers import StreamAnswer, encode
@@ -19,15 +17,13 @@ from jobworker.api.query import OutputQuery
 from jobworker.api.service import Call
 from jobworker.api.views import EndFrame, GapFrame, OutputFrame
 from jobworker.errors import InvalidRequest
-from jobworker.model import Job, Stream
+from jobworker.model import Job, Stream, from_nanoseconds, nanoseconds
 from jobworker.output.frames import BOTH, Frame, Selection
 
 KEEP_ALIVE = 15.0
 """Seconds without a frame after which a comment is sent as an event: less than what proxies
 allow an idle connection."""
 
-_SECOND = 1_000_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NUMBER = 18
 _COMMENT = b":\n\n"
 
@@ -80,7 +76,7 @@ def asked_for(call: Call) -> Form | None:
     return None
 
 
-def answer(call: Call, form: Form) -> Response:
+def answer(call: Call, form: Form) -> StreamAnswer:
     """The frames that were asked for; raises ``InvalidRequest``."""
     wanted, tail = _wanted(call)
     content = (b"content-type", form.media.encode("ascii"))
@@ -101,7 +97,7 @@ def _wanted(call: Call) -> tuple[Selection, int | None]:
         raise InvalidRequest("tail and after cannot go together", field="tail")
     streams = BOTH if query.stream is UNSET else (Stream[query.stream.upper()],)
     since, until = (
-        None if moment is UNSET else _nanoseconds(moment) for moment in (query.since, query.until)
+        None if moment is UNSET else nanoseconds(moment) for moment in (query.since, query.until)
     )
     return Selection(after, since or 0, until, streams), tail
 
@@ -140,7 +136,7 @@ async def _rendered(
 def view(frame: Frame) -> OutputFrame | GapFrame:
     """``frame`` as clients see it; what is not UTF-8 as base64."""
     stream: Literal["stdout", "stderr"] = "stdout" if frame.stream is Stream.STDOUT else "stderr"
-    time = _moment(frame.time)
+    time = from_nanoseconds(frame.time)
     if frame.dropped:
         return GapFrame(seq=frame.seq, time=time, stream=stream, dropped=frame.dropped)
     try:
@@ -166,12 +162,3 @@ def _end_view(job: Job, seq: int) -> EndFrame | None:
         cause=end.cause,
         reason=job.reason,
     )
-
-
-def _moment(nanoseconds: int) -> datetime:
-    seconds, rest = divmod(nanoseconds, _SECOND)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -10,10 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from starlette.responses import Response
-from starlette.types import Message, Receive, Send
 
 from jobworker.api.answers import SEND_BUDGET, encode
+from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
 from jobworker.api.decode import bearer_token, header
 from jobworker.api.fields import MAX_PIECE
@@ -37,7 +36,7 @@ Close = tuple[int, str]
 _DECODER = msgspec.json.Decoder(EndOfInput | Resize)
 
 
-async def attach(call: Call) -> Response:
+async def attach(call: Call) -> SocketAnswer:
     """Feed a job's standard input over a WebSocket.
 
     Binary messages are input, at most 65,536 bytes each. Text messages are JSON:
@@ -58,15 +57,14 @@ async def attach(call: Call) -> Response:
     return SocketAnswer(attachment, lambda: call.service.until_refused(token))
 
 
-class SocketAnswer(Response):
+class SocketAnswer:
     """The answer that takes a connection over, for as long as there is something to feed."""
+
+    status = 101
 
     def __init__(
         self, attachment: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        self.status_code = 101
-        self.background = None
-        self.raw_headers = []
         self._attachment = attachment
         self._until_refused = until_refused
 

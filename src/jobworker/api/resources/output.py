@@ -8,9 +8,15 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 
 from msgspec import UNSET
-from starlette.responses import Response
 
-from jobworker.api.answers import CHUNK, StreamAnswer, bytes_answer, encode, json_answer
+from jobworker.api.answers import (
+    CHUNK,
+    BytesAnswer,
+    StreamAnswer,
+    bytes_answer,
+    encode,
+    json_answer,
+)
 from jobworker.api.decode import header
 from jobworker.api.errors import error_answer
 from jobworker.api.query import StreamQuery
@@ -30,7 +36,7 @@ _AS_BYTES = (
 """Output is whatever a program wrote, so no browser may take it for a page."""
 
 
-async def output(call: Call) -> Response:
+async def output(call: Call) -> BytesAnswer | StreamAnswer:
     """Both streams: by lines as far as they have come, or as frames in their order.
 
     Frames come where `Accept` asks for them or with `follow`, which goes on until the job
@@ -41,7 +47,7 @@ async def output(call: Call) -> Response:
     return await lines(call) if form is None else frames.answer(call, form)
 
 
-async def lines(call: Call) -> Response:
+async def lines(call: Call) -> BytesAnswer:
     """Both streams by lines."""
     output = await call.jobs.output(call.job.id)
     if len(output.stdout) + len(output.stderr) <= CHUNK:
@@ -51,10 +57,10 @@ async def lines(call: Call) -> Response:
     return json_answer(body, 200)
 
 
-def raw(stream: Stream) -> Callable[[Call], Awaitable[Response]]:
+def raw(stream: Stream) -> Callable[[Call], Awaitable[BytesAnswer | StreamAnswer]]:
     """The handler for the exact bytes of ``stream``."""
 
-    async def handler(call: Call) -> Response:
+    async def handler(call: Call) -> BytesAnswer | StreamAnswer:
         """Read the exact bytes of one stream, or follow it."""
         query: StreamQuery = call.query
         if query.follow:
@@ -122,7 +128,7 @@ def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
     return (*_AS_BYTES, (b"content-disposition", name), (b"accept-ranges", b"bytes"))
 
 
-async def _stored(call: Call, stream: Stream, offset: int) -> Response:
+async def _stored(call: Call, stream: Stream, offset: int) -> BytesAnswer | StreamAnswer:
     """The bytes that are kept now from that place on, or the range that was asked for."""
     with ExitStack() as opened:
         reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
@@ -179,6 +185,6 @@ class _Pieces:
         self._opened.close()
 
 
-def _follow(call: Call, stream: Stream, offset: int) -> Response:
+def _follow(call: Call, stream: Stream, offset: int) -> StreamAnswer:
     chunks = call.jobs.follow(call.job.id, stream, offset)
     return StreamAnswer(chunks, 200, *_headers(call.job.id, stream))

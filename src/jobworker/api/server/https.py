@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings, HTTP2Settings
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported, but not by __all__
 from granian.server.embed import Server
@@ -38,9 +38,6 @@ HEADER_BUDGET = 10_000
 MAX_HEADER = 64 * 1024
 """Most bytes of a request's header, the path included; what clients send is below 2 KiB."""
 
-MAX_STREAMS = 100
-"""Most requests at once on one HTTP/2 connection: what RFC 9113 calls the sensible least."""
-
 SILENCE_BUDGET = 60
 """Most seconds that a peer may leave data unacknowledged before it counts as gone."""
 
@@ -60,7 +57,7 @@ _LOGGING = {
 
 
 class HttpsServer:
-    """Serves ``app`` over TLS 1.3, by HTTP/1.1 and HTTP/2."""
+    """Serves ``app`` over TLS 1.3, by HTTP/1.1."""
 
     def __init__(self, app: Dispatcher, address: Address, certificate: Path, key: Path) -> None:
         self._app = app
@@ -162,12 +159,6 @@ def _embedded(
         backlog=shares.queue,
         backpressure=shares.connections,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER),
-        http2_settings=HTTP2Settings(
-            keep_alive_interval=SILENCE_BUDGET * 500,
-            keep_alive_timeout=SILENCE_BUDGET // 2,
-            max_concurrent_streams=MAX_STREAMS,
-            max_headers_size=MAX_HEADER,
-        ),
         ssl_cert=certificate,
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls13,

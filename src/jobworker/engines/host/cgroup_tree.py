@@ -1,50 +1,10 @@
-"""Where cgroups are: from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``. Pure.
-
-Formats: cgroups(7), proc_pid_mountinfo(5).
-"""
+"""Where cgroups are: from ``/proc/self/cgroup`` (cgroups(7)) and what is mounted. Pure."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
-_OPTIONAL_FIELDS = 6
-"""Where the optional fields of a line of mountinfo begin; a lone hyphen ends them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A mounted hierarchy: its version, which of its cgroups is at the mount point, and where.
-
-    ``options`` name the controllers of a v1 hierarchy, among other things.
-    """
-
-    version: int
-    root: str
-    point: str
-    options: frozenset[str]
-
-
-def mounts(mountinfo: bytes) -> list[Mount]:
-    """The cgroup hierarchies that are mounted; what lies below a later mount comes first."""
-    found = []
-    for line in mountinfo.splitlines():
-        fields = line.split()
-        hyphen = fields.index(b"-", _OPTIONAL_FIELDS)
-        kind, _, options = fields[hyphen + 1 : hyphen + 4]
-        if kind in (b"cgroup", b"cgroup2"):
-            version = 2 if kind == b"cgroup2" else 1
-            root, point = (plain_path(field) for field in fields[3:5])
-            found.append(Mount(version, root, point, frozenset(options.decode().split(","))))
-    return found
-
-
-def plain_path(field: bytes) -> str:
-    """A path as it is: space, tab, newline and backslash stand there in octal."""
-    plain = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
-    return plain.decode("utf-8", "surrogateescape")
+from jobworker.engines.host.mountinfo import Mount
 
 
 def memberships(cgroup: bytes) -> dict[str, str]:
@@ -74,7 +34,12 @@ def own_directory(controller: str, mounted: list[Mount], member_of: dict[str, st
     if path is None:
         return None
     for mount in reversed(mounted):
-        ours = mount.version == 2 if not controller else controller in mount.options
-        if ours and (found := directory(mount, path)):
+        if _shows(mount, controller) and (found := directory(mount, path)):
             return found
     return None
+
+
+def _shows(mount: Mount, controller: str) -> bool:
+    if not controller:
+        return mount.kind == "cgroup2"
+    return mount.kind == "cgroup" and controller in mount.options

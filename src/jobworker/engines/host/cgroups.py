@@ -10,7 +10,8 @@ from pathlib import Path
 
 from jobworker.engines.host import cgroup_delegation
 from jobworker.engines.host.cgroup_delegation import NotOurs, plain
-from jobworker.engines.host.cgroup_tree import Mount, memberships, mounts, own_directory
+from jobworker.engines.host.cgroup_tree import memberships, own_directory
+from jobworker.engines.host.mountinfo import Mount, mounts
 from jobworker.model import JobId
 from jobworker.supervisor import places
 from jobworker.supervisor.cgroups import JobCgroup
@@ -60,7 +61,7 @@ def find(state: Path) -> Cgroups:
     """
     name = name_for(state)
     try:
-        mounted = mounts(Path("/proc/self/mountinfo").read_bytes())
+        mounted = mounts()
         member_of = memberships(Path("/proc/self/cgroup").read_bytes())
     except FileNotFoundError:  # a kernel without cgroups
         return Cgroups(missing=dict.fromkeys(CONTROLLERS, "this kernel has no cgroups"))

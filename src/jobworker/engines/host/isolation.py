@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from jobworker.errors import IsolationUnavailable
-from jobworker.model import Level, Spec, Terms
+from jobworker.model import LEVELS, Level, Spec, Terms
 from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
-
-_STRENGTH: dict[Level, int] = {level: -rank for rank, level in enumerate(get_args(Level))}
 
 
 def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:
     """Raise ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
-    if spec.containment is not None and _STRENGTH[spec.containment] > _STRENGTH[level]:
+    if spec.containment is not None and _is_weaker(level, spec.containment):
         raise IsolationUnavailable(
             f"jobs here run at containment level {level}, and this one asks for "
             f"{spec.containment} at least",
@@ -32,3 +28,7 @@ def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:
             hint="it takes a server that runs as root, at the level full or uid",
             field="runAs",
         )
+
+
+def _is_weaker(level: Level, other: Level) -> bool:
+    return LEVELS.index(level) > LEVELS.index(other)

@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from jobworker.config.settings import Containment
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.errors import ContainmentUnavailable, JobWorkerError
-from jobworker.model import JobId, Level
+from jobworker.model import LEVELS, JobId, Level
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.site import OWN_NAMESPACES
+from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 PREFIX = ".jobd-probe-"
 """Begins the name of what is made for a try. A spool removes what is left with a dot."""
@@ -62,7 +61,7 @@ class Probe:
 
 def probe() -> list[Probe]:
     """Try every level, the strongest first."""
-    return [_probe(level) for level in get_args(Level)]
+    return [_probe(level) for level in LEVELS]
 
 
 def choose(containment: Containment) -> Level:
@@ -81,15 +80,20 @@ def choose(containment: Containment) -> Level:
                 hint="jobd doctor shows what can",
             )
         return containment
-    as_root: tuple[Level, ...] = ("full", "uid", "basic")
-    as_user: tuple[Level, ...] = ("namespaces", "basic")
     missing = []
-    for level in as_root if os.geteuid() == 0 else as_user:
+    for level in _candidates():
         result = _probe(level)
         if result.works:
             return level
         missing.append(f"{level}: {result.missing}")
     raise ContainmentUnavailable(f"no containment level works here: {'; '.join(missing)}")
+
+
+def _candidates() -> list[Level]:
+    """The levels that are tried for who we are, the strongest first."""
+    if os.geteuid() == 0:
+        return [level for level in LEVELS if level != "namespaces"]
+    return [level for level in LEVELS if level not in OWN_UID]
 
 
 def _probe(level: Level) -> Probe:
@@ -171,7 +175,7 @@ def run_over_limit_of_tmp(level: Level, parent: Path) -> str | None:
 
 def _run_at(level: Level, spec: Fields, parent: Path | None = None) -> str | None:
     """Run a job that does next to nothing; None if it went well, else what failed."""
-    uid = uid_of(0) if level in ("full", "uid") else os.geteuid()
+    uid = uid_of(0, level)
     with _scratch_state(parent) as state, closing(Spool(state)) as spool:
         job_id = JobId.new()
         spool.create(job_id, spec)

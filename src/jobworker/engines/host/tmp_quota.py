@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobworker.engines.host.enforcement import Enforcement
-from jobworker.engines.host.file_system import FileSystem, file_system_of
+from jobworker.engines.host.mountinfo import Mount, mount_of
 from jobworker.engines.host.probe import PREFIX, run_over_limit_of_tmp
 from jobworker.model import Level
 from jobworker.supervisor import quota
 from jobworker.supervisor.records import SPOOL
 from jobworker.supervisor.scratch import MACHINE_TMP
-
-_OF_ROOT: tuple[Level, ...] = ("full", "uid")
+from jobworker.supervisor.site import OWN_UID
 
 _NEEDS_ROOT = "only root of the machine can limit what is stored (CAP_SYS_ADMIN)"
 _RUN_AS_ROOT = (
@@ -46,14 +45,14 @@ def tmp_row(level: Level, state: Path) -> Enforcement:
 
 
 def _tried(level: Level, state: Path) -> Enforcement:
-    if level not in _OF_ROOT or os.geteuid() != 0:
+    if level not in OWN_UID or os.geteuid() != 0:
         return Enforcement("tmp", None, f"{_NEEDS_ROOT}; this is level {level}", _RUN_AS_ROOT)
     if not _known_to_kernel():
         return Enforcement("tmp", None, _NEEDS_KERNEL)
     place = Path(MACHINE_TMP) if level == "uid" else _nearest(state / SPOOL)
     with _opened(place) as directory:
         missing = _missing(directory)
-        what_to_do = hint(file_system_of(directory), place)
+        what_to_do = hint(mount_of(directory), place)
     if missing:
         return Enforcement("tmp", None, missing, what_to_do)
     failure = run_over_limit_of_tmp(level, place)
@@ -91,32 +90,32 @@ def _missing(directory: int) -> str | None:
     limited = quota.TmpQuota(directory)
     try:
         if not quota.enforced(directory):
-            return f"{file_system_of(directory)} counts what a project stores and does not limit it"
+            return f"{mount_of(directory)} counts what a project stores and does not limit it"
         limited.limit(_SIZE, os.getpid())
     except OSError as error:
-        return why_not(file_system_of(directory), error)
+        return why_not(mount_of(directory), error)
     finally:
         limited.remove()
     return None
 
 
-def why_not(file_system: FileSystem, error: OSError) -> str:
+def why_not(mount: Mount, error: OSError) -> str:
     """What is missing, in a plain sentence. Pure."""
     if error.errno == errno.EPERM:
         return f"{_NEEDS_ROOT}, which this server is not"
-    option = {"ext4": "prjquota", "xfs": "pquota"}.get(file_system.kind)
+    option = {"ext4": "prjquota", "xfs": "pquota"}.get(mount.kind)
     what = f"is not mounted with {option}" if option else "has no project quotas"
     if error.errno in _NO_QUOTA:
-        return f"{file_system} {what}"
-    return f"{file_system} could not limit a directory ({error.strerror})"
+        return f"{mount} {what}"
+    return f"{mount} could not limit a directory ({error.strerror})"
 
 
-def hint(file_system: FileSystem, place: Path) -> str:
+def hint(mount: Mount, place: Path) -> str:
     """What to do about it. Pure."""
-    match file_system.kind:
+    match mount.kind:
         case "ext4":
-            enable = f"tune2fs -O project,quota -Q prjquota {file_system.device}"
-            if file_system.point == "/":
+            enable = f"tune2fs -O project,quota -Q prjquota {mount.device}"
+            if mount.point == "/":
                 return f"from a rescue system {enable}, and boot with rootflags=prjquota"
             return f"unmount it, {enable}, and mount it with -o prjquota"
         case "xfs":

@@ -1,11 +1,14 @@
-"""The UID that an owner's jobs run as, at the levels that give each owner one."""
+"""The UID that an owner's jobs run as."""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
 from jobworker.errors import StartFailed
+from jobworker.model import Level
+from jobworker.supervisor.site import OWN_UID
 
 ACCOUNTS = 10_000
 """How many owners one service can tell apart."""
@@ -36,8 +39,13 @@ def first_uid(uid_map: str) -> int:
     )
 
 
-def uid_of(account: int) -> int:
-    """The UID of the account of that number; raises ``StartFailed`` past the last one."""
+def uid_of(account: int, level: Level) -> int:
+    """The UID of the account of that number: our own at levels that give each owner none.
+
+    Raises ``StartFailed`` past the last one.
+    """
+    if level not in OWN_UID:
+        return os.geteuid()
     if account >= ACCOUNTS:
         raise StartFailed(f"no user ID is left: {ACCOUNTS} owners have had jobs here")
     return _own_first_uid() + account

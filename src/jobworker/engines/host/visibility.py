@@ -10,9 +10,8 @@ import os
 import stat
 
 from jobworker.model import Level, Spec
+from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
-_OWN_TMP: tuple[Level, ...] = ("full", "namespaces")
-_OWN_UID: tuple[Level, ...] = ("full", "uid")
 _PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the names are the point
 
 
@@ -26,9 +25,9 @@ def visibility_warning(spec: Spec, level: Level, uid: int | None) -> str | None:
     names the directory, never what is in it.
     """
     for path in _paths(spec):
-        if level in _OWN_TMP and (sentence := _in_private_directory(path)):
+        if level in OWN_NAMESPACES and (sentence := _in_private_directory(path)):
             return sentence
-        if level in _OWN_UID and uid is not None and (sentence := _closed_to(uid, path)):
+        if level in OWN_UID and uid is not None and (sentence := _closed_to(uid, path)):
             return sentence
     return None
 

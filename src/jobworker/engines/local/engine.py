@@ -167,8 +167,7 @@ class LocalEngine:
 
     def uid(self, account: int) -> int:
         """The UID that the account's jobs run as at the level in force."""
-        own = self.containment in ("full", "uid")
-        return uid_of(account) if own else os.geteuid()
+        return uid_of(account, self.containment)
 
     def check(self, spec: Spec, terms: Terms) -> None:
         """Refuse what is not available here.

@@ -7,9 +7,9 @@ import errno
 import os
 from collections.abc import AsyncIterator, Collection, Iterator
 
-from jobworker.engines.local.spawner_link import resolve
 from jobworker.engines.local.supervisors import notify
 from jobworker.errors import InputClosed, ServiceUnavailable, StorageFull
+from jobworker.futures import until_writable
 from jobworker.model import Job, JobId
 from jobworker.spool.spool import OUT_OF_SPACE, Spool
 from jobworker.supervisor import terminal
@@ -105,21 +105,12 @@ class PipeWriter:
             try:
                 length = os.write(self._fd, left)
             except BlockingIOError:
-                await self._writable()
+                await until_writable(self._fd)
             except BrokenPipeError:
                 raise InputClosed("the program reads no more input") from None
             else:
                 left = left[length:]
                 yield length
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        writable: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(self._fd, resolve, writable)
-        try:
-            await writable
-        finally:
-            loop.remove_writer(self._fd)
 
 
 def _typed(data: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 
 from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.cgroups import Cgroups
+from jobworker.futures import resolve
 from jobworker.model import JobId
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import quota, scratch
@@ -43,12 +44,7 @@ class Janitor:
             batch, self._waiting = self._waiting, {}
             errors = await asyncio.to_thread(self._remove_all, list(batch))
             for job_id, done in batch.items():
-                if done.cancelled():
-                    continue
-                if error := errors.get(job_id):
-                    done.set_exception(error)
-                else:
-                    done.set_result(None)
+                resolve(done, errors.get(job_id))
         self._round = None
 
     def _remove_all(self, job_ids: list[JobId]) -> dict[JobId, OSError]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from jobworker.engines.spawner import SpawnerProcess
+from jobworker.futures import until_writable
 from jobworker.model import JobId
 from jobworker.supervisor.records import Fields
 
@@ -44,19 +45,9 @@ class SpawnerLink:
                 self._spawner.order(job_id, uid, offline=offline)
             except BlockingIOError:
                 # Its queue is full: it makes hundreds a second, so this does not last.
-                await self._writable()
+                await until_writable(self._spawner.channel.fileno())
             else:
                 return
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        writable: asyncio.Future[None] = loop.create_future()
-        channel = self._spawner.channel
-        loop.add_writer(channel, resolve, writable)
-        try:
-            await writable
-        finally:
-            loop.remove_writer(channel)
 
     def _started(self) -> SpawnerProcess:
         spawner = self._start()
@@ -92,9 +83,3 @@ class SpawnerLink:
         self._spawner.wait()
         self._spawner = self._started()
         self._on_replaced()
-
-
-def resolve(future: asyncio.Future[None]) -> None:
-    """Set a future's result, unless it is done."""
-    if not future.done():
-        future.set_result(None)
