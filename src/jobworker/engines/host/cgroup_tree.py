@@ -1,4 +1,4 @@
-"""Where cgroups are: from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``. Pure.
+"""The directories of cgroups: from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``. Pure.
 
 Formats: cgroups(7), proc_pid_mountinfo(5).
 """
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _OPTIONAL_FIELDS = 6
-"""Where the optional fields of a line of mountinfo begin; a lone hyphen ends them."""
+"""The index of the first optional field in a line of mountinfo; a lone hyphen ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def mounts(mountinfo: bytes) -> list[Mount]:
 
 
 def plain_path(field: bytes) -> str:
-    """A path as it is: space, tab, newline and backslash stand there in octal."""
+    """A path unescaped: mountinfo has space, tab, newline and backslash in octal."""
     plain = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
     return plain.decode("utf-8", "surrogateescape")
 
@@ -58,7 +58,7 @@ def memberships(cgroup: bytes) -> dict[str, str]:
 
 
 def directory(mount: Mount, path: str) -> str | None:
-    """Where the cgroup ``path`` is seen; None where the mount shows another part of the tree."""
+    """The directory of the cgroup ``path``; None if the mount shows another part of the tree."""
     try:
         below = PurePosixPath(path).relative_to(mount.root)
     except ValueError:
@@ -69,7 +69,7 @@ def directory(mount: Mount, path: str) -> str | None:
 
 
 def own_directory(controller: str, mounted: list[Mount], member_of: dict[str, str]) -> str | None:
-    """Where our own cgroup of a v1 controller is seen, or that of v2 for the empty name."""
+    """The directory of our own cgroup of a v1 controller, or of v2 for the empty name; or None."""
     path = member_of.get(controller)
     if path is None:
         return None

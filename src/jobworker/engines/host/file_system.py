@@ -1,4 +1,4 @@
-"""Which file system a directory is on, as the kernel tells it (proc_pid_mountinfo(5))."""
+"""The file system that a directory is on, as the kernel tells it (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobworker.engines.host.cgroup_tree import plain_path
 from jobworker.supervisor import records
 
 _OPTIONAL_FIELDS = 6
-"""Where the optional fields of a line of mountinfo begin; a lone hyphen ends them."""
+"""The index of the first optional field in a line of mountinfo; a lone hyphen ends them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a job may ask for of its surroundings, and where it is not available. Pure."""
+"""The isolation that a job may ask for, and the levels that cannot give it. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STRENGTH: dict[Level, int] = {level: -rank for rank, level in enumerate(get_arg
 
 
 def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:
-    """Raise ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
+    """Raises ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
     if spec.containment is not None and _STRENGTH[spec.containment] > _STRENGTH[level]:
         raise IsolationUnavailable(
             f"jobs here run at containment level {level}, and this one asks for "
