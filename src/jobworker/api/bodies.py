@@ -1,4 +1,4 @@
-"""What is sent to the API.
+"""The bodies that are sent to the API.
 
 One definition each: the server validates with it and the OpenAPI document is made from it.
 Field names are camelCase on the wire.
@@ -28,7 +28,7 @@ from jobworker.model import Level
 
 
 class LimitsRequest(Request, frozen=True):
-    """What the job may use at most; what is left out is the role's default."""
+    """The most that the job may use; a limit that is left out is the role's default."""
 
     memory: Annotated[Bytes | None, Meta(description="bytes of memory")] = None
     cpus: Annotated[
