@@ -1,4 +1,4 @@
-"""Which limits a job gets: what was asked, else the default, never above a ceiling. Pure."""
+"""The limits that a job gets: as asked, else the default, never above a ceiling. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _too_high(name: str, wanted: Amount, most: Amount, whose: str) -> LimitTooHi
 
 
 def api_name(name: str) -> str:
-    """How a request to start a job names the limit."""
+    """The name of the limit in a request to start a job."""
     if name == "timeout":
         return name
     first, *others = name.split("_")

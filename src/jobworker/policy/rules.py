@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 
 DEFAULT_LIMITS = Limits(output=1024**3)
-"""What a job gets where nobody has decided otherwise: a GiB of output."""
+"""The limits of a job where nobody has decided otherwise: a GiB of output."""
 
 DEFAULT_RULE = "default"
 """Name of what decides where no rule does; no rule may have it."""
@@ -40,7 +40,7 @@ class Rule:
 
     @property
     def title(self) -> str:
-        """What to call it in a sentence; one without a name is called ``rule 2`` as it is."""
+        """The rule's name in a sentence; one without a name is called ``rule 2`` as it is."""
         return self.name if self.name.startswith("rule ") else f"rule {self.name}"
 
     @property
@@ -59,7 +59,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class RoleBounds:
-    """What jobs of a role get that ask for nothing, and the most they may ask for."""
+    """The limits of a role's jobs that ask for none, and the most they may ask for."""
 
     defaults: Limits = DEFAULT_LIMITS
     ceilings: Limits = NO_LIMITS
@@ -68,7 +68,7 @@ class RoleBounds:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What all jobs together may use: bytes, CPUs, processes; None where it is not bounded."""
+    """The most that all jobs together may use: bytes, CPUs, processes; None has no bound."""
 
     memory: int | None = None
     cpus: float | None = None
@@ -81,7 +81,7 @@ def _bounds() -> Mapping[Role, RoleBounds]:
 
 @dataclass(frozen=True, slots=True)
 class QueueBounds:
-    """How many jobs may run at once, in all and of each owner, and how many may wait.
+    """The most jobs that may run at once, in all and of each owner, and that may wait.
 
     None where there is no bound.
     """
