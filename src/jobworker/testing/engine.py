@@ -102,13 +102,13 @@ class FakeInput:
 
 
 class FakeOutput:
-    """What the jobs of a ``FakeEngine`` were made to write (``ports.OutputSource``)."""
+    """The output that a test makes the jobs of a ``FakeEngine`` write (``ports.OutputSource``)."""
 
     def __init__(self, jobs: dict[JobId, _FakeJob]) -> None:
         self._jobs = jobs
 
     def reader(self, job_id: JobId) -> OutputReader:
-        """What the job has written; raises ``FileNotFoundError`` where there is no job."""
+        """The job's output so far; raises ``FileNotFoundError`` where there is no job."""
         return self._job(job_id).output
 
     def change(self, job_id: JobId) -> asyncio.Future[None]:
@@ -194,7 +194,7 @@ class FakeEngine:
         return self._jobs[job_id].account
 
     def grant_of(self, job_id: JobId) -> Grant:
-        """What the policy had made of the job's spec."""
+        """The grant that the policy had made of the job's spec."""
         return self._jobs[job_id].grant
 
     # What the manager calls.
@@ -213,7 +213,7 @@ class FakeEngine:
             raise self.unavailable
 
     def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
-        """What ``hidden`` was set to."""
+        """The value that ``hidden`` was set to."""
         return self.hidden
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
