@@ -1,6 +1,6 @@
 """What all tests share; each part says what it gives.
 
-``jobd``, ``make_jobd``, ``make_client``, ``shared_dir``, ``trusted_dir`` and
+``jobd``, ``make_jobd``, ``make_client``, ``managed``, ``shared_dir``, ``trusted_dir`` and
 ``reach_program`` are fixtures; every test is checked for leaks; ``@pytest.mark.root``,
 ``@pytest.mark.needs("gcc")`` and ``@pytest.mark.kernel`` say what a test takes.
 """
@@ -18,6 +18,7 @@ pytest_plugins = (
     "support.leaks",
     "support.needs",
     "support.jobd",
+    "support.managed",
     "support.trusted",
     "support.cgroups",
     "support.reach",

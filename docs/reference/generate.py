@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs.reference import manual
+from docs.reference.configuration import configuration
 
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
@@ -28,6 +29,7 @@ def main() -> int:
     pages = {
         "reference/jobctl.md": "\n".join(jobctl()),
         "reference/http.md": "\n".join(http()),
+        "reference/configuration.md": configuration(current("reference/configuration.md") or ""),
         "man/jobctl.1": manual.jobctl(),
         "man/jobd.1": manual.jobd(),
     }

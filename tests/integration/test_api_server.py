@@ -10,10 +10,10 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,21 +32,11 @@ from jobworker.api.server import https as server_module
 from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
 from jobworker.config.settings import Address
-from jobworker.errors import (
-    BadAuthentication,
-    ConfigurationInvalid,
-    InputClosed,
-    JobNotFound,
-    StateUnusable,
-)
+from jobworker.errors import ConfigurationInvalid, StateUnusable
 from jobworker.identity.users import User
-from jobworker.jobs.input import InputSession
-from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Running, Spec, Stream, Terms
-from jobworker.output.frames import Frame, FrameReader, Selection
+from jobworker.model import Job, JobId, Piece, Role, Spec, Stream
 from jobworker.testing import MemoryOutput
-
-PATIENCE = 20.0
-"""Seconds after which a test gives up: far above what a loaded machine needs."""
+from support.managed import PATIENCE, Accounts, Managed, Watched, open_managed, watch
 
 USERS = {
     "alice": User("alice", Role.USER),
@@ -55,147 +45,17 @@ USERS = {
 }
 
 
-class Accounts:
-    def authenticate(self, token: str) -> User:
-        if token not in USERS:
-            raise BadAuthentication
-        return USERS[token]
-
-
-@dataclass
-class Jobs:
-    """A manager in memory whose jobs end when the test says so; one of alice's is there."""
-
-    jobs: dict[JobId, Job] = field(default_factory=dict)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    may_start: asyncio.Event = field(default_factory=asyncio.Event)
-    starting: threading.Event = field(default_factory=threading.Event)
-    waiting: threading.Event = field(default_factory=threading.Event)
-    wait_ended: threading.Event = field(default_factory=threading.Event)
-    follower_closed: threading.Event = field(default_factory=threading.Event)
-    output_now: MemoryOutput = field(default_factory=MemoryOutput)
-    flood: bool = False
-
-    def __post_init__(self) -> None:
-        self.add(Spec("/bin/sleep"), "alice")
-
-    @property
-    def first(self) -> JobId:
-        return next(iter(self.jobs))
-
-    def add(self, spec: Spec, owner: str) -> Job:
-        now = datetime.now(UTC)
-        job = Job(JobId.new(), owner, spec, Terms(), Running(now, 42), now, "full", "here")
-        self.jobs[job.id] = job
-        return job
-
-    async def submit(
-        self,
-        spec: Spec,
-        owner: str,
-        role: Role,
-        *,
-        stdin: bytes | None = None,
-        idempotency_key: str | None = None,
-    ) -> Job:
-        assert role in Role
-        assert stdin is None
-        assert idempotency_key is None
-        if spec.program == "/bin/slow":
-            self.starting.set()
-            await self.may_start.wait()
-        return self.add(spec, owner)
-
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
-        raise InputClosed(f"{self.jobs[job_id].id} has none for {by}, {takeover}")
-
-    def warning(self, job: Job) -> str | None:
-        return None if job else "no job"
-
-    async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
-        assert job_id in self.jobs
-        assert by
-        assert grace == 0
-
-    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
-        assert job_id in self.jobs
-        assert by
-        return f"SIG{signal}"
-
-    async def rerun(
-        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
-    ) -> Job:
-        assert role in Role
-        assert idempotency_key is None
-        return self.add(self.jobs[job_id].spec, by)
-
-    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
-        assert job_id in self.jobs
-        assert by
-        assert role in Role
-        return datetime.now(UTC) + timedelta(seconds=seconds)
-
-    def status(self, job_id: JobId) -> Job:
-        if job_id not in self.jobs:
-            raise JobNotFound
-        return self.jobs[job_id]
-
-    async def wait(self, job_id: JobId, timeout: float | None) -> Job:
-        self.waiting.set()
-        try:
-            await asyncio.wait_for(self.ended.wait(), timeout)
-        finally:
-            self.wait_ended.set()
-        return self.jobs[job_id]
-
-    async def output(self, job_id: JobId) -> Output:
-        assert job_id in self.jobs
-        return Output(b"", b"")
-
-    def reader(self, job_id: JobId) -> MemoryOutput:
-        assert job_id in self.jobs
-        return self.output_now
-
-    async def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
-        try:
-            while self.flood:
-                yield bytes(answers.CHUNK)
-            if stream is Stream.STDOUT:  # a job that writes nothing to it
-                await self.ended.wait()
-            yield f"{job_id} {stream.file_name} {offset}\n".encode()
-            await self.ended.wait()
-        finally:
-            self.follower_closed.set()
-
-    async def frames(
-        self,
-        job_id: JobId,
-        wanted: Selection,
-        *,
-        tail: int | None,
-        follow: bool,
-        idle: float | None,
-    ) -> AsyncGenerator[list[Frame]]:
-        assert (tail, idle) == (None, None)
-        assert job_id in self.jobs
-        yield FrameReader(wanted).read(self.output_now, None, 1 << 20)
-        if follow:
-            await self.ended.wait()
-
-    async def list(self, query: JobQuery) -> Page:
-        return Page(tuple(job for job in self.jobs.values() if job.owner == query.owner), None)
-
-    async def remove(self, job_id: JobId) -> None:
-        del self.jobs[job_id]
-
-
 @dataclass
 class Served:
-    """A server on a loop of its own in a thread, and ways to talk to it."""
+    """A server on a loop of its own in a thread, and ways to talk to it.
+
+    ``first`` is a running job of alice's.
+    """
 
     loop: asyncio.AbstractEventLoop
     server: HttpsServer
-    jobs: Jobs
+    managed: Managed
+    first: JobId
     address: Address
     certificate: Path
 
@@ -244,12 +104,29 @@ class Served:
     def run(self, what: Any) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(what, self.loop)
 
+    def act(self, what: Callable[..., None], *args: Any) -> None:
+        """Do on the loop of the server what is not to be done beside it."""
+
+        async def do() -> None:
+            what(*args)
+
+        self.run(do()).result(PATIENCE)
+
+    def start(self) -> JobId:
+        """Start another job of alice's."""
+        job_id: JobId = self.run(self.managed.start(Spec("/bin/sleep"))).result(PATIENCE)
+        return job_id
+
+    def jobs(self) -> tuple[Job, ...]:
+        found: tuple[Job, ...] = self.run(self.managed.jobs()).result(PATIENCE)
+        return found
+
     def assert_alive(self) -> None:
         assert self.call("GET", "/healthz", token=None)[0] == 200
 
 
-def application(jobs: Jobs | None = None) -> Dispatcher:
-    return Dispatcher(Service(jobs or Jobs(), Accounts()), ROUTES)
+def application(managed: Managed | None = None) -> Dispatcher:
+    return Dispatcher(Service((managed or Managed()).manager, Accounts(USERS)), ROUTES)
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -311,13 +188,14 @@ def served(credentials: tuple[Path, Path]) -> Iterator[Served]:
     done = asyncio.Event()
 
     async def main() -> None:
-        jobs = Jobs()
-        server = HttpsServer(application(jobs), Address("127.0.0.1", 0), *credentials)
-        address = await server.start()
-        loop = asyncio.get_running_loop()
-        ready.set_result(Served(loop, server, jobs, address, credentials[0]))
-        await done.wait()
-        await server.stop()
+        async with open_managed() as managed:
+            first = await managed.start(Spec("/bin/sleep"))
+            server = HttpsServer(application(managed), Address("127.0.0.1", 0), *credentials)
+            address = await server.start()
+            loop = asyncio.get_running_loop()
+            ready.set_result(Served(loop, server, managed, first, address, credentials[0]))
+            await done.wait()
+            await server.stop()
 
     def run() -> None:
         try:
@@ -377,8 +255,9 @@ def test_who_may_call_what(served: Served) -> None:
     """T36 over the wire; the whole matrix is walked in-process."""
     expected = {None: 401, "nobody": 401, "bob": 403, "alice": 200, "admin": 200}
     for token, status in expected.items():
-        assert served.call("GET", f"/jobs/{served.jobs.first}", token=token)[0] == status
-        assert served.call("POST", f"/jobs/{served.jobs.first}/stop", token=token)[0] == status
+        job_id = served.start()
+        assert served.call("GET", f"/jobs/{job_id}", token=token)[0] == status
+        assert served.call("POST", f"/jobs/{job_id}/stop", token=token)[0] == status
 
 
 @pytest.mark.parametrize(
@@ -467,7 +346,7 @@ def test_hostile_requests(served: Served, request_bytes: bytes) -> None:
     answer = served.raw(request_bytes)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505"))
     assert answer.count(b"HTTP/1.1") <= 1
-    assert len(served.jobs.jobs) == 1
+    assert len(served.jobs()) == 1
     served.assert_alive()
 
 
@@ -494,7 +373,7 @@ def test_bodies_that_cannot_be_run(served: Served, body: bytes) -> None:
     status, answer = served.call("POST", "/jobs/start", body)
     assert status == 400
     assert json.loads(answer)["error"].startswith("Error: ")
-    assert len(served.jobs.jobs) == 1
+    assert len(served.jobs()) == 1
 
 
 def test_a_body_shorter_than_promised(served: Served) -> None:
@@ -502,7 +381,7 @@ def test_a_body_shorter_than_promised(served: Served) -> None:
     with served.connect() as connection:
         connection.sendall(HEAD + JSON + b"Content-Length: 500\r\n\r\n" + BODY)
     served.assert_alive()
-    assert len(served.jobs.jobs) == 1
+    assert len(served.jobs()) == 1
 
 
 def test_a_header_that_drips_is_cut_off(
@@ -521,36 +400,52 @@ def test_a_header_that_drips_is_cut_off(
 
 def test_a_large_output_and_a_range_of_it(served: Served) -> None:
     content = bytes(range(256)) * 20_000
-    served.jobs.output_now.append(Stream.STDOUT, content)
-    path = f"/jobs/{served.jobs.first}/output/stdout"
+    served.act(served.managed.engine.write, served.first, content)
+    path = f"/jobs/{served.first}/output/stdout"
     assert served.call("GET", path) == (200, content)
     assert served.call("GET", path, Range="bytes=-5") == (206, content[-5:])
     assert served.call("GET", path, Range="bytes=300-1999999") == (206, content[300:2_000_000])
 
 
+@pytest.fixture
+def waits(served: Served, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Waits for the end of a job."""
+    return watch(monkeypatch, served.managed.manager, "wait")
+
+
+@pytest.fixture
+def held_starts(served: Served, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Starts, which the engine does not carry out before the test lets it."""
+    watched = watch(monkeypatch, served.managed.engine, "start")
+    watched.may_go_on.clear()
+    return watched
+
+
 def test_a_long_poll_ends_when_the_client_leaves(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: Served, waits: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     with served.connect() as connection:
-        path = f"/jobs/{served.jobs.first}?wait=300"
+        path = f"/jobs/{served.first}?wait=300"
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n"
         connection.sendall(head.encode())
-        assert served.jobs.waiting.wait(PATIENCE)
-    assert served.jobs.wait_ended.wait(PATIENCE)
+        assert waits.begun.wait(PATIENCE)
+    assert waits.over.wait(PATIENCE)
     served.run(served.server.stop()).result(PATIENCE)
     assert not caplog.records
 
 
 def open_follow(served: Served) -> ssl.SSLSocket:
+    served.act(served.managed.engine.write, served.first, b"skipped stderr\n", Stream.STDERR)
     connection = served.connect()
-    path = f"/jobs/{served.jobs.first}/output/stderr?follow=true&offset=7"
+    path = f"/jobs/{served.first}/output/stderr?follow=true&offset=8"
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n"
     connection.sendall(head.encode())
     received = b""
-    while b"stderr 7\n" not in received:
+    while b"stderr\n" not in received:
         piece = connection.recv(65536)
         assert piece
         received += piece
+    assert b"skipped" not in received
     return connection
 
 
@@ -558,7 +453,7 @@ def test_a_follower_of_a_silent_job_gets_its_headers_at_once(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And when the server stops it is cut off, not told of an internal error."""
-    path = f"/jobs/{served.jobs.first}/output/stdout?follow=true"
+    path = f"/jobs/{served.first}/output/stdout?follow=true"
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(head.encode())
@@ -575,34 +470,39 @@ def test_a_follower_of_a_silent_job_gets_its_headers_at_once(
 
 def test_follow_ends_with_the_job(served: Served) -> None:
     with open_follow(served) as connection:
-        served.loop.call_soon_threadsafe(served.jobs.ended.set)
+        served.act(served.managed.engine.exit, served.first)
         received = b""
         while not received.endswith(b"0\r\n\r\n"):
             received += connection.recv(65536)
 
 
-def test_follow_ends_when_the_client_leaves(served: Served) -> None:
+def test_follow_ends_when_the_client_leaves(
+    served: Served, follower_closed: threading.Event
+) -> None:
     open_follow(served).close()
-    assert served.jobs.follower_closed.wait(PATIENCE)
+    assert follower_closed.wait(PATIENCE)
 
 
 def test_t33_a_reader_that_stops_reading_is_cut_off_by_a_deadline(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: Served, follower_closed: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection stands, and it says nothing: as half open ones are."""
     monkeypatch.setattr(answers, "SEND_BUDGET", 0.5)
-    served.jobs.flood = True
-    path = f"/jobs/{served.jobs.first}/output/stdout?follow=true"
+    flood = bytes(answers.CHUNK)
+    monkeypatch.setattr(MemoryOutput, "read", lambda _, _stream, at, _length: Piece(at, flood))
+    path = f"/jobs/{served.first}/output/stdout?follow=true"
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(head.encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        assert served.jobs.follower_closed.wait(PATIENCE)
+        assert follower_closed.wait(PATIENCE)
         with suppress(OSError):  # what was on its way by then comes, and the end does not
             assert not read_all(connection).endswith(b"0\r\n\r\n")
 
 
-def test_stop_ends_what_waits_and_finishes_what_runs(served: Served) -> None:
+def test_stop_ends_what_waits_and_finishes_what_runs(
+    served: Served, waits: Watched, held_starts: Watched
+) -> None:
     """Nothing is half said: a follower sees a cut, a long poll a 503, a start its answer."""
     answers: dict[str, tuple[int, bytes]] = {}
 
@@ -613,12 +513,12 @@ def test_stop_ends_what_waits_and_finishes_what_runs(served: Served) -> None:
 
     with open_follow(served) as follower:
         threads = [ask("start", "POST", "/jobs/start", b'{"program": "/bin/slow"}')]
-        assert served.jobs.starting.wait(PATIENCE)
-        threads.append(ask("wait", "GET", f"/jobs/{served.jobs.first}?wait=300"))
-        assert served.jobs.waiting.wait(PATIENCE)
+        assert held_starts.begun.wait(PATIENCE)
+        threads.append(ask("wait", "GET", f"/jobs/{served.first}?wait=300"))
+        assert waits.begun.wait(PATIENCE)
         stopping = served.run(served.server.stop())
         assert b"0\r\n\r\n" not in read_all(follower)
-        served.loop.call_soon_threadsafe(served.jobs.may_start.set)
+        served.act(held_starts.may_go_on.set)
         stopping.result(PATIENCE)
     for thread in threads:
         thread.join(PATIENCE)
@@ -629,13 +529,16 @@ def test_stop_ends_what_waits_and_finishes_what_runs(served: Served) -> None:
 
 
 def test_a_request_that_hangs_does_not_hold_up_a_stop(
-    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: Served,
+    held_starts: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(server_module, "STOP_BUDGET", 0.1)
     with served.connect() as connection:
         body = b'{"program": "/bin/slow"}'
         connection.sendall(HEAD + JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        assert served.jobs.starting.wait(PATIENCE)
+        assert held_starts.begun.wait(PATIENCE)
         served.run(served.server.stop()).result(PATIENCE)
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 503") or answer == b""

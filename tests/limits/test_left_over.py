@@ -38,7 +38,9 @@ async def test_t28_a_controller_that_is_missing_is_named(jobs: Jobs, limit: str)
         "pids": Limits(pids=9),
         "tmp": Limits(tmp=1 << 30),
     }
-    with pytest.raises(LimitUnavailable, match=f"{limit} cannot be kept here: no contr") as refused:
+    with pytest.raises(
+        LimitUnavailable, match=f"{limit} is not enforced here: no contr"
+    ) as refused:
         await jobs.manager.submit(Spec("/bin/true", limits=asked[limit]), "alice")
     assert (refused.value.field, refused.value.hint) == (f"limits.{limit}", "get one")
     assert jobs.spool() == []
@@ -125,7 +127,7 @@ async def test_a_ceiling_that_cannot_be_kept_stops_the_server(
 
     nothing = Cgroups(missing={"memory": "no controller", "cpus": "none", "pids": "none"})
     monkeypatch.setattr(local, "find", lambda _: nothing)
-    with pytest.raises(LimitUnavailable, match="memory of all jobs cannot be kept here: no con"):
+    with pytest.raises(LimitUnavailable, match="memory of all jobs is not enforced here: no con"):
         async with open_jobs(ceiling=Limits(memory=1 << 30)):
             raise AssertionError("the server has started")
 

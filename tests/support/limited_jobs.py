@@ -45,7 +45,7 @@ class Jobs:
         return not {row.limit for row in lacking} & set(limits)
 
     async def start(self, limits: Limits, *argv: str) -> Job | None:
-        """Start a job; None where the limits cannot be kept here, and the start is refused."""
+        """Start a job; None where the limits are not enforced here, and the start is refused."""
         spec = Spec(argv[0], argv[1:], limits=limits)
         names = {"memory": "memory", "cpus": "cpus", "pids": "pids", "tmp": "tmp"}
         asked = [name for key, name in names.items() if getattr(limits, key) is not None]

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,12 +21,9 @@ from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
 from jobworker.api.service import Service, StreamBroken
+from jobworker.archive.cursors import cursor_at
 from jobworker.errors import (
-    BadAuthentication,
-    InputClosed,
     JobNotFound,
-    JobNotRunning,
-    JobRunning,
     JobWorkerError,
     ProgramNotExecutable,
     ProgramNotFound,
@@ -32,187 +31,31 @@ from jobworker.errors import (
     StorageFull,
 )
 from jobworker.identity.users import User
-from jobworker.jobs.input import InputSession
 from jobworker.model import (
-    Cause,
-    Completed,
-    End,
     Job,
     JobId,
     JobQuery,
+    Limits,
     Output,
     Page,
     Piece,
     Role,
-    Running,
+    SignalRequest,
     Spec,
+    StopRequest,
     Stream,
-    Terms,
 )
-from jobworker.output import spans
-from jobworker.output.frames import Frame, FrameReader, Selection
-from jobworker.output.reader import Span
-from jobworker.supervisor.records import INDEX_ENTRY
+from jobworker.output.frames import Frame
+from jobworker.policy.decide import Decision
 from jobworker.testing import MemoryOutput
+from support.managed import NOW, PATIENCE, Accounts, Managed, watch
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
 USERS = {
     "token-alice": User("alice", Role.USER),
     "token-bob": User("bob", Role.USER),
     "token-admin": User("root", Role.ADMIN),
 }
-
-
-class Accounts:
-    def authenticate(self, token: str) -> User:
-        if token not in USERS:
-            raise BadAuthentication
-        return USERS[token]
-
-
-@dataclass
-class Jobs:
-    """A manager in memory: what it was asked for is kept for the test to see."""
-
-    jobs: dict[JobId, Job] = field(default_factory=dict)
-    written: MemoryOutput = field(default_factory=MemoryOutput)
-    readers_closed: int = 0
-    failure: Exception | None = None
-    queries: list[JobQuery] = field(default_factory=list)
-    stops: list[tuple[str, float]] = field(default_factory=list)
-    extensions: list[tuple[str, float, Role]] = field(default_factory=list)
-    looked_up: list[str] = field(default_factory=list)
-    signals: list[tuple[str, str | int]] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    ends_while_read: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    follower_closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def submit(
-        self,
-        spec: Spec,
-        owner: str,
-        role: Role,
-        *,
-        stdin: bytes | None = None,
-        idempotency_key: str | None = None,
-    ) -> Job:
-        assert role in Role
-        assert stdin is None
-        self.keys.append(idempotency_key)
-        if self.failure:
-            raise self.failure
-        job = Job(JobId.new(), owner, spec, Terms(), Running(NOW, 42), NOW, "full", "here")
-        self.jobs[job.id] = job
-        return job
-
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
-        raise InputClosed(f"{self.jobs[job_id].id} has none for {by}, {takeover}")
-
-    def warning(self, job: Job) -> str | None:
-        return "mind the gap" if job.spec.program == "/bin/hint" else None
-
-    async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
-        if self.jobs[job_id].ended:
-            raise JobNotRunning
-        self.stops.append((by, grace))
-        self.end(job_id)
-
-    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
-        if self.jobs[job_id].ended:
-            raise JobNotRunning
-        self.signals.append((by, signal))
-        return "SIGHUP"
-
-    async def rerun(
-        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
-    ) -> Job:
-        spec = self.jobs[job_id].spec
-        return await self.submit(spec, by, role, idempotency_key=idempotency_key)
-
-    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
-        if self.jobs[job_id].ended:
-            raise JobNotRunning
-        self.extensions.append((by, seconds, role))
-        return NOW + timedelta(seconds=seconds)
-
-    def status(self, job_id: JobId) -> Job:
-        self.looked_up.append(job_id)
-        if job_id not in self.jobs:
-            raise JobNotFound
-        return self.jobs[job_id]
-
-    async def wait(self, job_id: JobId, timeout: float | None) -> Job:
-        await asyncio.wait_for(self.ended.wait(), timeout)
-        return self.jobs[job_id]
-
-    async def output(self, job_id: JobId) -> Output:
-        assert job_id in self.jobs
-        gaps = [*self.written.gaps(Stream.STDOUT), *self.written.gaps(Stream.STDERR)]
-        return Output(self._all(Stream.STDOUT), self._all(Stream.STDERR), tuple(gaps))
-
-    def reader(self, job_id: JobId) -> Jobs:
-        assert job_id in self.jobs
-        return self
-
-    def size(self, stream: Stream) -> int:
-        return self.written.size(stream)
-
-    def spans(self, stream: Stream) -> tuple[Span, ...]:
-        return self.written.spans(stream)
-
-    def read(self, stream: Stream, offset: int, length: int) -> Piece:
-        return self.written.read(stream, offset, length)
-
-    def close(self) -> None:
-        self.readers_closed += 1
-
-    async def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
-        assert job_id in self.jobs
-        try:
-            yield self._all(stream)[offset:]
-            await self.ended.wait()
-            if self.failure:
-                raise self.failure
-            yield b"the end"
-        finally:
-            self.follower_closed.set()
-
-    async def frames(
-        self,
-        job_id: JobId,
-        wanted: Selection,
-        *,
-        tail: int | None,
-        follow: bool,
-        idle: float | None,
-    ) -> AsyncGenerator[list[Frame]]:
-        assert (tail, idle) == (None, None)
-        assert job_id in self.jobs
-        yield FrameReader(wanted).read(self.written, None, 1 << 20)
-        if self.ends_while_read:
-            self.written.append(Stream.STDOUT, b"too late")
-            self.end(job_id)
-        if follow:
-            await self.ended.wait()
-
-    async def list(self, query: JobQuery) -> Page:
-        self.queries.append(query)
-        return Page(tuple(self.jobs.values()), "further")
-
-    async def remove(self, job_id: JobId) -> None:
-        if not self.jobs[job_id].ended:
-            raise JobRunning
-        del self.jobs[job_id]
-
-    def end(self, job_id: JobId) -> None:
-        status = Completed(End(Cause.EXITED, NOW, NOW, exit_code=0))
-        self.jobs[job_id] = replace(self.jobs[job_id], status=status)
-        self.ended.set()
-
-    def _all(self, stream: Stream) -> bytes:
-        return b"".join(spans.chunks(self, stream, self.spans(stream), 1 << 20))
 
 
 @dataclass
@@ -290,42 +133,74 @@ class Client:
 
 
 @pytest.fixture
-def jobs() -> Jobs:
-    return Jobs()
+def client(managed: Managed) -> Client:
+    return Client(Dispatcher(Service(managed.manager, Accounts(USERS)), ROUTES))
 
 
 @pytest.fixture
-def client(jobs: Jobs) -> Client:
-    return Client(Dispatcher(Service(jobs, Accounts()), ROUTES))
+async def job(managed: Managed) -> Job:
+    """A running job of alice's, which has an hour."""
+    spec = Spec("/bin/sleep", ("5",), limits=Limits(timeout=3600))
+    return await managed.manager.submit(spec, "alice")
 
 
 @pytest.fixture
-async def job(jobs: Jobs) -> Job:
-    """A running job of alice's."""
-    return await jobs.submit(Spec("/bin/sleep", ("5",)), "alice", Role.USER)
+def readers_closed(monkeypatch: pytest.MonkeyPatch) -> list[MemoryOutput]:
+    """The readers of output that were closed."""
+    closed: list[MemoryOutput] = []
+
+    def close(reader: MemoryOutput) -> None:
+        closed.append(reader)
+
+    monkeypatch.setattr(MemoryOutput, "close", close)
+    return closed
+
+
+@pytest.fixture
+def queries(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> list[JobQuery]:
+    """What the archive was asked for."""
+    asked: list[JobQuery] = []
+    find = managed.archive.find
+
+    async def noting(query: JobQuery) -> Page:
+        asked.append(query)
+        return await find(query)
+
+    monkeypatch.setattr(managed.archive, "find", noting)
+    return asked
+
+
+def fail_starts(managed: Managed, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    """Let every start fail where the job is to be recorded."""
+
+    async def add(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(managed.archive, "add", add)
 
 
 @pytest.mark.parametrize(("sent", "key"), [(b"a", "a"), (b'"a"', "a"), (None, None)])
 async def test_a_start_with_an_idempotency_key(
-    client: Client, jobs: Jobs, sent: bytes | None, key: str | None
+    client: Client, managed: Managed, sent: bytes | None, key: str | None
 ) -> None:
     headers = [] if sent is None else [(b"idempotency-key", sent)]
     answer = await client("POST", "/jobs/start", {"program": "/bin/true"}, headers=headers)
     assert answer.status == 201
-    assert jobs.keys == [key]
+    bound = {name: binding.job_id for name, binding in managed.archive._bindings.items()}
+    assert bound == ({} if key is None else {("alice", key): answer.json["id"]})
 
 
-async def test_a_start_with_two_idempotency_keys(client: Client, jobs: Jobs) -> None:
+async def test_a_start_with_two_idempotency_keys(client: Client, managed: Managed) -> None:
     answer = await client(
         "POST", "/jobs/start", {"program": "/bin/true"}, headers=[(b"idempotency-key", b"a")] * 2
     )
     assert (answer.status, answer.json["field"]) == (400, "Idempotency-Key")
-    assert not jobs.jobs
+    assert not await managed.jobs()
 
 
-async def test_start_answers_with_the_id_alone(client: Client, jobs: Jobs) -> None:
+async def test_start_answers_with_the_id_alone(client: Client, managed: Managed) -> None:
     answer = await client("POST", "/jobs/start", {"program": "/bin/sleep", "args": [5, 1.5, "x"]})
-    (job,) = jobs.jobs.values()
+    (job,) = await managed.jobs()
     assert answer.status == 201
     assert answer.json == {"id": job.id, "error": None}
     assert answer.headers["content-type"] == "application/json"
@@ -333,7 +208,8 @@ async def test_start_answers_with_the_id_alone(client: Client, jobs: Jobs) -> No
     assert job.spec.args == ("5", "1.5", "x")
 
 
-async def test_start_passes_advice_on(client: Client) -> None:
+async def test_start_passes_advice_on(client: Client, managed: Managed) -> None:
+    managed.engine.hidden = "mind the gap"
     answer = await client("POST", "/jobs/start", {"program": "/bin/hint"})
     assert answer.json["hint"] == "mind the gap"
 
@@ -349,71 +225,76 @@ async def test_start_passes_advice_on(client: Client) -> None:
     ],
 )
 async def test_a_failed_start_says_why(
-    client: Client, jobs: Jobs, failure: Exception, status: int, text: str | None
+    client: Client,
+    managed: Managed,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    status: int,
+    text: str | None,
 ) -> None:
-    jobs.failure = failure
+    fail_starts(managed, monkeypatch, failure)
     answer = await client("POST", "/jobs/start", {"program": "/x"})
     assert answer.status == status
     assert answer.json["error"] == f"Error: {text or failure}"
 
 
 async def test_a_bug_is_logged_with_its_traceback(
-    client: Client, jobs: Jobs, caplog: pytest.LogCaptureFixture
+    client: Client,
+    managed: Managed,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    jobs.failure = RuntimeError("the cause")
+    fail_starts(managed, monkeypatch, RuntimeError("the cause"))
     answer = await client("POST", "/jobs/start", {"program": "/x"})
     assert answer.json == {"error": "Error: internal error", "code": "internal_error"}
     assert "the cause" in caplog.text
 
 
-async def test_stop(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_stop(client: Client, managed: Managed, job: Job) -> None:
     answer = await client("POST", f"/jobs/{job.id}/stop")
     assert (answer.status, answer.json) == (200, {"id": job.id, "error": None})
-    assert jobs.stops == [("alice", 0.0)]
+    assert managed.engine.stops == [(job.id, StopRequest("alice", NOW, 0.0))]
 
 
-async def test_stop_with_a_grace(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_stop_with_a_grace(client: Client, managed: Managed, job: Job) -> None:
     await client("POST", f"/jobs/{job.id}/stop", {"grace": 10})
-    assert jobs.stops == [("alice", 10.0)]
+    assert managed.engine.stops == [(job.id, StopRequest("alice", NOW, 10.0))]
 
 
-async def test_stop_of_an_ended_job(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.end(job.id)
+async def test_stop_of_an_ended_job(client: Client, managed: Managed, job: Job) -> None:
+    managed.engine.exit(job.id)
     answer = await client("POST", f"/jobs/{job.id}/stop")
     assert answer.status == 409
     assert answer.json == {"error": "Error: job not running", "code": "job_not_running"}
 
 
-async def test_a_stop_goes_on_when_its_client_leaves(jobs: Jobs, job: Job) -> None:
-    begun, may_end, stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def slow_stop(job_id: JobId, *, by: str, grace: float) -> None:
-        assert (job_id, by, grace) == (job.id, "alice", 0.0)
-        begun.set()
-        await may_end.wait()
-        stopped.set()
-
-    jobs.stop = slow_stop  # type: ignore[method-assign]
-    client = Client(Dispatcher(Service(jobs, Accounts()), ROUTES))
+async def test_a_stop_goes_on_when_its_client_leaves(
+    client: Client, managed: Managed, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = watch(monkeypatch, managed.manager, "stop")
+    stop.may_go_on.clear()
     call = asyncio.create_task(client("POST", f"/jobs/{job.id}/stop"))
-    await begun.wait()
+    assert await asyncio.to_thread(stop.begun.wait, PATIENCE)
     client.gone.set()
     with pytest.raises(IndexError):  # no answer was sent
         await call
-    may_end.set()
-    await stopped.wait()
+    assert not stop.over.is_set()
+    stop.may_go_on.set()
+    assert await asyncio.to_thread(stop.over.wait, PATIENCE)
+    assert managed.engine.stops == [(job.id, StopRequest("alice", NOW, 0.0))]
 
 
 async def test_status(client: Client, job: Job) -> None:
     answer = await client("GET", f"/jobs/{job.id}")
-    expected = {"id": job.id, "status": "Running", "exitCode": None, "error": None, "pid": 42}
+    expected = {"id": job.id, "status": "Running", "exitCode": None, "error": None}
     assert answer.status == 200
+    assert answer.json["pid"] == job.pid is not None
     assert expected.items() <= answer.json.items()
 
 
-async def test_status_waits_for_the_end(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_status_waits_for_the_end(client: Client, managed: Managed, job: Job) -> None:
     waiting = asyncio.create_task(client("GET", f"/jobs/{job.id}?wait=30"))
-    asyncio.get_running_loop().call_soon(jobs.end, job.id)
+    asyncio.get_running_loop().call_soon(managed.engine.exit, job.id)
     assert (await waiting).json["status"] == "Completed"
 
 
@@ -427,8 +308,8 @@ async def test_a_long_poll_ends_when_the_server_stops(client: Client, job: Job) 
     assert (await client("GET", "/healthz", token=None)).status == 200
 
 
-async def test_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDOUT, b"one\r\n\nth\xffree\n")
+async def test_output_by_lines(client: Client, managed: Managed, job: Job) -> None:
+    managed.engine.write(job.id, b"one\r\n\nth\xffree\n")
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert answer.json == {
         "id": job.id,
@@ -438,13 +319,16 @@ async def test_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
     }
 
 
-async def test_no_line_joins_both_sides_of_a_gap(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDOUT, b"one\ntw\xc3")
-    jobs.written.skip(Stream.STDOUT, 100)
-    jobs.written.append(Stream.STDOUT, b"\xa4o\nlast\n")
-    jobs.written.skip(Stream.STDOUT, 3)
-    jobs.written.skip(Stream.STDERR, 5)
-    jobs.written.append(Stream.STDERR, b"e")
+async def test_no_line_joins_both_sides_of_a_gap(
+    client: Client, managed: Managed, job: Job
+) -> None:
+    managed.engine.write(job.id, b"one\ntw\xc3")
+    managed.engine.skip(job.id, 100)
+    managed.engine.write(job.id, b"\xa4o\nlast\n")
+    managed.engine.skip(job.id, 3)
+    managed.engine.skip(job.id, 5, Stream.STDERR)
+    managed.engine.write(job.id, b"e", Stream.STDERR)
+    managed.engine.exit(job.id)  # by when it is known that the last bytes are missing
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert answer.json["stdout"] == ["one", "tw\ufffd", "\ufffdo", "last"]
     assert answer.json["stderr"] == ["e"]
@@ -455,16 +339,18 @@ async def test_no_line_joins_both_sides_of_a_gap(client: Client, jobs: Jobs, job
     ]
 
 
-async def test_much_output_by_lines(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDERR, b"line\n" * answers.CHUNK)
+async def test_much_output_by_lines(client: Client, managed: Managed, job: Job) -> None:
+    managed.engine.write(job.id, b"line\n" * answers.CHUNK, Stream.STDERR)
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert answer.json["stderr"] == ["line"] * answers.CHUNK
 
 
 @pytest.mark.parametrize("size", [0, 1, answers.CHUNK, answers.CHUNK * 3 + 1])
-async def test_output_byte_by_byte(client: Client, jobs: Jobs, job: Job, size: int) -> None:
+async def test_output_byte_by_byte(
+    client: Client, managed: Managed, job: Job, readers_closed: list[MemoryOutput], size: int
+) -> None:
     content = (b"\x00\xff\n" * size)[:size]
-    jobs.written.append(Stream.STDERR, content)
+    managed.engine.write(job.id, content, Stream.STDERR)
     answer = await client("GET", f"/jobs/{job.id}/output/stderr")
     assert (answer.status, answer.body) == (200, content)
     assert answer.headers["content-length"] == str(size)
@@ -473,28 +359,37 @@ async def test_output_byte_by_byte(client: Client, jobs: Jobs, job: Job, size: i
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
     assert answer.headers["content-disposition"] == f'attachment; filename="{job.id}.stderr"'
-    assert jobs.readers_closed
+    assert readers_closed
 
 
 @pytest.mark.parametrize("follow", ["false", "true"])
 async def test_an_end_frame_is_only_told_behind_all_of_the_output(
-    client: Client, jobs: Jobs, job: Job, follow: str
+    client: Client, managed: Managed, job: Job, monkeypatch: pytest.MonkeyPatch, follow: str
 ) -> None:
     """Without follow, a job that ends meanwhile has written what was not read."""
-    jobs.written.append(Stream.STDOUT, b"text")
-    entry = INDEX_ENTRY.pack(1_000, Stream.STDOUT.value, 4)
-    jobs.written.append(Stream.INDEX, entry)
-    jobs.ends_while_read = True
+    managed.engine.write(job.id, b"text")
+    frames = managed.manager.frames
+
+    async def ending(*args: Any, **kwargs: Any) -> AsyncGenerator[list[Frame]]:
+        async with aclosing(frames(*args, **kwargs)) as batches:
+            async for batch in batches:
+                yield batch
+                if managed.manager.status(job.id).end is None:
+                    managed.engine.write(job.id, b"too late")
+                    managed.engine.exit(job.id)
+
+    monkeypatch.setattr(managed.manager, "frames", ending)
     path = f"/jobs/{job.id}/output?follow={follow}"
     answer = await client("GET", path, headers=[(b"accept", b"application/x-ndjson")])
-    streams = [json.loads(line)["stream"] for line in answer.body.splitlines()]
-    assert streams == (["stdout", "end"] if follow == "true" else ["stdout"])
+    told = [json.loads(line) for line in answer.body.splitlines()]
+    late = [("stdout", "too late"), ("end", "")] if follow == "true" else []
+    assert [(each["stream"], each["data"]) for each in told] == [("stdout", "text"), *late]
     again = await client("GET", path, headers=[(b"accept", b"application/x-ndjson")])
     assert json.loads(again.body.splitlines()[-1])["stream"] == "end"
 
 
-async def test_a_range_of_the_output(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDOUT, b"0123456789")
+async def test_a_range_of_the_output(client: Client, managed: Managed, job: Job) -> None:
+    managed.engine.write(job.id, b"0123456789")
     path = f"/jobs/{job.id}/output/stdout"
     answer = await client("GET", path, headers=[(b"range", b"bytes=2-4")])
     assert (answer.status, answer.body) == (206, b"234")
@@ -508,11 +403,11 @@ async def test_a_range_of_the_output(client: Client, jobs: Jobs, job: Job) -> No
 
 @pytest.mark.parametrize("size", [3, answers.CHUNK])
 async def test_the_kept_bytes_are_what_a_range_counts(
-    client: Client, jobs: Jobs, job: Job, size: int
+    client: Client, managed: Managed, job: Job, readers_closed: list[MemoryOutput], size: int
 ) -> None:
     for letter in b"abc":
-        jobs.written.skip(Stream.STDOUT, 1000)
-        jobs.written.append(Stream.STDOUT, bytes([letter]) * size)
+        managed.engine.skip(job.id, 1000)
+        managed.engine.write(job.id, bytes([letter]) * size)
     kept = b"a" * size + b"b" * size + b"c" * size
     path = f"/jobs/{job.id}/output/stdout"
     answer = await client("GET", path)
@@ -521,16 +416,16 @@ async def test_the_kept_bytes_are_what_a_range_counts(
         answer = await client("GET", path, headers=[(b"range", b"bytes=%d-%d" % (first, last))])
         assert (answer.status, answer.body) == (206, kept[first : last + 1])
         assert answer.headers["content-range"] == f"bytes {first}-{last}/{3 * size}"
-    assert jobs.readers_closed == 5
+    assert len(readers_closed) == 5
 
 
 async def test_an_offset_counts_what_was_written_with_and_without_follow(
-    client: Client, jobs: Jobs, job: Job
+    client: Client, managed: Managed, job: Job
 ) -> None:
     """It is a place in the stream, so a gap counts; and a range beside it means nothing."""
-    jobs.written.append(Stream.STDOUT, b"abc")
-    jobs.written.skip(Stream.STDOUT, 10)
-    jobs.written.append(Stream.STDOUT, b"xyz")
+    managed.engine.write(job.id, b"abc")
+    managed.engine.skip(job.id, 10)
+    managed.engine.write(job.id, b"xyz")
     path = f"/jobs/{job.id}/output/stdout?offset="
     expected = {0: b"abcxyz", 1: b"bcxyz", 3: b"xyz", 13: b"xyz", 15: b"z", 16: b"", 99: b""}
     for offset, content in expected.items():
@@ -545,71 +440,94 @@ async def test_an_offset_counts_what_was_written_with_and_without_follow(
     "error", [OSError(errno.EMFILE, "Too many open files"), RuntimeError("can't start new thread")]
 )
 async def test_what_is_short_for_now_is_a_503(
-    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+    client: Client, managed: Managed, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """T35: not a bug, and the client may come again."""
 
     async def output(_: JobId) -> Output:
         raise error
 
-    monkeypatch.setattr(jobs, "output", output)
+    monkeypatch.setattr(managed.manager, "output", output)
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
     assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_stream_that_is_removed_while_it_is_read_is_cut(
-    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    managed: Managed,
+    job: Job,
+    readers_closed: list[MemoryOutput],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs.written.append(Stream.STDOUT, bytes(answers.CHUNK * 3))
-    monkeypatch.setattr(jobs, "read", lambda _stream, offset, _length: Piece(offset, b""))
+    managed.engine.write(job.id, bytes(answers.CHUNK * 3))
+    monkeypatch.setattr(MemoryOutput, "read", lambda _, _stream, at, _length: Piece(at, b""))
     with pytest.raises(StreamBroken):
         await client("GET", f"/jobs/{job.id}/output/stdout")
-    assert jobs.readers_closed == 1
+    assert len(readers_closed) == 1
 
 
-async def test_follow_streams_until_the_job_ends(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDOUT, b"0123456789")
+async def test_follow_streams_until_the_job_ends(
+    client: Client, managed: Managed, job: Job
+) -> None:
+    managed.engine.write(job.id, b"0123456789")
     call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true&offset=8"))
     await client.first_chunk.wait()
-    jobs.end(job.id)
+    managed.engine.write(job.id, b"the end")
+    managed.engine.exit(job.id)
     answer = await call
     assert (answer.status, answer.body) == (200, b"89the end")
     assert "content-length" not in answer.headers
 
 
-async def test_follow_ends_when_the_client_leaves(client: Client, jobs: Jobs, job: Job) -> None:
-    jobs.written.append(Stream.STDOUT, b"x")
+async def test_follow_ends_when_the_client_leaves(
+    client: Client, managed: Managed, job: Job, follower_closed: threading.Event
+) -> None:
+    managed.engine.write(job.id, b"x")
     call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true"))
     await client.first_chunk.wait()
     client.gone.set()
     await call
-    assert jobs.follower_closed.is_set()
+    assert follower_closed.is_set()
     assert client.sent[-1].get("more_body")
 
 
 @pytest.mark.parametrize("failure", [None, JobNotFound(), RuntimeError("a bug")])
 async def test_a_stream_that_cannot_end_well_is_cut(
-    client: Client, jobs: Jobs, job: Job, failure: Exception | None
+    client: Client,
+    managed: Managed,
+    job: Job,
+    follower_closed: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception | None,
 ) -> None:
     """A server that stops and an error mid-way must not look like the end of the output."""
-    jobs.written.append(Stream.STDOUT, b"x")
+    managed.engine.write(job.id, b"x")
     call = asyncio.create_task(client("GET", f"/jobs/{job.id}/output/stdout?follow=true"))
     await client.first_chunk.wait()
-    jobs.failure = failure
+
+    def read(*_: object) -> Piece:
+        assert failure is not None
+        raise failure
+
     if failure:
-        jobs.ended.set()
+        monkeypatch.setattr(MemoryOutput, "read", read)
+        managed.engine.write(job.id, b"what cannot be read")
     else:
         client.app.drain()
     with pytest.raises(StreamBroken):
         await call
-    assert jobs.follower_closed.is_set()
+    assert follower_closed.is_set()
 
 
 async def test_a_client_that_takes_nothing_is_let_go(
-    client: Client, jobs: Jobs, job: Job, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    managed: Managed,
+    job: Job,
+    follower_closed: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs.written.append(Stream.STDOUT, b"x")
+    managed.engine.write(job.id, b"x")
     monkeypatch.setattr(answers, "SEND_BUDGET", 0.01)
 
     async def stuck(message: Any) -> None:
@@ -619,20 +537,24 @@ async def test_a_client_that_takes_nothing_is_let_go(
     client._send = stuck  # type: ignore[method-assign]
     with pytest.raises(StreamBroken):
         await client("GET", f"/jobs/{job.id}/output/stdout?follow=true")
-    assert jobs.follower_closed.is_set()
+    assert follower_closed.is_set()
 
 
-async def test_list(client: Client, jobs: Jobs, job: Job) -> None:
-    path = "/jobs?status=Running&label=a=b=c&label=d=&since=2026-01-01T00:00:00Z&idPrefix=j-1"
-    answer = await client("GET", f"{path}&limit=7&cursor=c&name=n&program=/bin/x")
-    assert [each["id"] for each in answer.json["jobs"]] == [job.id]
-    assert answer.json["next"] == "further"
-    (query,) = jobs.queries
+async def test_list(client: Client, managed: Managed, job: Job, queries: list[JobQuery]) -> None:
+    spec = Spec("/bin/x", name="n", labels={"a": "b=c", "d": ""})
+    wanted = [await managed.start(spec) for _ in range(8)]
+    path = "/jobs?status=Running&label=a=b=c&label=d=&since=2026-01-01T00:00:00Z&idPrefix=j-"
+    answer = await client("GET", f"{path}&limit=7&cursor={cursor_at(99)}&name=n&program=/bin/x")
+    assert [each["id"] for each in answer.json["jobs"]] == wanted[:0:-1]
+    assert answer.json["next"] == cursor_at(3)  # the last that is shown, after one and ``job``
+    (query,) = queries
     assert query.owner == "alice"
     assert query.labels == {"a": "b=c", "d": ""}
     assert (query.since, query.until) == (NOW, None)
-    assert (query.limit, query.cursor, query.id_prefix) == (7, "c", "j-1")
+    assert (query.limit, query.cursor, query.id_prefix) == (7, cursor_at(99), "j-")
     assert (query.name, query.program, query.status) == ("n", "/bin/x", "Running")
+    answer = await client("GET", f"/jobs?idPrefix={job.id[:20]}")
+    assert [each["id"] for each in answer.json["jobs"]] == [job.id]
 
 
 @pytest.mark.parametrize(
@@ -647,56 +569,69 @@ async def test_list(client: Client, jobs: Jobs, job: Job) -> None:
     ],
 )
 async def test_whose_jobs_are_listed(
-    client: Client, jobs: Jobs, token: str, asked: str, status: int, owner: str | None
+    client: Client, queries: list[JobQuery], token: str, asked: str, status: int, owner: str | None
 ) -> None:
     answer = await client("GET", f"/jobs{asked}", token=token)
     assert answer.status == status
-    assert [query.owner for query in jobs.queries] == ([owner] if status == 200 else [])
+    assert [query.owner for query in queries] == ([owner] if status == 200 else [])
 
 
-async def test_signal(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_signal(client: Client, managed: Managed, job: Job) -> None:
     for signal in ("HUP", 1):
         answer = await client("POST", f"/jobs/{job.id}/signal", {"signal": signal})
         expected = {"id": job.id, "signal": "SIGHUP", "error": None}
         assert (answer.status, answer.json) == (200, expected)
-    assert jobs.signals == [("alice", "HUP"), ("alice", 1)]
+    assert managed.engine.signals == [(job.id, SignalRequest(1, "alice", NOW))] * 2
     for body in ({}, {"signal": True}, {"signal": None}, {"signal": 1.5}, {"signal": "1", "to": 1}):
         answer = await client("POST", f"/jobs/{job.id}/signal", body)
         assert (answer.status, answer.json["field"]) == (400, "to" if "to" in body else "signal")
-    jobs.end(job.id)
+    managed.engine.exit(job.id)
     answer = await client("POST", f"/jobs/{job.id}/signal", {"signal": "HUP"})
     assert (answer.status, answer.json["code"]) == (409, "job_not_running")
 
 
-async def test_rerun(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_rerun(client: Client, managed: Managed, job: Job) -> None:
     headers = [(b"idempotency-key", b"k")]
     answer = await client("POST", f"/jobs/{job.id}/rerun", headers=headers, token="token-admin")
-    new = jobs.jobs[JobId(answer.json["id"])]
+    new = managed.manager.status(answer.json["id"])
     assert (answer.status, answer.json) == (201, {"id": new.id, "error": None})
     assert (new.owner, new.spec) == ("root", job.spec)
-    assert jobs.keys[-1] == "k"
+    bound = managed.archive.binding("root", "k")
+    assert bound is not None
+    assert bound.job_id == new.id
     answer = await client("POST", f"/jobs/{job.id}/rerun", {"env": {"A": "1"}})
     assert (answer.status, answer.json["field"]) == (400, "env")
 
 
-async def test_extend(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_extend(
+    client: Client, managed: Managed, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Role]] = []
+    explain = managed.authority.explain
+
+    def noting(user: str, role: Role, spec: Spec) -> Decision:
+        asked.append((user, role))
+        return explain(user, role, spec)
+
+    monkeypatch.setattr(managed.authority, "explain", noting)
     answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": 1800})
     assert (answer.status, answer.json["id"]) == (200, job.id)
-    assert answer.json["deadline"] == (NOW + timedelta(seconds=1800)).isoformat().replace(
+    assert answer.json["deadline"] == (NOW + timedelta(seconds=5400)).isoformat().replace(
         "+00:00", "Z"
     )
-    assert jobs.extensions == [("alice", 1800, Role.USER)]
+    assert managed.engine.extensions == [(job.id, 5400, "alice")]
+    assert asked == [("alice", Role.USER)]
     for seconds in (0, -1, "ten", None, 1e300):
         answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": seconds})
         assert (answer.status, answer.json["field"]) == (400, "seconds")
-    jobs.end(job.id)
+    managed.engine.exit(job.id)
     answer = await client("POST", f"/jobs/{job.id}/extend", {"seconds": 1})
     assert (answer.status, answer.json["code"]) == (409, "job_not_running")
 
 
-async def test_remove(client: Client, jobs: Jobs, job: Job) -> None:
+async def test_remove(client: Client, managed: Managed, job: Job) -> None:
     assert (await client("DELETE", f"/jobs/{job.id}")).status == 409
-    jobs.end(job.id)
+    managed.engine.exit(job.id)
     answer = await client("DELETE", f"/jobs/{job.id}")
     assert (answer.status, answer.json["id"]) == (200, job.id)
     assert (await client("DELETE", f"/jobs/{job.id}")).status == 404
@@ -735,9 +670,8 @@ BODIES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("caller", EXPECTED)
 async def test_who_may_call_what(
-    client: Client, jobs: Jobs, job: Job, route: Route, caller: str
+    client: Client, managed: Managed, job: Job, route: Route, caller: str
 ) -> None:
-    jobs.ended.set()
     token = None if caller == "none" else caller
     answer = await client(
         route.method, route.path.replace("{id}", job.id), BODIES.get(route.path), token=token
@@ -750,8 +684,8 @@ async def test_who_may_call_what(
         text = "bad authentication" if refusal == 401 else "unauthorized action"
         assert answer.json["error"] == f"Error: {text}"
     if refusal:
-        assert not jobs.stops
-        assert job.id in jobs.jobs
+        assert not managed.engine.stops
+        assert job in await managed.jobs()
 
 
 @pytest.mark.parametrize(
@@ -782,13 +716,17 @@ async def test_another_users_job_is_403_whatever_else_is_wrong(client: Client, j
     "job_id",
     ["..", "../x", "j-", "%2e%2e", "\0", "j" * 10_000, UNKNOWN.upper(), UNKNOWN + "\n", "é", "."],
 )
-async def test_malformed_ids_reach_nothing(client: Client, jobs: Jobs, job_id: str) -> None:
+async def test_malformed_ids_reach_nothing(
+    client: Client, managed: Managed, monkeypatch: pytest.MonkeyPatch, job_id: str
+) -> None:
     """T37: they are answered like an unknown job, and nothing below ever sees them."""
+    looked_up: list[str] = []
+    monkeypatch.setattr(managed.manager, "status", looked_up.append)
     for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/output"), ("POST", "/stop")):
         answer = await client(method, f"/jobs/{job_id}{rest}")
         assert answer.status == 404
         assert answer.json["code"] in {"job_not_found", "not_found"}
-    assert not jobs.looked_up
+    assert not looked_up
 
 
 async def test_an_unknown_job(client: Client) -> None:

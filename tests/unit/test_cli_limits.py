@@ -1,4 +1,4 @@
-"""The options that bound a job: what is sent, and that their bounds are the server's."""
+"""The options that bound a job: what is sent for them, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,20 +9,7 @@ import pytest
 
 from jobworker.api import bodies
 from jobworker.cli import limits, main, program
-from jobworker.cli.limits import Bound
 from jobworker.model import Level
-
-EVERY = [
-    *[
-        pytest.param(bound, bodies.LimitsRequest, bound.field, id=bound.field)
-        for bound in limits.LIMITS
-    ],
-    *[
-        pytest.param(bound, bodies.StartRequest, bound.field, id=bound.field)
-        for bound in limits.TIMES
-    ],
-    pytest.param(limits.EXTENSION, bodies.ExtendRequest, "seconds", id="extension"),
-]
 
 
 def order(*options: str) -> dict[str, Any]:
@@ -50,29 +37,6 @@ def test_what_is_sent(words: str, sent: dict[str, Any]) -> None:
     options = order(*words.split())
     assert options == sent
     msgspec.convert({"program": "/bin/true", **options}, bodies.StartRequest)
-
-
-@pytest.mark.parametrize(("bound", "request_type", "field"), EVERY)
-def test_the_range_is_the_servers(bound: Bound, request_type: type, field: str) -> None:
-    """The least and the most are accepted, and what is beyond them is not."""
-    extra = {"program": "/bin/true"} if request_type is bodies.StartRequest else {}
-
-    def accepted(value: float) -> bool:
-        try:
-            msgspec.convert({field: value, **extra}, request_type)
-        except msgspec.ValidationError:
-            return False
-        return True
-
-    assert accepted(bound.least)
-    assert accepted(bound.most)
-    assert not accepted(bound.most + 1)
-    assert not accepted(0.009 if bound.option == "cpus" else bound.least - 1)
-
-
-def test_every_limit_of_the_schema_has_an_option() -> None:
-    fields = {field.encode_name for field in msgspec.structs.fields(bodies.LimitsRequest)}
-    assert {bound.field for bound in limits.LIMITS} == fields
 
 
 def test_the_levels_are_the_models() -> None:

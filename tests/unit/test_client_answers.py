@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from jobworker.api import bodies, fields, views
+from jobworker.api import bodies, fields, limits, views
 from jobworker.client import answers, requests
 
 PAIRS = [
@@ -14,7 +14,7 @@ PAIRS = [
     (views.SignalAnswer, answers.SignalAnswer),
     (views.ExtendAnswer, answers.ExtendAnswer),
     (views.CanStartAnswer, answers.CanStartAnswer),
-    (views.LimitsView, answers.LimitsView),
+    (limits.LimitsView, answers.LimitsView),
     (views.GapView, answers.GapView),
     (views.UsageView, answers.UsageView),
     (views.JobView, answers.JobView),
@@ -93,7 +93,7 @@ def test_every_answer_of_the_schema_is_read() -> None:
 @pytest.mark.parametrize(
     ("definition", "writing", "arguments"),
     [
-        (bodies.LimitsRequest, requests.LimitsRequest, set()),
+        (limits.LimitsRequest, requests.LimitsRequest, set()),
         (bodies.StartRequest, requests.StartOptions, {"program", "args", "stdin"}),
         (bodies.CanStartRequest, requests.CanStartOptions, {"program", "args"}),
     ],

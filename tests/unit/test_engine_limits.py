@@ -51,9 +51,9 @@ def test_a_user_namespace_counts_processes(monkeypatch: pytest.MonkeyPatch) -> N
 def test_only_what_is_asked_for_is_checked() -> None:
     kept = table(BOTH, "basic", never, NO_TMP)
     check_limits(Limits(memory=1, cpus=1, open_files=9, nice=1, timeout=3, output=1), kept)
-    with pytest.raises(LimitUnavailable, match="pids cannot be kept here: no controller"):
+    with pytest.raises(LimitUnavailable, match="pids is not enforced here: no controller"):
         check_limits(Limits(pids=1), kept)
-    with pytest.raises(LimitUnavailable, match="tmp cannot be kept here: no quota") as refused:
+    with pytest.raises(LimitUnavailable, match="tmp is not enforced here: no quota") as refused:
         check_limits(Limits(tmp=1), kept)
     assert (refused.value.field, refused.value.hint) == ("limits.tmp", "get one")
 

@@ -12,7 +12,7 @@ from jobworker.daemon.log import JsonLines
 from jobworker.errors import InvalidRequest, LimitTooHigh, ProgramForbidden, ProgramNotFound
 from jobworker.model import Account, Grant, Limits, Role, Spec
 from jobworker.policy.authority import Authority
-from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rule, Rules, Total
+from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rule, Rules
 from support.trusted import script
 
 ECHO = Spec("/bin/echo")
@@ -117,8 +117,8 @@ def test_odd_paths_are_answered_not_crashed_on() -> None:
 
 
 def test_other_rules_take_over_and_the_total_stays() -> None:
-    of = Authority(Rules(total=Total(memory=1), queue=QueueBounds(1)))
-    of.replace(Rules(total=Total(memory=2), queue=QueueBounds(2), policy=Policy(False)))
-    assert (of.total, of.queue) == (Total(memory=1), QueueBounds(2))
+    of = Authority(Rules(total=Limits(memory=1), queue=QueueBounds(1)))
+    of.replace(Rules(total=Limits(memory=2), queue=QueueBounds(2), policy=Policy(False)))
+    assert (of.total, of.queue) == (Limits(memory=1), QueueBounds(2))
     with pytest.raises(ProgramForbidden, match="no rule of the policy allows it"):
         grant(of, ECHO)

@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobworker.api.bodies import LimitsRequest, StartRequest
-from jobworker.config import values
 from jobworker.errors import LimitTooHigh
+from jobworker.limits import LIMITS
 from jobworker.model import Limits
-from jobworker.policy.limits import NAMES, Ceiling, api_name, effective, exceeds
-from jobworker.policy.tables import LIMITS
+from jobworker.policy.limits import Ceiling, effective, exceeds
 
 GIB = 1024**3
 USER = Ceiling(Limits(memory=4 * GIB, timeout=86_400.0, nice=5), "role user")
@@ -78,7 +72,7 @@ def test_more_than_a_ceiling_is_refused(asked: Limits, field: str, sentence: str
 
 
 amounts = st.none() | st.integers(1, 19)
-some_limits = st.builds(Limits, **{one.name: amounts for one in fields(Limits)})
+some_limits = st.builds(Limits, **{limit.name: amounts for limit in LIMITS})
 
 
 @given(some_limits, some_limits, st.lists(some_limits, max_size=3))
@@ -89,36 +83,10 @@ def test_nothing_in_force_is_above_a_ceiling(
         found = effective(asked, defaults, [Ceiling(limits, "x") for limits in ceilings])
     except LimitTooHigh:
         return
-    for name in NAMES:
-        in_force = getattr(found, name)
-        if getattr(asked, name) is not None:
-            assert in_force == getattr(asked, name)
+    for limit in LIMITS:
+        in_force = getattr(found, limit.name)
+        if getattr(asked, limit.name) is not None:
+            assert in_force == getattr(asked, limit.name)
         for ceiling in ceilings:
-            most = getattr(ceiling, name)
-            assert most is None or (in_force is not None and not exceeds(name, in_force, most))
-
-
-def test_names_are_those_of_a_start_request() -> None:
-    api = {f"limits.{name}" for name in LimitsRequest.__struct_encode_fields__} | {"timeout"}
-    assert {api_name(name) for name in NAMES} == api
-    assert {name.replace("_", "-") for name in NAMES} == set(LIMITS)
-
-
-def test_the_file_has_the_bounds_of_a_start_request() -> None:
-    """What may be asked for may be a ceiling, and the other way round."""
-    schema: dict[str, Any] = msgspec.json.schema(LimitsRequest)
-    asked = schema["$defs"]["LimitsRequest"]["properties"]
-    asked["timeout"] = msgspec.json.schema(StartRequest)["$defs"]["StartRequest"]["properties"][
-        "timeout"
-    ]
-    for name, parse in LIMITS.items():
-        bounds = asked[api_name(name.replace("-", "_")).removeprefix("limits.")]["anyOf"][0]
-        most = bounds["maximum"]
-        assert parse(most) == most
-        with pytest.raises(ValueError, match="must be"):
-            parse(most + 1)
-        if "minimum" in bounds:
-            assert parse(bounds["minimum"]) == bounds["minimum"]
-            with pytest.raises(ValueError, match="must be"):
-                parse(bounds["minimum"] - 1)
-    assert asked["timeout"]["anyOf"][0]["maximum"] == values.MAX_SECONDS
+            most = getattr(ceiling, limit.name)
+            assert most is None or (in_force is not None and not exceeds(limit, in_force, most))

@@ -10,7 +10,7 @@ from jobworker.config.toml import Source
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Limits, Role
 from jobworker.policy.load import load
-from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rule, Rules, Total
+from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rule, Rules
 from jobworker.policy.tables import rules_from
 
 GIB = 1024**3
@@ -70,7 +70,7 @@ def test_every_key_is_read() -> None:
         "kill",
     )
     assert rules.bounds[Role.ADMIN] == RoleBounds(Limits(output=GIB, nice=5), Limits(), "truncate")
-    assert rules.total == Total(8 * GIB, 2.0, 1000)
+    assert rules.total == Limits(memory=8 * GIB, cpus=2.0, pids=1000)
     assert rules.queue == QueueBounds(64, 8, 0)
     reports = Rule(
         name="reports",

@@ -78,6 +78,7 @@ async def test_only_the_next_start_is_refused(engine: FakeEngine, told: Told) ->
     await started(engine)
     assert told[0] == (refused, Refused(error, MOMENT))
     assert isinstance(told[1][1], Started)
+    await engine.discard(refused)
     with pytest.raises(FileNotFoundError):
         engine.output.reader(refused)
 
@@ -138,6 +139,7 @@ async def test_a_change_is_told_to_who_waited_for_it(engine: FakeEngine) -> None
     engine.write(job_id, b"now", Stream.STDERR)
     assert waiting.done()
     assert not engine.output.change(job_id).done()
+    engine.exit(job_id)
     await engine.discard(job_id)
     with pytest.raises(FileNotFoundError):
         engine.output.change(job_id)

@@ -13,7 +13,6 @@ from msgspec import Meta
 from jobworker.api.fields import (
     MAX_STDIN,
     Arguments,
-    Bytes,
     Grace,
     Label,
     Path,
@@ -24,32 +23,9 @@ from jobworker.api.fields import (
     Text,
     VariableName,
 )
+from jobworker.api.limits import LimitsRequest
+from jobworker.limits import GRACE, TIMEOUT
 from jobworker.model import Level
-
-
-class LimitsRequest(Request, frozen=True):
-    """The most that the job may use; a limit that is left out is the role's default."""
-
-    memory: Annotated[Bytes | None, Meta(description="bytes of memory")] = None
-    cpus: Annotated[
-        Annotated[float, Meta(ge=0.01, le=1024)] | None,
-        Meta(description="CPUs; 0.5 is half of one"),
-    ] = None
-    pids: Annotated[
-        Annotated[int, Meta(ge=1, le=2**22)] | None,
-        Meta(description="processes and threads at once"),
-    ] = None
-    open_files: Annotated[
-        Annotated[int, Meta(ge=8, le=2**20)] | None,
-        Meta(description="open files of each process"),
-    ] = None
-    output: Annotated[
-        Bytes | None, Meta(description="bytes of output kept: the first eighth, and the last")
-    ] = None
-    tmp: Annotated[Bytes | None, Meta(description="bytes in the job's own /tmp")] = None
-    nice: Annotated[
-        Annotated[int, Meta(ge=0, le=19)] | None, Meta(description="how far others go first")
-    ] = None
 
 
 class WindowRequest(Request, frozen=True):
@@ -72,12 +48,8 @@ class StartRequest(Request, frozen=True):
     ] = None
     name: Annotated[Label | None, Meta(description="what people may find it by")] = None
     labels: Annotated[dict[Label, Label], Meta(description="what lists may be filtered by")] = {}
-    timeout: Annotated[
-        Seconds | None, Meta(description="seconds from the program's start; null is the default")
-    ] = None
-    grace: Annotated[
-        Grace, Meta(description="seconds from SIGTERM to SIGKILL once the time is over")
-    ] = 0.0
+    timeout: Annotated[Seconds | None, Meta(description=TIMEOUT.description)] = None
+    grace: Annotated[Grace, Meta(description=f"{GRACE.description} once the time is over")] = 0.0
     limits: Annotated[LimitsRequest, Meta(description="what it may use")] = LimitsRequest()
     run_as: Annotated[
         Label | None, Meta(description="account of the machine, where the policy allows it")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from jobworker.limits import GRACE, TIMEOUT
 from jobworker.model import JobId
 
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
@@ -33,9 +34,6 @@ MAX_TAIL = 1_000_000
 MAX_PAGE = 1000
 """Most jobs on one page of a list."""
 
-MAX_SECONDS = 10 * 365 * 86_400.0
-"""Most seconds of a time limit: ten years."""
-
 # What ``api/resources/start_request.py`` checks in words of its own stands here for readers alone.
 Text = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^\x00]*$"})]
 
@@ -59,7 +57,9 @@ Base64 = Annotated[
     ),
 ]
 
-Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds from SIGTERM to SIGKILL")]
+Grace = Annotated[
+    float, Meta(ge=GRACE.range.least, le=GRACE.range.most, description=GRACE.description)
+]
 
 Id = Annotated[str, Meta(description="the job's ID", extra_json_schema={"pattern": JobId.PATTERN})]
 
@@ -96,9 +96,9 @@ Arguments = Annotated[
     Meta(description="what the program is given; a number is passed as text", examples=[["5"]]),
 ]
 
-Seconds = Annotated[float, Meta(ge=0.001, le=MAX_SECONDS, description="seconds")]
-
-Bytes = Annotated[int, Meta(ge=1, le=2**60, description="bytes")]
+Seconds = Annotated[
+    float, Meta(ge=TIMEOUT.range.least, le=TIMEOUT.range.most, description=TIMEOUT.kind.unit)
+]
 
 Side = Annotated[int, Meta(ge=1, le=10_000)]
 

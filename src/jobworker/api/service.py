@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from starlette.types import Receive
 
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
-from jobworker.jobs.input import InputSession
-from jobworker.model import Job, JobId, JobQuery, Output, Page, Role, Spec, Stream
-from jobworker.output.frames import Frame, Selection
-from jobworker.output.reader import OutputReader
+from jobworker.jobs.manager import Manager
+from jobworker.model import Job
 from jobworker.policy.authority import Authority
 
 T = TypeVar("T")
@@ -27,88 +24,6 @@ LOOK_AT_TOKEN = 5.0
 LARGE_BODIES = 4
 """Requests at once whose bodies are larger than most may be: each takes a hundred MB for
 the moment of its decoding. Others wait."""
-
-
-class Jobs(Protocol):
-    """The part of ``manager.Manager`` that the API uses; the errors are documented there."""
-
-    async def submit(
-        self,
-        spec: Spec,
-        owner: str,
-        role: Role,
-        *,
-        stdin: bytes | None,
-        idempotency_key: str | None,
-    ) -> Job:
-        """Start a job, or find the one of this key; returns once its program runs or has run."""
-        ...
-
-    def attach(self, job_id: JobId, *, by: str, takeover: bool) -> InputSession:
-        """Take hold of a job's input, from whoever has it where that is a ``takeover``."""
-        ...
-
-    def warning(self, job: Job) -> str | None:
-        """What the owner of a new job had better know."""
-        ...
-
-    async def stop(self, job_id: JobId, *, by: str, grace: float) -> None:
-        """Stop a job; returns once no process of it is left."""
-        ...
-
-    async def signal(self, job_id: JobId, signal: str | int, *, by: str) -> str:
-        """Send a signal to a job's program; returns the signal's name."""
-        ...
-
-    async def rerun(
-        self, job_id: JobId, *, by: str, role: Role, idempotency_key: str | None
-    ) -> Job:
-        """Start a new job of that caller's as another was asked for."""
-        ...
-
-    async def extend(self, job_id: JobId, seconds: float, *, by: str, role: Role) -> datetime:
-        """Give a running job more time; returns its new deadline."""
-        ...
-
-    def status(self, job_id: JobId) -> Job:
-        """The job as it is now."""
-        ...
-
-    async def wait(self, job_id: JobId, timeout: float | None) -> Job:
-        """The job once it has ended, or as it is after ``timeout`` seconds."""
-        ...
-
-    async def output(self, job_id: JobId) -> Output:
-        """All that the job has written so far."""
-        ...
-
-    def reader(self, job_id: JobId) -> OutputReader:
-        """The same, piece by piece; the caller closes it."""
-        ...
-
-    def follow(self, job_id: JobId, stream: Stream, offset: int = 0) -> AsyncIterator[bytes]:
-        """One stream from ``offset`` until the job has ended."""
-        ...
-
-    def frames(
-        self,
-        job_id: JobId,
-        wanted: Selection,
-        *,
-        tail: int | None,
-        follow: bool,
-        idle: float | None,
-    ) -> AsyncGenerator[list[Frame]]:
-        """Both streams in the order in which they came."""
-        ...
-
-    async def list(self, query: JobQuery) -> Page:
-        """The jobs that match, newest first."""
-        ...
-
-    async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output."""
-        ...
 
 
 class Accounts(Protocol):
@@ -131,7 +46,7 @@ class StreamBroken(Exception):
 class Service:
     """Everything that handlers share; ``draining`` is set once the server stops."""
 
-    jobs: Jobs
+    jobs: Manager
     accounts: Accounts
     authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -166,7 +81,7 @@ class Call:
     token: str | None = field(default=None, repr=False)
 
     @property
-    def jobs(self) -> Jobs:
+    def jobs(self) -> Manager:
         """The jobs to act on."""
         return self.service.jobs
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from jobworker import model
 from jobworker.api.fields import Body, Id, NoError, RawArgument, Time, argument_view
+from jobworker.api.limits import LimitsView, limits_view
 from jobworker.model import Cause, Level, Role, StatusName
 
 
@@ -62,19 +63,6 @@ class CanStartAnswer(Body, frozen=True, kw_only=True):
     network: Annotated[bool, Meta(description="whether the job would have the network")]
     limits: Annotated[LimitsView, Meta(description="what would be in force")]
     error: NoError = None
-
-
-class LimitsView(Body, frozen=True, kw_only=True):
-    """The limits in force; null where nothing is limited."""
-
-    memory: Annotated[int | None, Meta(description="bytes of memory")]
-    cpus: Annotated[float | None, Meta(description="CPUs; 0.5 is half of one")]
-    pids: Annotated[int | None, Meta(description="processes and threads at once")]
-    open_files: Annotated[int | None, Meta(description="open files of each process")]
-    output: Annotated[int | None, Meta(description="bytes of output kept")]
-    tmp: Annotated[int | None, Meta(description="bytes in the job's own /tmp")]
-    nice: Annotated[int | None, Meta(description="how far others go first, 0 to 19")]
-    timeout: Annotated[float | None, Meta(description="seconds from the program's start")]
 
 
 class GapView(Body, frozen=True):
@@ -264,11 +252,6 @@ def job_view(job: model.Job) -> JobView:
         input=job.spec.input.kind if job.spec.input else None,
         node=job.node,
     )
-
-
-def limits_view(limits: model.Limits) -> LimitsView:
-    """``limits`` as the API shows them."""
-    return LimitsView(**{name: getattr(limits, name) for name in LimitsView.__struct_fields__})
 
 
 def gap_view(gap: model.Gap) -> GapView:

@@ -1,10 +1,12 @@
 """The server's answers as the client reads them: plain dictionaries, typed.
 
-For type checkers only. ``api/views.py`` has the definitions, and a test holds these types
+For type checkers only. ``api/views.py`` is the definition, and a test holds these types
 to it field by field; importing msgspec would cost each ``jobctl`` call 29 ms.
 """
 
-from typing import Literal, NotRequired, TypedDict, final
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, final
+
+from jobworker.limits import LIMITS
 
 
 class RawArgument(TypedDict):
@@ -31,17 +33,12 @@ class UsageView(TypedDict):
     droppedBytes: int
 
 
-class LimitsView(TypedDict):
-    """The limits in force; null where nothing is limited."""
-
-    memory: int | None
-    cpus: float | None
-    pids: int | None
-    openFiles: int | None
-    output: int | None
-    tmp: int | None
-    nice: int | None
-    timeout: float | None
+if TYPE_CHECKING:
+    from jobworker.limits import LimitsView as LimitsView  # noqa: PLC0414 - exported
+else:
+    LimitsView = TypedDict(
+        "LimitsView", {limit.field: limit.kind.number | None for limit in LIMITS}
+    )
 
 
 class GapView(TypedDict):

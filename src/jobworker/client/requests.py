@@ -1,27 +1,27 @@
 """The options beside a program and its arguments, as the caller writes them: typed.
 
-For type checkers only, like ``answers.py``: ``api/bodies.py`` and ``api/query.py`` have the
-definitions, and a test holds these types to them. Fields are named as on the wire; all may be left out.
+For type checkers only, like ``answers.py``: ``api/bodies.py`` is the definition, and a test
+holds these types to it. Fields are named as on the wire; all may be left out.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from jobworker.limits import RESOURCES
 
 Moment = str | datetime
 """RFC 3339 with an offset, or a ``datetime`` with a time zone."""
 
 
-class LimitsRequest(TypedDict, total=False):
-    """The most that the job may use: bytes, CPUs, counts."""
-
-    memory: int | None
-    cpus: float | None
-    pids: int | None
-    openFiles: int | None
-    output: int | None
-    tmp: int | None
-    nice: int | None
+if TYPE_CHECKING:
+    from jobworker.limits import LimitsRequest as LimitsRequest  # noqa: PLC0414 - exported
+else:
+    LimitsRequest = TypedDict(
+        "LimitsRequest",
+        {limit.field: limit.kind.number | None for limit in RESOURCES},
+        total=False,
+    )
 
 
 class WindowRequest(TypedDict):

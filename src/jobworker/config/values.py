@@ -6,50 +6,57 @@ import string
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from jobworker.limits import Range
 from jobworker.units import parse_duration, parse_size
 
 T = TypeVar("T")
 
-MAX_BYTES = 2**60
-MAX_SECONDS = 10 * 365 * 86_400.0
-"""The most that a start request may ask for, too: ten years."""
-
 _DIGEST = 64
 
 
-def size(value: Any) -> int:
-    """Bytes, as a number or like ``512M``."""
-    number = parse_size(value) if isinstance(value, str) else value
-    if not _is_whole(number) or not 1 <= number <= MAX_BYTES:
-        raise ValueError("must be a size: bytes, or 512K, 512M, 1.5G, 1T")
-    return int(number)
+def size(bounds: Range) -> Callable[[Any], int]:
+    """Bytes within bounds, as a number or like ``512M``."""
+
+    def parse(value: Any) -> int:
+        number = parse_size(value) if isinstance(value, str) else value
+        if not _is_whole(number) or number not in bounds:
+            raise ValueError("must be a size: bytes, or 512K, 512M, 1.5G, 1T")
+        return int(number)
+
+    return parse
 
 
-def duration(value: Any) -> float:
-    """Seconds, as a number or like ``10m``."""
-    number = parse_duration(value) if isinstance(value, str) else value
-    if not _is_number(number) or not 0 < number <= MAX_SECONDS:
-        raise ValueError("must be a duration above 0 and up to ten years: seconds, or 90s, 10m")
-    return float(number)
+def duration(bounds: Range) -> Callable[[Any], float]:
+    """Seconds above 0 and up to the most, as a number or like ``10m``."""
+
+    def parse(value: Any) -> float:
+        number = parse_duration(value) if isinstance(value, str) else value
+        if not _is_number(number) or not 0 < number <= bounds.most:
+            raise ValueError(
+                f"must be a duration above 0 and up to {bounds.most_text}: seconds, or 90s, 10m"
+            )
+        return float(number)
+
+    return parse
 
 
-def whole(least: int, most: int) -> Callable[[Any], int]:
+def whole(bounds: Range) -> Callable[[Any], int]:
     """A whole number within bounds."""
 
     def parse(value: Any) -> int:
-        if not _is_whole(value) or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
+        if not _is_whole(value) or value not in bounds:
+            raise ValueError(f"must be a whole number {bounds}")
         return int(value)
 
     return parse
 
 
-def number(least: float, most: float) -> Callable[[Any], float]:
+def number(bounds: Range) -> Callable[[Any], float]:
     """A number within bounds."""
 
     def parse(value: Any) -> float:
-        if not _is_number(value) or not least <= value <= most:
-            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        if not _is_number(value) or value not in bounds:
+            raise ValueError(f"must be a number {bounds}")
         return float(value)
 
     return parse

@@ -100,7 +100,8 @@ class OutputSource(Protocol):
         """A future that is done at the first change of the job's output after this call.
 
         The caller has to look at the output after the call, then wait, or cancel it. It may
-        be done without a change. Raises ``FileNotFoundError`` after ``Engine.discard``.
+        be done without a change, and is once the job is discarded. Raises
+        ``FileNotFoundError`` after ``Engine.discard``.
         """
         ...
 
@@ -151,7 +152,8 @@ class Engine(Protocol):
         """Starts ``job`` as the account of that number; returns once it has been handed over.
 
         ``grant`` is the policy's answer to its spec: it may have to run as another account,
-        or only if its program is the file that was checked.
+        or only if its program is the file that was checked. Raises what ``check`` does, and
+        ``ServiceUnavailable``, also where its input was not kept; then there is no job.
 
         The result reaches the listener as ``Started``, ``Refused`` (its ``error`` says why)
         or ``Ended``.
@@ -159,27 +161,41 @@ class Engine(Protocol):
         ...
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Passes a stop to the job's supervisor; the job's end reaches the listener."""
+        """Passes a stop to the job's supervisor; the job's end reaches the listener.
+
+        Nothing comes of it where the job has ended, or is not known.
+        """
         ...
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
-        """Sends a signal to the job's program alone; raises ``JobNotRunning``."""
+        """Sends a signal to the job's program alone.
+
+        Raises ``JobNotRunning`` where that has ended, or is not known.
+        """
         ...
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
-        """Tells the job's supervisor how many seconds from its start it may run."""
+        """Tells the job's supervisor how many seconds from its start it may run.
+
+        Nothing comes of it where the job has ended, or is not known.
+        """
         ...
 
     async def recover(self, jobs: Iterable[Job]) -> None:
         """Finds the jobs again that a server before this one started.
 
-        For each of ``jobs`` the listener is told where it stands (``Started``, ``Ended``
-        or ``Lost``); supervisors that still live are followed from now on.
+        For each of ``jobs`` the listener is told where it stands before this returns:
+        ``Started``, then what came after it (``Extended``, ``StopAsked``, ``Ended``), or
+        ``Lost``. Supervisors that still live are followed from now on. Jobs that are not among
+        them are stopped and removed, and nothing is told of them.
         """
         ...
 
     async def discard(self, job_id: JobId) -> None:
-        """Removes all that the engine keeps of an ended job, once its supervisor is gone."""
+        """Removes all that the engine keeps of an ended job, once its supervisor is gone.
+
+        Does nothing where there is nothing; kept input that no start has taken goes with it.
+        """
         ...
 
 

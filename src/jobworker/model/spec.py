@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, make_dataclass
+from typing import TYPE_CHECKING, Literal
+
+from jobworker.limits import LIMITS
 
 Level = Literal["full", "namespaces", "uid", "basic"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The most that a job may use; None where nothing is limited.
-
-    ``memory``, ``output`` and ``tmp`` in bytes, ``timeout`` in seconds from the program's
-    start, ``cpus`` in CPUs (0.5 is half of one), ``pids`` in processes and threads at once,
-    ``open_files`` for each process, ``nice`` as in nice(1) from 0 to 19.
-    """
-
-    memory: int | None = None
-    cpus: float | None = None
-    pids: int | None = None
-    open_files: int | None = None
-    output: int | None = None
-    tmp: int | None = None
-    nice: int | None = None
-    timeout: float | None = None
-
+if TYPE_CHECKING:
+    from jobworker.limits import Limits as Limits  # noqa: PLC0414 - exported
+else:
+    Limits = make_dataclass(
+        "Limits",
+        [(limit.name, limit.kind.number | None, None) for limit in LIMITS],
+        frozen=True,
+        slots=True,
+        namespace={
+            "__doc__": "The most that a job may use; None where nothing is limited.",
+            "__module__": __name__,
+        },
+    )
 
 NO_LIMITS = Limits()
 

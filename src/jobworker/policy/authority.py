@@ -12,7 +12,7 @@ from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
 from jobworker.model import Executable, Grant, Limits, Role, Spec
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.files import Files, Untrusted, canonical
-from jobworker.policy.rules import QueueBounds, Rules, Total
+from jobworker.policy.rules import QueueBounds, Rules
 
 T = TypeVar("T")
 
@@ -47,14 +47,9 @@ class Authority:
         return self._rules.queue
 
     @property
-    def total(self) -> Total:
-        """The resources that all jobs together may use."""
-        return self._rules.total
-
-    @property
-    def ceiling(self) -> Limits:
+    def total(self) -> Limits:
         """The limits of all jobs together."""
-        return Limits(memory=self.total.memory, cpus=self.total.cpus, pids=self.total.pids)
+        return self._rules.total
 
     @property
     def may_take_long(self) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from jobworker.errors import LimitTooHigh
+from jobworker.limits import LIMITS, Limit
 from jobworker.model import Limits
-from jobworker.units import duration_text, size_text
 
 Amount = int | float
-
-NAMES = tuple(one.name for one in fields(Limits))
-"""The limits, by the names of their fields in ``model.Limits``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,61 +28,44 @@ def effective(asked: Limits, defaults: Limits, ceilings: Iterable[Ceiling]) -> L
     ceiling, also where the default is above. Raises ``LimitTooHigh`` where more was asked.
     """
     ceilings = tuple(ceilings)
-    limits: dict[str, Any] = {name: _one(name, asked, defaults, ceilings) for name in NAMES}
+    limits: dict[str, Any] = {
+        limit.name: _one(limit, asked, defaults, ceilings) for limit in LIMITS
+    }
     return Limits(**limits)
 
 
 def _one(
-    name: str, asked: Limits, defaults: Limits, ceilings: tuple[Ceiling, ...]
+    limit: Limit, asked: Limits, defaults: Limits, ceilings: tuple[Ceiling, ...]
 ) -> Amount | None:
-    wanted: Amount | None = getattr(asked, name)
-    bounds = [(most, one) for one in ceilings if (most := getattr(one.limits, name)) is not None]
+    wanted: Amount | None = getattr(asked, limit.name)
+    bounds = [
+        (most, one) for one in ceilings if (most := getattr(one.limits, limit.name)) is not None
+    ]
     if wanted is None:
-        default = getattr(defaults, name)
+        default = getattr(defaults, limit.name)
         amounts = [most for most, _ in bounds] + ([] if default is None else [default])
-        return _strictest(name, amounts)
+        return _strictest(limit, amounts)
     for most, ceiling in bounds:
-        if exceeds(name, wanted, most):
-            raise _too_high(name, wanted, most, ceiling.whose)
+        if exceeds(limit, wanted, most):
+            raise _too_high(limit, wanted, most, ceiling.whose)
     return wanted
 
 
-def exceeds(name: str, amount: Amount, ceiling: Amount) -> bool:
-    """Whether an amount is above a ceiling.
-
-    ``nice`` counts the other way: the nicer a job is, the less it takes from others.
-    """
-    return amount < ceiling if name == "nice" else amount > ceiling
+def exceeds(limit: Limit, amount: Amount, ceiling: Amount) -> bool:
+    """Whether an amount is above a ceiling, or below one that is the least."""
+    return amount < ceiling if limit.ceiling_is_least else amount > ceiling
 
 
-def _strictest(name: str, amounts: list[Amount]) -> Amount | None:
+def _strictest(limit: Limit, amounts: list[Amount]) -> Amount | None:
     if not amounts:
         return None
-    return max(amounts) if name == "nice" else min(amounts)
+    return max(amounts) if limit.ceiling_is_least else min(amounts)
 
 
-def _too_high(name: str, wanted: Amount, most: Amount, whose: str) -> LimitTooHigh:
-    field = api_name(name)
-    what = "least" if name == "nice" else "most"
+def _too_high(limit: Limit, wanted: Amount, most: Amount, whose: str) -> LimitTooHigh:
+    what = "least" if limit.ceiling_is_least else "most"
+    text = limit.kind.text
     return LimitTooHigh(
-        f"{field} {_text(name, wanted)} was asked for; the {what} for {whose} is "
-        f"{_text(name, most)}",
-        field=field,
+        f"{limit.path} {text(wanted)} was asked for; the {what} for {whose} is {text(most)}",
+        field=limit.path,
     )
-
-
-def api_name(name: str) -> str:
-    """The name of the limit in a request to start a job."""
-    if name == "timeout":
-        return name
-    first, *others = name.split("_")
-    return f"limits.{first}{''.join(map(str.capitalize, others))}"
-
-
-def _text(name: str, amount: Amount) -> str:
-    if name in _SIZES:
-        return size_text(amount)
-    return duration_text(amount) if name == "timeout" else f"{amount:g}"
-
-
-_SIZES = frozenset({"memory", "output", "tmp"})

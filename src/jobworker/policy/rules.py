@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from jobworker.limits import LIMITS
 from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 
-DEFAULT_LIMITS = Limits(output=1024**3)
-"""The limits of a job where nobody has decided otherwise: a GiB of output."""
+_DEFAULTS: dict[str, Any] = {limit.name: limit.default for limit in LIMITS}
+
+DEFAULT_LIMITS = Limits(**_DEFAULTS)
+"""The limits of a job where nobody has decided otherwise."""
 
 DEFAULT_RULE = "default"
 """Name of what decides where no rule does; no rule may have it."""
@@ -66,15 +70,6 @@ class RoleBounds:
     on_output_limit: OnOutputLimit = "truncate"
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """The most that all jobs together may use: bytes, CPUs, processes; None has no bound."""
-
-    memory: int | None = None
-    cpus: float | None = None
-    pids: int | None = None
-
-
 def _bounds() -> Mapping[Role, RoleBounds]:
     return {role: RoleBounds() for role in Role}
 
@@ -96,9 +91,12 @@ NO_BOUNDS = QueueBounds()
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything in the configuration that decides about jobs."""
+    """Everything in the configuration that decides about jobs.
+
+    ``total`` is what all jobs together may use.
+    """
 
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
-    total: Total = Total()
+    total: Limits = NO_LIMITS
     queue: QueueBounds = NO_BOUNDS
     policy: Policy = Policy()

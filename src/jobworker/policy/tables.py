@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from jobworker import limits
 from jobworker.config import values
 from jobworker.config.place import Key
 from jobworker.config.toml import Parser, Source, Table, read_table
+from jobworker.limits import BYTES, COUNT, CPUS, SECONDS, Kind, Range
 from jobworker.model import Limits, Role
-from jobworker.policy.limits import NAMES, exceeds
+from jobworker.policy.limits import exceeds
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
     DEFAULT_RULE,
@@ -22,30 +25,32 @@ from jobworker.policy.rules import (
     RoleBounds,
     Rule,
     Rules,
-    Total,
 )
 
-LIMITS: dict[str, Parser] = {
-    "memory": values.size,
-    "cpus": values.number(0.01, 1024),
-    "pids": values.whole(1, 2**22),
-    "open-files": values.whole(8, 2**20),
-    "output": values.size,
-    "tmp": values.size,
-    "nice": values.whole(0, 19),
-    "timeout": values.duration,
+_OF_KIND: dict[Kind, Callable[[Range], Parser]] = {
+    BYTES: values.size,
+    CPUS: values.number,
+    COUNT: values.whole,
+    SECONDS: values.duration,
 }
-"""The limits, with the bounds that a start request has, too (``schema.LimitsRequest``)."""
+
+LIMITS: dict[str, Parser] = {
+    limit.option: _OF_KIND[limit.kind](limit.range) for limit in limits.LIMITS
+}
+"""The limits of a job, with the bounds that a start request has, too."""
 
 _ON_OUTPUT_LIMIT = values.one_of("truncate", "kill")
 
 DEFAULTS: dict[str, Parser] = LIMITS | {"on-output-limit": _ON_OUTPUT_LIMIT}
-TOTAL: dict[str, Parser] = {name: LIMITS[name] for name in ("memory", "cpus", "pids")}
-_COUNT = values.whole(1, 1_000_000)
+TOTAL: dict[str, Parser] = {
+    limit.option: LIMITS[limit.option] for limit in limits.LIMITS if limit.total
+}
+_JOBS = 1_000_000
+_COUNT = values.whole(Range(1, _JOBS))
 QUEUE: dict[str, Parser] = {
     "max-running": _COUNT,
     "max-running-per-user": _COUNT,
-    "max-queued": values.whole(0, 1_000_000),
+    "max-queued": values.whole(Range(0, _JOBS)),
 }
 RULE: dict[str, Parser] = {
     "name": values.text,
@@ -69,11 +74,10 @@ _ALLOWS_ONLY = ("sha256", "env", "network", "limits", "on-output-limit")
 def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
-    total = top.table("total", TOTAL)
     queue = top.table("queue", QUEUE)
     return Rules(
         bounds=_bounds(top),
-        total=Total(**{name: total.read(name, TOTAL, None) for name in TOTAL}),
+        total=_limits(top.table("total", TOTAL), TOTAL),
         queue=QueueBounds(
             running=queue.read("max-running", QUEUE, None),
             running_per_user=queue.read("max-running-per-user", QUEUE, None),
@@ -93,25 +97,27 @@ def _bounds_of(role: Role, all_defaults: Table, all_ceilings: Table) -> RoleBoun
     defaults = all_defaults.table(role, DEFAULTS)
     ceilings = _limits(all_ceilings.table(role, LIMITS))
     given = _limits(defaults)
-    for name in NAMES:
-        amount, most = getattr(given, name), getattr(ceilings, name)
-        if amount is not None and most is not None and exceeds(name, amount, most):
-            raise defaults.wrong(f"is above ceilings.{role}.{_key(name)}", _key(name))
-    built_in = {name: getattr(DEFAULT_LIMITS, name) for name in NAMES}
-    chosen = {name: getattr(given, name) for name in NAMES if getattr(given, name) is not None}
+    for limit in limits.LIMITS:
+        amount, most = getattr(given, limit.name), getattr(ceilings, limit.name)
+        if amount is not None and most is not None and exceeds(limit, amount, most):
+            raise defaults.wrong(f"is above ceilings.{role}.{limit.option}", limit.option)
+    chosen: dict[str, Any] = {
+        limit.name: amount
+        for limit in limits.LIMITS
+        if (amount := getattr(given, limit.name)) is not None
+    }
     return RoleBounds(
-        defaults=Limits(**(built_in | chosen)),
+        defaults=replace(DEFAULT_LIMITS, **chosen),
         ceilings=ceilings,
         on_output_limit=defaults.read("on-output-limit", DEFAULTS, RoleBounds().on_output_limit),
     )
 
 
-def _limits(table: Table) -> Limits:
-    return Limits(**{name: table.read(_key(name), LIMITS, None) for name in NAMES})
-
-
-def _key(name: str) -> str:
-    return name.replace("_", "-")
+def _limits(table: Table, keys: Mapping[str, Parser] = LIMITS) -> Limits:
+    found: dict[str, Any] = {
+        limit.name: table.read(limit.option, keys, None) for limit in limits.LIMITS
+    }
+    return Limits(**found)
 
 
 def _policy(top: Table) -> Policy:

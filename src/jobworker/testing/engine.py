@@ -12,8 +12,9 @@ from jobworker.errors import (
     InputClosed,
     JobNotRunning,
     JobWorkerError,
+    ServiceUnavailable,
 )
-from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
+from jobworker.jobs.lifecycle import Ended, Event, Extended, Lost, Refused, Started, StopAsked
 from jobworker.jobs.ports import Clock, Listener
 from jobworker.model import (
     Cause,
@@ -41,60 +42,100 @@ _FIRST_PID = 10_000_000
 
 @dataclass
 class _FakeJob:
-    started: Started
+    """A job from its start until it is discarded; ``started`` unless its start was refused."""
+
+    started: Started | None
     account: int
     grant: Grant
     output: MemoryOutput = field(default_factory=MemoryOutput)
-    last: Ended | Lost | None = None
+    stop: StopRequest | None = None
+    extended: Extended | None = None
+    last: Refused | Ended | Lost | None = None
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        """Tell who waits for a change."""
+        waiting, self.waiting = self.waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def standing(self) -> list[Event]:
+        """What the next server is told of the job, in this order."""
+        told: list[Event] = [self.started] if self.started else []
+        if isinstance(self.last, Refused):
+            return [Lost("the program was not started", self.last.at)]
+        if self.last:
+            return [*told, self.last]
+        if self.stop:
+            return [*told, StopAsked(self.stop)]
+        return [*told, self.extended] if self.extended else told
 
 
 class FakeInputWriter:
     """Keeps what a job is fed (``ports.InputWriter``)."""
 
-    def __init__(self, fed: bytearray) -> None:
+    def __init__(self, job: _FakeJob, fed: bytearray) -> None:
+        self._job = job
         self._fed = fed
         self.taken = 0
 
     async def write(self, data: bytes) -> None:
-        """Take it all."""
+        """Take it all; raises ``InputClosed`` once the job has ended."""
+        self._refuse_ended()
         self.taken += len(data)
         self._fed += data
 
-    async def resize(self, rows: int, cols: int) -> None:
-        """Take no note."""
+    async def resize(self, rows: int, cols: int) -> None:  # noqa: ARG002 - the port's
+        """Take no note; raises ``InputClosed`` once the job has ended."""
+        self._refuse_ended()
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _refuse_ended(self) -> None:
+        if self._job.last:
+            raise InputClosed("the program reads no more input")
 
 
 class FakeInput:
     """Keeps what jobs are given and fed (``ports.InputChannel``).
 
-    ``data`` has the bytes of each job, ``over`` the jobs whose input was ended.
+    ``data`` has the bytes of each job, also after its end; ``kept`` names the jobs whose input
+    waits for their start, ``over`` those whose input was ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: dict[JobId, _FakeJob]) -> None:
+        self._jobs = jobs
         self.data: dict[JobId, bytearray] = {}
+        self.kept: set[JobId] = set()
         self.over: set[JobId] = set()
 
     async def keep(self, job_id: JobId, data: bytes) -> None:
         """Keep it in ``data``."""
         self.data[job_id] = bytearray(data)
+        self.kept.add(job_id)
 
     async def drop(self, job_id: JobId) -> None:
         """Remove it."""
         self.data.pop(job_id, None)
+        self.kept.discard(job_id)
 
     async def sweep(self, known: Collection[JobId]) -> None:
         """Remove that of jobs that are not known."""
         self.data = {job_id: data for job_id, data in self.data.items() if job_id in known}
+        self.kept.intersection_update(known)
 
     def open(self, job: Job) -> FakeInputWriter:
-        """Add to ``data``; raises ``InputClosed`` where it has been ended."""
+        """Add to ``data``; raises ``InputClosed`` where the program reads no more, or never did."""
+        known = self._jobs.get(job.id)
+        if known is None or known.last:
+            raise InputClosed("the job has ended")
+        if job.spec.input is None or job.spec.input.kind == "given":
+            raise InputClosed("the job was started without an input to feed")
         if job.id in self.over:
             raise InputClosed("the end of the job's input has been sent already")
-        return FakeInputWriter(self.data.setdefault(job.id, bytearray()))
+        return FakeInputWriter(known, self.data.setdefault(job.id, bytearray()))
 
     async def end(self, job_id: JobId) -> None:
         """Note it in ``over``."""
@@ -112,7 +153,7 @@ class FakeOutput:
         return self._job(job_id).output
 
     def change(self, job_id: JobId) -> asyncio.Future[None]:
-        """Done when the job writes, or ends."""
+        """Done when the job writes, ends or is discarded."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job(job_id).waiting.append(waiter)
         return waiter
@@ -128,9 +169,9 @@ class FakeEngine:
 
     A job that is handed over counts as started at once. ``stops`` holds every stop that
     was asked, ``signals`` every signal, ``extensions`` every change of a time limit;
-    where ``obeys`` is set, as it is at first, a stop
-    ends the job. ``hidden`` is what ``visibility_warning`` answers, ``unavailable`` what ``check``
-    raises. What happens while it is disconnected is told by ``recover``, as after a restart.
+    where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
+    ``visibility_warning`` answers, ``unavailable`` what ``check`` and ``start`` raise. What
+    happens while it is disconnected is told by ``recover``, as after a restart.
     """
 
     def __init__(
@@ -144,9 +185,9 @@ class FakeEngine:
         self.stops: list[tuple[JobId, StopRequest]] = []
         self.signals: list[tuple[JobId, SignalRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
-        self.input = FakeInput()
         self._clock = clock or FakeClock()
         self._jobs: dict[JobId, _FakeJob] = {}
+        self.input = FakeInput(self._jobs)
         self.output = FakeOutput(self._jobs)
         self._refusal: JobWorkerError | None = None
         self._listener: Listener = _nobody
@@ -164,17 +205,15 @@ class FakeEngine:
         job.output.append(stream, data)
         nanoseconds = microseconds(self._clock.now()) * 1000
         job.output.append(Stream.INDEX, INDEX_ENTRY.pack(nanoseconds, stream.value, len(data)))
-        while job.waiting:
-            waiter = job.waiting.pop()
-            if not waiter.done():
-                waiter.set_result(None)
+        job.wake()
 
     def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
         """Let the job write ``length`` bytes that are not kept, as past its output limit."""
-        output = self._running(job_id).output
-        output.skip(stream, length)
-        place = INDEX_ENTRY.pack(output.end(stream), PLACE + stream.value, 0)
-        output.append(Stream.INDEX, place)
+        job = self._running(job_id)
+        job.output.skip(stream, length)
+        place = INDEX_ENTRY.pack(job.output.end(stream), PLACE + stream.value, 0)
+        job.output.append(Stream.INDEX, place)
+        job.wake()
 
     def exit(self, job_id: JobId, code: int = 0) -> None:
         """Let the program exit with ``code``."""
@@ -186,8 +225,10 @@ class FakeEngine:
 
     def lose(self, job_id: JobId, why: str = "the supervisor is gone") -> None:
         """Let the job vanish without an exit record."""
-        event = self._running(job_id).last = Lost(why, self._clock.now())
-        self._tell(job_id, event)
+        job = self._running(job_id)
+        job.last = Lost(why, self._clock.now())
+        job.wake()
+        self._tell(job_id, job.last)
 
     def account_of(self, job_id: JobId) -> int:
         """The account that the job was started as."""
@@ -217,10 +258,19 @@ class FakeEngine:
         return self.hidden
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
-        """Take the job as started, unless ``refuse_next`` was called."""
-        event: Event
+        """Take the job as started, unless ``refuse_next`` was called; raises what ``check`` does.
+
+        ``ServiceUnavailable`` is raised where its input was to come with it and was not kept.
+        """
+        self.check(job.spec, job.terms)
+        if job.spec.input and job.spec.input.kind == "given":
+            if job.id not in self.input.kept:
+                raise ServiceUnavailable("cannot give the job its input: it was not kept")
+            self.input.kept.remove(job.id)
+        event: Started | Refused
         if self._refusal:
             event, self._refusal = Refused(self._refusal, self._clock.now()), None
+            self._jobs[job.id] = _FakeJob(None, account, grant, last=event)
         else:
             event = Started(next(self._pids), self._clock.now())
             self._jobs[job.id] = _FakeJob(event, account, grant)
@@ -229,35 +279,53 @@ class FakeEngine:
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Note the stop; the job ends if the engine obeys and it has not ended before."""
         self.stops.append((job_id, stop))
-        if self.obeys and self._jobs[job_id].last is None:
+        job = self._jobs.get(job_id)
+        if job is None or job.last:
+            return
+        job.stop = stop
+        if self.obeys:
             end = self._end(job_id, Cause.STOPPED, signal="SIGKILL", stopped_by=stop.by)
             self._tell_soon(job_id, end)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
         """Note the signal; what comes of it is up to the test."""
-        if self._jobs[job_id].last is not None:
+        job = self._jobs.get(job_id)
+        if job is None or job.last:
             raise JobNotRunning
         self.signals.append((job_id, request))
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
         """Note the extension."""
         self.extensions.append((job_id, timeout, by))
+        if job := self._jobs.get(job_id):
+            job.extended = Extended(timeout, by)
 
     async def recover(self, jobs: Iterable[Job]) -> None:
-        """Tell where each of ``jobs`` stands; one that was never started here is lost."""
-        for job in jobs:
-            known = self._jobs.get(job.id)
-            if known is None:
+        """Tell where each of ``jobs`` stands, and forget the others.
+
+        One that was never started here is lost.
+        """
+        known = [job.id for job in jobs]
+        for job_id in self._jobs.keys() - set(known):
+            self._forget(job_id)
+        for job_id in known:
+            if job := self._jobs.get(job_id):
+                for event in job.standing():
+                    self._tell(job_id, event)
+            else:
                 why = "the engine knows nothing of it"
-                self._tell_soon(job.id, Lost(why, self._clock.now()))
-                continue
-            self._tell_soon(job.id, known.started)
-            if known.last:
-                self._tell_soon(job.id, known.last)
+                self._tell(job_id, Lost(why, self._clock.now(), never_ran=True))
 
     async def discard(self, job_id: JobId) -> None:
-        """Forget an ended job."""
-        self._jobs.pop(job_id, None)
+        """Forget a job once it has ended."""
+        while (job := self._jobs.get(job_id)) and job.last is None:
+            await self.output.change(job_id)
+        self._forget(job_id)
+
+    def _forget(self, job_id: JobId) -> None:
+        self.input.kept.discard(job_id)
+        if job := self._jobs.pop(job_id, None):
+            job.wake()
 
     def _end(
         self,
@@ -269,6 +337,7 @@ class FakeEngine:
         stopped_by: str | None = None,
     ) -> Ended:
         job = self._running(job_id)
+        assert job.started is not None
         out, err = (spans.length(job.output.spans(stream)) for stream in OUTPUTS)
         gaps = [gap for stream in OUTPUTS for gap in job.output.gaps(stream)]
         dropped = sum(gap.end - gap.start for gap in gaps)
@@ -284,6 +353,7 @@ class FakeEngine:
             gaps=tuple(gaps),
         )
         job.last = Ended(end)
+        job.wake()
         return job.last
 
     def _running(self, job_id: JobId) -> _FakeJob:

@@ -10,13 +10,12 @@ import pytest
 from jobworker.client import Client
 from jobworker.client.profiles import Profile
 from jobworker.errors import NoDeadline, TooManyJobs
+from jobworker.limits import LIMITS
 from support.small_server import FAILED, ID, Jobctl, Server, view
 
 END = "2026-01-31T12:00:01Z"
 DEADLINE = "2026-11-24T12:00:00.123456Z"
-NO_LIMITS = dict.fromkeys(
-    ("memory", "cpus", "pids", "openFiles", "output", "tmp", "nice", "timeout")
-)
+NO_LIMITS = dict.fromkeys(limit.field for limit in LIMITS)
 
 
 def ended(cause: str, reason: str | None, **evidence: str | float) -> dict[str, Any]:

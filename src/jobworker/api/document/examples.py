@@ -17,6 +17,7 @@ from jobworker.api.bodies import (
     StartRequest,
     StopBody,
 )
+from jobworker.api.limits import limits_view
 from jobworker.api.views import (
     CanStartAnswer,
     ExtendAnswer,
@@ -27,7 +28,6 @@ from jobworker.api.views import (
     OutputAnswer,
     SignalAnswer,
     job_view,
-    limits_view,
 )
 from jobworker.model import Cause, Completed, End, Job, JobId, Limits, Role, Spec, Terms, Usage
 

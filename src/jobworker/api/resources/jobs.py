@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from jobworker.api.bodies import CanStartRequest, ExtendRequest, SignalBody, StartRequest, StopBody
 from jobworker.api.decode import idempotency_key
+from jobworker.api.limits import limits_view
 from jobworker.api.query import ListQuery, WaitQuery, given, job_query
 from jobworker.api.resources.start_request import asked_for, spec_from
 from jobworker.api.service import Call
@@ -21,7 +22,6 @@ from jobworker.api.views import (
     MeAnswer,
     SignalAnswer,
     job_view,
-    limits_view,
 )
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
 from jobworker.model import NO_LIMITS, Role

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jobworker.api.bodies import LimitsRequest, StartRequest, WindowRequest
+from jobworker.api.bodies import StartRequest, WindowRequest
 from jobworker.api.fields import MAX_STDIN, argument_text, from_base64
+from jobworker.api.limits import limits_from
 from jobworker.errors import BodyTooLarge, InvalidRequest
-from jobworker.model import Input, Limits, Spec
+from jobworker.model import Input, Spec
 
 MAX_STRING = 128 * 1024
 """The kernel's MAX_ARG_STRLEN: bytes of one argument or variable, its NUL included."""
@@ -46,7 +47,7 @@ def spec_from(request: StartRequest, stdin: bytes | None = None) -> Spec:
         request.cwd,
         request.name,
         dict(request.labels),
-        limits=_limits(request),
+        limits=limits_from(request.limits, request.timeout),
         grace=request.grace,
         network=request.network,
         run_as=request.run_as,
@@ -90,11 +91,6 @@ def _input(request: StartRequest, stdin: bytes | None) -> Input | None:
         window = request.window or WindowRequest(rows=24, cols=80)
         return Input("terminal", rows=window.rows, cols=window.cols)
     return Input("pipe") if request.input else None
-
-
-def _limits(request: StartRequest) -> Limits:
-    asked = {name: getattr(request.limits, name) for name in LimitsRequest.__struct_fields__}
-    return Limits(**asked, timeout=request.timeout)
 
 
 def _arguments(request: StartRequest) -> Iterator[str]:

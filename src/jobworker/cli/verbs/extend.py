@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobworker.cli import jobs, limits, report
 from jobworker.cli.invocation import UsageError
+from jobworker.limits import TIMEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def run(call: Invocation) -> int:
         raise UsageError("name a job and how much longer it may run: jobctl extend ID 30m")
     word, given = call.words
     jobs.check(word)
-    seconds = limits.EXTENSION.value(given)
+    seconds = limits.amount(TIMEOUT, given, called="DURATION")
     with call.client() as client:
         answer = client.extend(jobs.find(client, word), seconds)
     if call.has("json"):

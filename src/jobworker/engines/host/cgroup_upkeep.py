@@ -43,7 +43,7 @@ def set_ceiling(cgroups: Cgroups, ceiling: Limits) -> None:
     for limit in wanted:
         if limit not in cgroups.found:
             why = cgroups.missing.get(limit, "only memory, cpus and pids can be")
-            message = f"the limit {limit} of all jobs cannot be kept here: {why}"
+            message = f"the limit {limit} of all jobs is not enforced here: {why}"
             raise LimitUnavailable(message, hint=WHAT_TO_DO)
     for limit, (version, path) in cgroups.found.items():
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -153,4 +153,4 @@ class _Search:
 
 
 def _no_controller(limit: str) -> str:
-    return f"the kernel's cgroup controller {CONTROLLERS[limit]} is not available here"
+    return f"the kernel's cgroup controller {CONTROLLERS[limit]} is not available on this machine"

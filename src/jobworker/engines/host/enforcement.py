@@ -1,4 +1,4 @@
-"""The limits that can be kept here, by which mechanism, and what is missing for the others."""
+"""The limits that are enforced here, by what, and what is missing for the others."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from dataclasses import dataclass, replace
 
 from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups
 from jobworker.errors import LimitUnavailable
+from jobworker.limits import LIMITS
 from jobworker.model import Level, Limits
 
-_FIELDS = {
-    "memory": "memory",
-    "cpus": "cpus",
-    "pids": "pids",
-    "open_files": "openFiles",
-    "nice": "nice",
-    "tmp": "tmp",
-}
-"""The limits that an engine keeps, and what requests and records call them."""
+_BY_CGROUP = ("memory", "cpus", "pids")
+_BY_PROCESS = {"open_files": "rlimit", "nice": "priority"}
+
+BY_ENGINE = (*_BY_CGROUP, *_BY_PROCESS, "tmp")
+"""The limits that the machine has to enforce, so that an engine has to find out whether it can."""
+
+BY_SUPERVISOR = ("output", "timeout")
+"""The limits that a supervisor enforces by itself, on every machine."""
+
+_FIELDS = {limit.name: limit.field for limit in LIMITS}
+"""What requests and records call a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """The mechanism that keeps a limit here; if None, what is ``missing`` and what to do."""
+    """The mechanism that enforces a limit here; if None, what is ``missing`` and what to do."""
 
     limit: str
     mechanism: str | None
@@ -43,11 +46,12 @@ def table(
         Enforcement(limit, f"cgroup v{cgroups.found[limit][0]}")
         if limit in cgroups.found
         else Enforcement(limit, None, cgroups.missing[limit], WHAT_TO_DO)
-        for limit in ("memory", "cpus", "pids")
+        for limit in _BY_CGROUP
     ]
     if rows[-1].mechanism is None:
         rows[-1] = _without_controller(rows[-1], level, pids_by_rlimit)
-    return [*rows, Enforcement("openFiles", "rlimit"), Enforcement("nice", "priority"), tmp]
+    rows += [Enforcement(_FIELDS[name], mechanism) for name, mechanism in _BY_PROCESS.items()]
+    return [*rows, tmp]
 
 
 def _without_controller(
@@ -65,13 +69,13 @@ def _without_controller(
     return replace(row, missing=f"{row.missing}; {why}")
 
 
-def check_limits(limits: Limits, kept: list[Enforcement]) -> None:
-    """Raise ``LimitUnavailable`` where one of ``limits`` cannot be kept."""
-    asked = {name for attribute, name in _FIELDS.items() if getattr(limits, attribute) is not None}
-    for row in kept:
+def check_limits(limits: Limits, rows: list[Enforcement]) -> None:
+    """Raise ``LimitUnavailable`` where one of ``limits`` is not enforced."""
+    asked = {_FIELDS[name] for name in BY_ENGINE if getattr(limits, name) is not None}
+    for row in rows:
         if row.mechanism is None and row.limit in asked:
             raise LimitUnavailable(
-                f"the limit {row.limit} cannot be kept here: {row.missing}",
+                f"the limit {row.limit} is not enforced here: {row.missing}",
                 hint=row.hint,
                 field=f"limits.{row.limit}",
             )
@@ -79,9 +83,9 @@ def check_limits(limits: Limits, kept: list[Enforcement]) -> None:
 
 def limit_fields(limits: Limits) -> list[tuple[str, bytes]]:
     """The limits as fields of the record ``spec``."""
-    values = ((name, getattr(limits, attribute)) for attribute, name in _FIELDS.items())
+    values = ((name, getattr(limits, name)) for name in BY_ENGINE)
     return [
-        (name, (f"{value:g}" if name == "cpus" else str(value)).encode())
+        (_FIELDS[name], (f"{value:g}" if name == "cpus" else str(value)).encode())
         for name, value in values
         if value is not None
     ]
