@@ -61,7 +61,7 @@ class _FakeJob:
                 waiter.set_result(None)
 
     def standing(self) -> list[Event]:
-        """What the next server is told of the job, in this order."""
+        """The events of the job that the next server is told of, in this order."""
         told: list[Event] = [self.started] if self.started else []
         if isinstance(self.last, Refused):
             return [Lost("the program was not started", self.last.at)]

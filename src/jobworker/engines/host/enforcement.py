@@ -21,7 +21,7 @@ BY_SUPERVISOR = ("output", "timeout")
 """The limits that a supervisor enforces by itself, on every machine."""
 
 _FIELDS = {limit.name: limit.field for limit in LIMITS}
-"""What requests and records call a limit."""
+"""The fields of limits in requests and records, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
