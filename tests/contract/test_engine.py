@@ -465,6 +465,16 @@ async def test_a_job_that_reads_no_input_cannot_be_fed(rig: EngineRig) -> None:
         rig.engine.input.open(job)
 
 
+async def test_what_came_with_a_start_cannot_be_added_to(rig: EngineRig) -> None:
+    """It is a file, which root could open for writing."""
+    job = rig.job(replace(rig.READER, input=Input.of(b"data")))
+    await rig.engine.input.keep(job.id, b"data")
+    await rig.hand_over(job)
+    await rig.told.first(job, Started)
+    with pytest.raises(InputClosed):
+        rig.engine.input.open(job)
+
+
 # Discarded.
 
 

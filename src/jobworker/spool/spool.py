@@ -61,7 +61,8 @@ class Spool:
             finally:
                 os.close(directory)
         except OSError as error:
-            self.remove(job_id)
+            if not isinstance(error, FileExistsError):  # that directory is another job's
+                self.remove(job_id)
             if error.errno in OUT_OF_SPACE:
                 raise StorageFull from error
             raise

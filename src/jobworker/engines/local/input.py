@@ -40,6 +40,8 @@ class LocalInput:
 
     def open(self, job: Job) -> PipeWriter:
         """Opens the job's pipe; raises ``InputClosed``, ``ServiceUnavailable``."""
+        if job.spec.input is None or job.spec.input.kind == "given":
+            raise InputClosed("the job was started without an input to feed")
         try:
             if self._spool.record(job.id).input_over:
                 raise InputClosed("the end of the job's input has been sent already")
@@ -50,8 +52,7 @@ class LocalInput:
             if error.errno != errno.ENXIO:
                 raise ServiceUnavailable(f"cannot open the job's input: {error}") from error
             raise InputClosed("the program reads no more input") from None
-        kind = job.spec.input.kind if job.spec.input else "pipe"
-        return PipeWriter(fd, is_terminal=kind == "terminal")
+        return PipeWriter(fd, is_terminal=job.spec.input.kind == "terminal")
 
     async def end(self, job_id: JobId) -> None:
         """Records that the input is over and notifies the supervisor."""
