@@ -206,7 +206,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _invalid(error: msgspec.ValidationError, whole: str) -> InvalidRequest:
-    """A message of msgspec, ``… - at `$.args[0]``` as an error that names ``args[0]``."""
+    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
     what, path = match["what"], (match["path"] or "").removesuffix("[...]")
