@@ -1,4 +1,4 @@
-"""How answers look on the wire: JSON bodies, and streams of bytes."""
+"""Answers in their form on the wire: JSON bodies, and streams of bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Header = tuple[bytes, bytes]
 
 
 def _plain(value: object) -> str:
-    """What msgspec takes no subclass for: an ID is text."""
+    """The text of an ID, whose class msgspec does not encode by itself."""
     if isinstance(value, JobId):
         return str(value)
     raise NotImplementedError(f"cannot answer with a {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""What is sent to the API.
+"""The bodies that are sent to the API.
 
 One definition each: the server validates with it and the OpenAPI document is made from it.
 Field names are camelCase on the wire.

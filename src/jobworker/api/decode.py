@@ -75,7 +75,7 @@ def idempotency_key(headers: Headers) -> str | None:
 
 
 def declared_length(headers: Headers) -> int | None:
-    """How long the client says that the body is; None where it does not say."""
+    """The length of the body as the client says; None where it does not say."""
     declared = header(headers, b"content-length")
     return int(declared[:20]) if declared is not None and declared.isdigit() else None
 
@@ -174,7 +174,7 @@ def _decoder(shape: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
 
 
 class _Parameters(NamedTuple):
-    """Their names: those that may be given repeatedly, the others, and of these the times."""
+    """The names of parameters: those that may be repeated, the others, and of these the times."""
 
     lists: frozenset[str]
     singles: frozenset[str]
@@ -196,7 +196,7 @@ def _parts(kind: Any) -> tuple[Any, ...]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name given twice: two readers of one body must not see two requests."""
+    """Refuses a name given twice: two readers of one body must not see two requests."""
     value = dict(pairs)
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
@@ -206,7 +206,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _invalid(error: msgspec.ValidationError, whole: str) -> InvalidRequest:
-    """What msgspec says, ``… - at `$.args[0]``` as an error that names the field ``args[0]``."""
+    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None
     what, path = match["what"], (match["path"] or "").removesuffix("[...]")

@@ -83,25 +83,25 @@ class Dispatcher:
         self._sockets: set[asyncio.Task[Any]] = set()
 
     def drain(self) -> None:
-        """End long polls and streams, now and from now on: the server is to stop."""
+        """Ends long polls and streams, now and from now on: the server is to stop."""
         self.service.draining.set()
 
     async def until_sockets_end(self, budget: float) -> None:
-        """Return once the clients of all WebSockets have been told; only after ``drain``.
+        """Returns once the clients of all WebSockets have been told; only after ``drain``.
 
-        Who has not been within ``budget`` seconds is cut off.
+        A client that has not been told within ``budget`` seconds is cut off.
         """
         if self._sockets:
             await asyncio.wait(self._sockets, timeout=budget)
 
     def cut(self) -> None:
-        """End every request in hand with a 503; only after ``drain``."""
+        """Ends every request in hand with a 503; only after ``drain``."""
         assert self.service.draining.is_set()
         for task in self._in_hand:
             task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, and log it.
+        """Answers one request, and logs it.
 
         Raises ``StreamBroken`` for an answer that was begun and cannot be completed:
         the server then cuts the connection, and the client sees that something is missing.
@@ -156,7 +156,7 @@ class Dispatcher:
             return error_answer(JobWorkerError())
 
     async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
-        """Send a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
+        """Sends a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         try:
             await hold(answer.send(send), request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
@@ -170,7 +170,7 @@ class Dispatcher:
             raise StreamBroken("internal error") from None
 
     def _admit(self, request: _Request) -> Route:
-        """Find the route, the caller and the job, and check that they go together."""
+        """Finds the route, the caller and the job, and checks that they go together."""
         methods, job_id = self._router.find(request.path)
         route = methods.get(request.method)
         if route is not None and route.public:
@@ -268,7 +268,7 @@ class _Request:
 
 
 def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
-    """Refuse a request of two lengths, which a proxy before us may read as two requests."""
+    """Refuses a request of two lengths, which a proxy before us may read as two requests."""
     if header(headers, b"transfer-encoding") and header(headers, b"content-length"):
         raise InvalidRequest(
             "Content-Length and Transfer-Encoding are both given", field="Content-Length"
@@ -276,9 +276,9 @@ def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def _log_request(request: _Request) -> None:
-    """One line for each request, without headers, query or body: they may hold secrets.
+    """Logs a line for each request, without headers, query or body: they may hold secrets.
 
-    What only reads, and went well, is of interest to who looks for a fault: a line costs
+    A request that only reads, and went well, is logged for debugging alone: a line costs
     as much as the request.
     """
     reads = request.method in ("GET", "HEAD") and request.status < 400

@@ -38,7 +38,7 @@ else:
         [(limit.name, _asked(limit), None) for limit in RESOURCES],
         bases=(Request,),
         namespace={
-            "__doc__": "What the job may use at most; what is left out is the role's default."
+            "__doc__": "The most that the job may use; a limit left out is the role's default."
         },
         module=__name__,
         frozen=True,

@@ -20,7 +20,7 @@ class NoQuery(Struct, frozen=True):
 
 
 class WaitQuery(Struct, frozen=True):
-    """How long to wait for the job's end."""
+    """The time to wait for the job's end."""
 
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT, description="seconds; 0 answers at once")] = 0.0
 
@@ -47,7 +47,7 @@ class OutputQuery(Struct, frozen=True):
 
 
 class StreamQuery(Struct, frozen=True):
-    """From where, and whether to go on until the job ends."""
+    """The offset of the first byte, and whether to go on until the job ends."""
 
     follow: Annotated[bool, Meta(description="stream until the job ends")] = False
     offset: Annotated[
@@ -61,7 +61,7 @@ class StreamQuery(Struct, frozen=True):
 
 
 class ListQuery(Struct, frozen=True, rename="camel"):
-    """Which jobs to list; every condition that is given must hold."""
+    """The conditions of a list of jobs; every one that is given must hold."""
 
     status: Annotated[StatusName | UnsetType, Meta(description="as it is now")] = UNSET
     owner: Annotated[
@@ -90,7 +90,7 @@ class ListQuery(Struct, frozen=True, rename="camel"):
 
 
 def job_query(asked: ListQuery, owner: str | None) -> JobQuery:
-    """What ``asked`` means for the manager, with the jobs of ``owner`` only (None: all)."""
+    """The query that ``asked`` is for the manager, with the jobs of ``owner`` only (None: all)."""
     return JobQuery(
         owner=owner,
         status=asked.status or None,
@@ -120,7 +120,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 class InputQuery(Struct, frozen=True):
-    """Of ``GET /jobs/{id}/input``."""
+    """The parameter of ``GET /jobs/{id}/input``."""
 
     takeover: Annotated[
         bool, Meta(description="take the input from another client that has it")

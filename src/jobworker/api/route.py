@@ -1,4 +1,4 @@
-"""What a route is, and how the route of a request is found."""
+"""A route of the API, and the table that finds the route of a request."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ _OF_A_START = (
     StartFailed,
     StorageFull,
 )
-"""What starting a job may end in."""
+"""The errors that starting a job may end in."""
 
 
 def _starts() -> Iterable[Route]:

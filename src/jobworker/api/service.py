@@ -1,4 +1,4 @@
-"""What handlers share, and what each of them is given."""
+"""The state that handlers share, and the call that each of them is given."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Service:
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_refused(self, token: str) -> None:
-        """Raise ``BadAuthentication`` once the token does not count any more."""
+        """Raises ``BadAuthentication`` once the token does not count any more."""
         while True:
             await asyncio.sleep(LOOK_AT_TOKEN)
             self.accounts.authenticate(token)
 
     def carry_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run ``work`` to its end even where the request that asked for it ends before."""
+        """Runs ``work`` to its end even where the request that asked for it ends before."""
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -86,7 +86,7 @@ class Call:
 
     @property
     def user(self) -> User:
-        """Who asked; every route but the public ones has one."""
+        """The user who asked; every route but the public ones has one."""
         assert self.caller is not None
         return self.caller
 
@@ -97,12 +97,12 @@ class Call:
         return self.target
 
     async def hold(self, work: Awaitable[T]) -> T:
-        """Await ``work`` that may take long; see ``hold``."""
+        """Awaits ``work`` that may take long; see ``hold``."""
         return await hold(work, self.receive, self.service, self.token)
 
 
 async def hold(work: Awaitable[T], receive: Receive, service: Service, token: str | None) -> T:
-    """Await ``work`` that may take long, and cancel it once it is of no use any more.
+    """Awaits ``work`` that may take long, and cancels it once it is of no use any more.
 
     Raises ``ClientGone`` when the client leaves, ``BadAuthentication`` when ``token``
     does not count any more, and ``ServiceUnavailable`` when the server stops.
@@ -131,6 +131,6 @@ async def hold(work: Awaitable[T], receive: Receive, service: Service, token: st
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
+    """Returns when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

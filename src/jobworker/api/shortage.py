@@ -1,4 +1,4 @@
-"""Which failures mean that the machine or the process is short of something for now."""
+"""The failures of a machine or a process that is short of something for now."""
 
 from __future__ import annotations
 

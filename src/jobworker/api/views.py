@@ -1,4 +1,4 @@
-"""What the API answers: the bodies, and how they are made of what the model has.
+"""The bodies that the API answers with, and how they are made of the model's values.
 
 The OpenAPI document is made from them, and a test holds the client's reading of the answers
 to them.
@@ -54,7 +54,7 @@ class ExtendAnswer(Body, frozen=True):
 
 
 class CanStartAnswer(Body, frozen=True, kw_only=True):
-    """What the policy says: which rule decides, and what it imposes."""
+    """The decision of the policy: which rule decides, and what it imposes."""
 
     allowed: Annotated[bool, Meta(description="whether the start would be allowed")]
     rule: Annotated[str, Meta(description="the rule that decides, or `default`")]
@@ -74,7 +74,7 @@ class GapView(Body, frozen=True):
 
 
 class UsageView(Body, frozen=True):
-    """What the job used: seconds, bytes."""
+    """The resources that the job used: seconds, bytes."""
 
     cpu_seconds: Annotated[float, Meta(description="seconds of CPU time")]
     peak_memory: Annotated[int, Meta(description="bytes of memory at most")]
@@ -205,7 +205,7 @@ class ErrorAnswer(Body, frozen=True):
 
 
 class MeAnswer(Body, frozen=True):
-    """Who the token belongs to."""
+    """The user that the token belongs to."""
 
     name: Annotated[str, Meta(description="the user")]
     role: Annotated[Role, Meta(description="own jobs only, or everything")]

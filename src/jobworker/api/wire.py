@@ -1,4 +1,4 @@
-"""What routes say of the wire beyond their types: headers, and media types other than JSON."""
+"""The parts of routes that no type describes: headers, and media types other than JSON."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ FIELDS = {
     each.name.lower().encode("ascii"): each
     for each in (RETRY_AFTER, WWW_AUTHENTICATE, UPGRADE, CONNECTION)
 }
-"""Those of error answers, by their names as they are sent."""
+"""The headers of error answers, by their names as they are sent."""
 
 BYTES = Media("application/octet-stream", "exactly what the program wrote")
 HTML = Media("text/html", "a page for people, without scripts")

@@ -1,4 +1,4 @@
-"""What the server answers, as the client reads it: plain dictionaries, typed.
+"""The server's answers as the client reads them: plain dictionaries, typed.
 
 For type checkers only. ``api/views.py`` is the definition, and a test holds these types
 to it field by field; importing msgspec would cost each ``jobctl`` call 29 ms.
@@ -24,7 +24,7 @@ class IdAnswer(TypedDict):
 
 
 class UsageView(TypedDict):
-    """What the job used: seconds, bytes."""
+    """The resources that the job used: seconds, bytes."""
 
     cpuSeconds: float
     peakMemory: int
@@ -66,7 +66,7 @@ class ExtendAnswer(TypedDict):
 
 
 class CanStartAnswer(TypedDict):
-    """What the policy says: which rule decides, and what it imposes."""
+    """The decision of the policy: which rule decides, and what it imposes."""
 
     allowed: bool
     rule: str
@@ -178,7 +178,7 @@ class ErrorAnswer(TypedDict):
 
 
 class MeAnswer(TypedDict):
-    """Who the token belongs to."""
+    """The user that the token belongs to."""
 
     name: str
     role: Literal["user", "admin"]

@@ -60,5 +60,5 @@ class AsyncClient(Calls):
         await self.close()
 
     async def close(self) -> None:
-        """End the connections; the next call makes a new one."""
+        """Ends the connections; the next call makes a new one."""
         await self._transport.close()

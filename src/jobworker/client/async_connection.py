@@ -1,6 +1,6 @@
 """HTTPS connections on asyncio, kept open between calls: streams, and h11 for HTTP/1.1.
 
-Each is checked before the token goes over it. Who is cancelled leaves no connection
+Each is checked before the token goes over it. A cancelled call leaves no connection
 behind on which half an answer would meet the next call.
 """
 
@@ -41,7 +41,7 @@ class AsyncTransport:
         self._turns = asyncio.Semaphore(MAX_SHORT)
 
     async def send(self, request: Request) -> AsyncExchange:
-        """Send ``request``; see ``exchange.Transport``."""
+        """Sends ``request``; see ``exchange.Transport``."""
         turn = self._turns if request.takes == 0 else None
         if turn:
             await turn.acquire()
@@ -53,18 +53,18 @@ class AsyncTransport:
             raise
 
     async def pause(self, seconds: float) -> None:
-        """Let time go by."""
+        """Lets time go by."""
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        """End the idle connections; the next call makes a new one."""
+        """Ends the idle connections; the next call makes a new one."""
         links, self._idle = self._idle, []
         for link in links:
             link.end()
         await asyncio.gather(*(link.gone() for link in links))
 
     def put_back(self, link: _Link) -> None:
-        """Keep a connection, whose last answer has been read, for the next call."""
+        """Keeps a connection, whose last answer has been read, for the next call."""
         if link.is_reusable() and len(self._idle) < endpoint.MAX_IDLE:
             self._idle.append(link)
         else:
@@ -103,7 +103,7 @@ class AsyncTransport:
         return None
 
     async def _connect(self) -> _Link:
-        """Shake hands first: only then is there anything that the token may go over."""
+        """Shakes hands first: only then is there anything that the token may go over."""
         host, port = endpoint.address(self._profile)
         context = trust.make_context(self._profile)
         opening = asyncio.open_connection(host, port, ssl=context, server_hostname=host)
@@ -155,7 +155,7 @@ class AsyncExchange:
         return data
 
     async def close(self) -> None:
-        """End the connection, unless the answer has been read to its end."""
+        """Ends the connection, unless the answer has been read to its end."""
         if self._link:
             self._let_go(self._link).end()
 
@@ -177,7 +177,7 @@ class _Link:
         endpoint.prepare(self._socket)
 
     async def ask(self, request: Request, headers: list[tuple[str, str]]) -> h11.Response:
-        """Send ``request``; returns the head of the answer."""
+        """Sends ``request``; returns the head of the answer."""
         self._send(h11.Request(method=request.method, target=request.target, headers=headers))
         if request.body:
             self._send(h11.Data(data=request.body))
@@ -212,11 +212,11 @@ class _Link:
         )
 
     def end(self) -> None:
-        """End the connection at once: there is nothing to say good-bye to."""
+        """Ends the connection at once: there is nothing to say good-bye to."""
         self._writer.transport.abort()
 
     async def gone(self) -> None:
-        """Return once the socket is closed."""
+        """Returns once the socket is closed."""
         try:
             await self._writer.wait_closed()
         except OSError:
@@ -235,6 +235,6 @@ class _Link:
 
 
 async def _within(seconds: float | None, work: Awaitable[T]) -> T:
-    """Await ``work``; raises ``TimeoutError`` after as many seconds."""
+    """Awaits ``work``; raises ``TimeoutError`` after as many seconds."""
     async with asyncio.timeout(seconds):
         return await work

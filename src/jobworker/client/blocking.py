@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     class HasCalls(Protocol):
-        """What a blocking method is a method of."""
+        """The class of a blocking method."""
 
         _calls: Calls
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run to its end what waits for no event loop."""
+    """Runs a coroutine that waits for no event loop to its end; returns its result."""
     try:
         work.send(None)
     except StopIteration as end:
@@ -67,7 +67,7 @@ def each(
 
 
 def _name_as(method: Any, blocking: Any) -> None:
-    """What ``functools.wraps`` does, but for the marks of a coroutine: it is none."""
+    """Does as ``functools.wraps``, but for the marks of a coroutine: ``blocking`` is none."""
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(blocking, name, getattr(method, name))
     blocking.__wrapped__ = method

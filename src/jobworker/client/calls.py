@@ -44,10 +44,10 @@ WAIT_AT_ONCE = 60.0
 
 
 class Calls:
-    """What one user may ask of one server.
+    """The calls that one user may make to one server.
 
     Every call raises the class of ``errors.py`` that the server answered with, or
-    ``ServerUnreachable``. What is lost on the way is sent again (see ``RetryPolicy``) where
+    ``ServerUnreachable``. A request that is lost is sent again (see ``RetryPolicy``) where
     that cannot do a thing twice: everything but ``signal`` and ``extend``.
     """
 
@@ -62,14 +62,14 @@ class Calls:
         idempotency_key: str | None = None,
         **options: Unpack[StartOptions],
     ) -> IdAnswer:
-        """Start ``program`` (an absolute path) and answer with the job's ID.
+        """Starts ``program`` (an absolute path) and returns the job's ID.
 
         ``options`` are the other fields of the request, by their names on the wire:
         ``timeout=600, limits={"memory": 2**26, "openFiles": 64}``. Bytes, and text with
         surrogate escapes, reach the program as they are. A job for which there is no room
         yet is ``Queued``, and starts by itself.
 
-        However often it has to be sent, it starts one job: each call has a key of its own.
+        However often the request has to be sent, it starts one job: each call has its own key.
         With an ``idempotency_key`` of yours the same holds over several calls.
         """
         body: dict[str, Any] = {**_command(program, args), **options}
@@ -79,7 +79,7 @@ class Calls:
         return answer
 
     async def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> IdAnswer:
-        """Start a job again as it was started, and answer with the new job's ID."""
+        """Starts a job again as it was started, and returns the new job's ID."""
         answer: IdAnswer = await self._start(path_of(job_id, "rerun"), None, idempotency_key)
         return answer
 
@@ -92,7 +92,7 @@ class Calls:
         return answer
 
     async def stop(self, job_id: str, *, grace: float = 0.0) -> IdAnswer:
-        """Stop a job; comes back once no process of it is left.
+        """Stops a job; returns once no process of it is left.
 
         With a ``grace`` (seconds) it gets SIGTERM first, and SIGKILL after that time. Raises
         ``JobNotRunning`` where it had ended by itself.
@@ -110,14 +110,14 @@ class Calls:
         return answer
 
     async def signal(self, job_id: str, name: str | int) -> SignalAnswer:
-        """Send a signal, such as ``HUP``, to the program of a running job."""
+        """Sends a signal, such as ``HUP``, to the program of a running job."""
         path, body = path_of(job_id, "signal"), {"signal": name}
         request = Request("POST", path, body, repeatable=False)
         answer: SignalAnswer = await self._session.ask(request)
         return answer
 
     async def extend(self, job_id: str, seconds: float) -> ExtendAnswer:
-        """Let a running job that has a deadline run ``seconds`` longer."""
+        """Lets a running job that has a deadline run ``seconds`` longer."""
         path, body = path_of(job_id, "extend"), {"seconds": seconds}
         answer: ExtendAnswer = await self._session.ask(
             Request("POST", path, body, repeatable=False)
@@ -125,12 +125,12 @@ class Calls:
         return answer
 
     async def status(self, job_id: str) -> JobView:
-        """What is known of a job."""
+        """The job as it is now."""
         answer: JobView = await self._session.ask(Request("GET", path_of(job_id)))
         return answer
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Wait until a job has ended, or for ``timeout`` seconds; then its status.
+        """Waits until a job has ended, or for ``timeout`` seconds; returns the job as it is then.
 
         A server that is restarted meanwhile is waited for too; with a ``timeout``, no
         longer than that, or than a plain call would.
@@ -166,7 +166,7 @@ class Calls:
         return answer
 
     async def remove(self, job_id: str) -> IdAnswer:
-        """Forget a job that has ended, and its output."""
+        """Deletes a job that has ended, and its output."""
         outage = self._session.retry_state(self._session.retry_policy.calls)
         try:
             answer: IdAnswer = await self._session.ask(Request("DELETE", path_of(job_id)), outage)
@@ -177,7 +177,7 @@ class Calls:
         return answer
 
     async def whoami(self) -> MeAnswer:
-        """Who the profile's token belongs to."""
+        """The user that the profile's token belongs to."""
         answer: MeAnswer = await self._session.ask(Request("GET", "/me"))
         return answer
 
@@ -193,7 +193,7 @@ class Calls:
 
         ``first`` skips as many of the bytes that are kept. With ``follow`` it goes on until
         the job has ended, and ``first`` counts the bytes that were written, kept or not.
-        Once bytes have come, a connection that breaks is an error: ``follow`` bears it.
+        Once bytes have come, a connection that breaks is an error, but not for ``follow()``.
         """
         request = _raw_request(job_id, stream, first, follow=follow)
         outage = self._session.retry_state(self._session.retry_policy.calls)
@@ -215,13 +215,13 @@ class Calls:
                 return
 
     def follow(self, job_id: str, **window: Unpack[Window]) -> AsyncGenerator[Frame | End, None]:
-        """What a job writes as it writes it, in order, both streams; an ``End`` comes last.
+        """The output of a job as it writes it, in order, both streams; an ``End`` comes last.
 
         From the first byte on, or by ``window``: behind the frame whose ``seq`` is
         ``after``; from the moment ``since``; the last ``tail`` lines; one of the
         ``streams``. ``until`` ends it at a moment, without an ``End`` where the job goes on.
 
-        A connection that breaks and a server that is restarted are borne
+        After a connection that breaks or a server that is restarted it goes on
         (``RetryPolicy.outage``): no byte is lost, none comes twice.
         """
         from jobworker.client import following
@@ -229,7 +229,7 @@ class Calls:
         return following.frames(self._session, following.Wanted(job_id, window, live=True))
 
     def frames(self, job_id: str, **window: Unpack[Window]) -> AsyncGenerator[Frame | End, None]:
-        """The same of what there is now; the ``End`` only where the job has ended."""
+        """The output so far, as ``follow`` has it; with an ``End`` only if the job has ended."""
         from jobworker.client import following
 
         return following.frames(self._session, following.Wanted(job_id, window, live=False))
@@ -243,10 +243,10 @@ class Calls:
         idempotency_key: str | None = None,
         **options: Unpack[StartOptions],
     ) -> Finished:
-        """Start a program, wait for its end and return its output; see ``start``.
+        """Starts a program, waits for its end and returns its output; see ``start``.
 
-        With ``check``, raises ``JobFailed`` where the job did not complete. Who is
-        interrupted meanwhile leaves the job running.
+        With ``check``, raises ``JobFailed`` where the job did not complete. A call that
+        is interrupted leaves the job running.
         """
         from jobworker.client.finished import Finished
 
@@ -262,7 +262,7 @@ class Calls:
         return finished.check() if check else finished
 
     async def _start(self, path: str, body: dict[str, Any] | None, key: str | None) -> Any:
-        """Send what starts a job, under one key, so that it may be sent again."""
+        """Sends a request that starts a job, under one key, so that it may be sent again."""
         key = os.urandom(16).hex() if key is None else _checked_key(key)
         headers = {"Idempotency-Key": key}
         return await self._session.ask(Request("POST", path, body, headers=headers))

@@ -59,7 +59,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connections; the next call makes a new one."""
+        """Ends the connections; the next call makes a new one."""
         blocking.run_sync(self._transport.close())
 
     start = blocking.call(Calls.start)

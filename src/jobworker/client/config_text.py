@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FIELDS = ("server", "ca", "token")
 CORRECT_IT = "correct it with an editor; jobctl changes no file that it cannot read"
-"""What to do about a text that is refused."""
+"""The advice about a text that is refused."""
 
 
 def render(config: Config) -> str:

@@ -33,7 +33,7 @@ class BlockingTransport:
         self._idle: list[HTTPConnection] = []
 
     async def send(self, request: Request) -> BlockingExchange:
-        """Send ``request``; see ``exchange.Transport``."""
+        """Sends ``request``; see ``exchange.Transport``."""
         http = self._take() or self._connect()
         http.sock.settimeout(request.silence(self._retry_policy.answer))
         headers = {**request.headers, "Authorization": f"Bearer {self._profile.token}"}
@@ -47,16 +47,16 @@ class BlockingTransport:
             raise
 
     async def pause(self, seconds: float) -> None:
-        """Let time go by."""
+        """Lets time go by."""
         time.sleep(seconds)  # noqa: ASYNC251  there is no event loop
 
     async def close(self) -> None:
-        """End the idle connections; the next call makes a new one."""
+        """Ends the idle connections; the next call makes a new one."""
         while self._idle:
             self._idle.pop().close()
 
     def put_back(self, http: HTTPConnection) -> None:
-        """Keep a connection, whose last answer has been read, for the next call."""
+        """Keeps a connection, whose last answer has been read, for the next call."""
         if http.sock is None or len(self._idle) >= endpoint.MAX_IDLE:
             http.close()
         else:
@@ -78,7 +78,7 @@ class BlockingTransport:
         return None
 
     def _connect(self) -> HTTPConnection:
-        """Shake hands first: only then is there anything that the token may go over."""
+        """Shakes hands first: only then is there anything that the token may go over."""
         host, port = endpoint.address(self._profile)
         name, budget = endpoint.name_as_bytes(host), self._retry_policy.connect
         context = trust.make_context(self._profile)
@@ -134,7 +134,7 @@ class BlockingExchange:
         return data
 
     async def close(self) -> None:
-        """End the connection, unless the answer has been read to its end."""
+        """Ends the connection, unless the answer has been read to its end."""
         if self._http:
             self._http.close()
             self._response.close()

@@ -1,4 +1,4 @@
-"""What both kinds of connections share: the address, the socket, the words for a loss."""
+"""The common part of both kinds of connections: the address, the socket, errors for a loss."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def name_as_bytes(host: str) -> bytes:
 
 
 def prepare(sock: socket.socket) -> None:
-    """Send at once, and notice a peer that is gone."""
+    """Makes a socket send at once, and notice a peer that is gone."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:

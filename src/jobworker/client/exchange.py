@@ -38,30 +38,30 @@ if TYPE_CHECKING:
             ...
 
         async def close(self) -> None:
-            """Let go of the connection: whole answers leave it usable, others end it."""
+            """Releases the connection: whole answers leave it usable, others end it."""
             ...
 
     class Transport(Protocol):
-        """How requests get to one server: blocking, or on an event loop."""
+        """The way of requests to one server: blocking, or on an event loop."""
 
         async def send(self, request: Request) -> Exchange:
-            """Send ``request``, and return once the head of the answer is there.
+            """Sends ``request``, and returns once the head of the answer is there.
 
             Raises ``ServerUnreachable``: ``ConnectionLost`` once any of it was sent.
             """
             ...
 
         async def pause(self, seconds: float) -> None:
-            """Let time go by."""
+            """Lets time go by."""
             ...
 
         async def close(self) -> None:
-            """End the connections that nobody uses."""
+            """Ends the connections that nobody uses."""
             ...
 
 
 class Request:
-    """What is asked of the server.
+    """A request to the server.
 
     ``takes`` is how many seconds the server may rightly need before it answers, and
     between two pieces of an answer; None: as long as it likes. ``repeatable`` says

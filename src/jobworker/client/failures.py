@@ -19,7 +19,7 @@ _CLASSES = {
 
 
 class Untrusted(errors.ServerUnreachable):
-    """What answers there is not our server, and asking again does not change that."""
+    """The peer that answers is not our server, and asking again does not change that."""
 
 
 class ConnectionLost(errors.ServerUnreachable):

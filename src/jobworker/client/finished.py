@@ -1,4 +1,4 @@
-"""What ``run`` gives back."""
+"""The result of ``run``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finished:
         return self.job["exitCode"]
 
     def check(self) -> Self:
-        """Return this job where it has completed; raises ``JobFailed`` where it has not."""
+        """Returns this job where it has completed; raises ``JobFailed`` where it has not."""
         if self.status == "Completed":
             return self
         reason = self.job["reason"] or self.status.lower()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Wanted:
-    """Which frames of a job are still to come."""
+    """The frames of a job that are still to come."""
 
     def __init__(self, job_id: str, window: Window, *, live: bool) -> None:
         self._path = path_of(job_id, "output")
@@ -35,7 +35,7 @@ class Wanted:
         self._streams = tuple(dict.fromkeys(window.get("streams") or ()))
 
     def request(self) -> Request:
-        """What to ask for now."""
+        """The request for the frames that are still to come."""
         query: list[tuple[str, object]] = [("follow", "true" if self._live else "false")]
         named = {"since": self._since, "until": self._until, "tail": self._tail}
         query += [(name, value) for name, value in named.items() if value is not None]
@@ -51,7 +51,7 @@ class Wanted:
         )
 
     def has_come(self, frame: Frame | End) -> None:
-        """Ask for nothing up to ``frame`` again; the tail has been found with the first."""
+        """Notes that nothing up to ``frame`` is wanted again, and that the tail has been found."""
         self._after = max(self._after, frame.seq)
         self._tail = None
 
@@ -106,7 +106,7 @@ class _Frames:
         return []
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Releases the connection."""
         await self._answer.close()
 
 

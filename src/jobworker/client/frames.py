@@ -90,7 +90,7 @@ class Decoder:
         self._begun: list[bytes] = []
 
     def feed(self, piece: bytes) -> Iterator[Frame | End]:
-        """The frames whose lines end in ``piece``; raises ``ValueError`` for what is none."""
+        """The frames whose lines end in ``piece``; raises ``ValueError`` for one that is none."""
         first, *others = piece.split(b"\n")
         self._begun.append(first)
         for begun in others:

@@ -42,7 +42,7 @@ class Feed:
     """Feeds one job; for any threads."""
 
     def __init__(self, profile: Profile, job_id: str, *, takeover: bool = False) -> None:
-        """Connect; raises as the calls of ``Client`` do."""
+        """Connects; raises as the calls of ``Client`` do."""
         self.taken = 0
         """Bytes that the program's pipe has taken, as far as the server has told."""
         self._over: dict[str, Any] | None = None
@@ -50,19 +50,19 @@ class Feed:
         self._socket = self._turns.run(_connect(profile, job_id, takeover=takeover))
 
     def send(self, data: bytes) -> bool:
-        """Send input, waiting while the program does not read; False where it is of no use."""
+        """Sends input, waiting while the program does not read; False where it is of no use."""
         return self._send(data)
 
     def end(self) -> bool:
-        """Say that no more is to come, to a program that reads from a pipe."""
+        """Says that no more is to come, to a program that reads from a pipe."""
         return self._send(json.dumps({"type": "eof"}))
 
     def resize(self, rows: int, cols: int) -> bool:
-        """Tell a program on a terminal how large that is."""
+        """Tells a program on a terminal how large that is."""
         return self._send(json.dumps({"type": "resize", "rows": rows, "cols": cols}))
 
     def listen(self) -> None:
-        """Take note of what is taken, until the input, the job or the program's reading ends.
+        """Takes note of what is taken, until the input, the job or the program's reading ends.
 
         Raises ``ServerUnreachable`` where the connection is lost or the server stops, and
         ``JobWorkerError`` where the server wants no more for another reason.
@@ -82,7 +82,7 @@ class Feed:
             raise JobWorkerError(f"the server takes no more input: {reason}")
 
     def close(self) -> None:
-        """Let go; the input stays open unless it was ended."""
+        """Closes the connection; the input stays open unless it was ended."""
         self._turns.run(self._socket.close())
 
     def _heed(self, told: dict[str, Any]) -> None:
@@ -104,13 +104,13 @@ class Feed:
 
 
 class _Turns:
-    """A thread in which what others wait for takes turns."""
+    """A thread with an event loop, on which the work that other threads wait for takes turns."""
 
     def __init__(self) -> None:
         import asyncio
 
         self._loop = asyncio.new_event_loop()
-        # It ends with the process and not before, or who still waits would wait for ever.
+        # It ends with the process and not before, or a thread that waits would do so for ever.
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -154,7 +154,7 @@ async def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientCo
 
 
 def _refusal(error: InvalidStatus, profile: Profile) -> JobWorkerError:
-    """What the server answered in place of a WebSocket."""
+    """The error that the server answered with in place of a WebSocket."""
     try:
         answer = json.loads(error.response.body or b"")
     except ValueError:
@@ -168,7 +168,7 @@ def _refusal(error: InvalidStatus, profile: Profile) -> JobWorkerError:
 
 
 def _find_library() -> None:
-    """Make site-packages known: ``jobctl`` starts without, as nothing else in it needs them."""
+    """Makes site-packages known: ``jobctl`` starts without, as nothing else in it needs them."""
     try:
         import websockets  # noqa: F401
     except ModuleNotFoundError:

@@ -87,8 +87,8 @@ def known() -> list[tuple[str, str]]:
 def store(profile: Profile, *, make_default: bool = False) -> None:
     """Keeps ``profile``, in the place of one of the same name.
 
-    The first profile that is stored becomes the default one in any case. What else the
-    file holds is kept. Raises ``ConfigurationInvalid``.
+    The first profile that is stored becomes the default one in any case. All else that
+    the file holds is kept. Raises ``ConfigurationInvalid``.
     """
     _check(profile)
 

@@ -1,4 +1,4 @@
-"""What is sent beside a program and its arguments, as the caller writes it: typed.
+"""The options beside a program and its arguments, as the caller writes them: typed.
 
 For type checkers only, like ``answers.py``: ``api/bodies.py`` is the definition, and a test
 holds these types to it. Fields are named as on the wire; all may be left out.
@@ -32,7 +32,7 @@ class WindowRequest(TypedDict):
 
 
 class CanStartOptions(TypedDict, total=False):
-    """What of a start the policy looks at."""
+    """The options of a start that the policy looks at."""
 
     env: dict[str, str]
     runAs: str | None
@@ -40,7 +40,7 @@ class CanStartOptions(TypedDict, total=False):
 
 
 class StartOptions(CanStartOptions, total=False):
-    """How to run a program; ``timeout`` and ``grace`` in seconds."""
+    """The options of a start; ``timeout`` and ``grace`` in seconds."""
 
     cwd: str | None
     name: str | None
@@ -54,7 +54,7 @@ class StartOptions(CanStartOptions, total=False):
 
 
 class ListFilters(TypedDict, total=False):
-    """Which jobs to list; every condition that is given must hold. Times are RFC 3339."""
+    """The conditions of a list of jobs; all that are given must hold. Times are RFC 3339."""
 
     status: Literal["Queued", "Running", "Completed", "Failed", "Stopped"]
     owner: str
@@ -69,7 +69,7 @@ class ListFilters(TypedDict, total=False):
 
 
 class Window(TypedDict, total=False):
-    """Which part of a job's output; ``after`` is the ``seq`` of a frame, ``tail`` lines."""
+    """The wanted part of a job's output; ``after`` is the ``seq`` of a frame, ``tail`` lines."""
 
     after: int
     since: Moment | None

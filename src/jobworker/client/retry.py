@@ -1,4 +1,4 @@
-"""How long the client waits, how often it asks again: set here, and nowhere else.
+"""The waits and retries of the client: set here, and nowhere else.
 
 Pure: it decides, and ``session.py`` does the waiting.
 """
@@ -56,7 +56,7 @@ class RetryPolicy:
 
 
 class Retry:
-    """Told to ``on_retry`` before each pause: what went wrong, and what comes now.
+    """The argument of ``on_retry`` before each pause: what went wrong, and what comes now.
 
     ``attempt`` counts from 1 within one outage; ``pause`` is in seconds.
     """
@@ -86,7 +86,7 @@ class RetryState:
         self._began: float | None = None
 
     def retry(self, error: JobWorkerError, now: float, chance: float | None = None) -> Retry | None:
-        """What to do about ``error`` at the time ``now`` (monotonic); None: give up.
+        """The next attempt after ``error`` at the time ``now`` (monotonic); None: give up.
 
         ``chance``, from 0 to 1, shortens the pause by up to half.
         """
@@ -102,14 +102,14 @@ class RetryState:
         return Retry(error, self._attempts, pause)
 
     def answered(self) -> None:
-        """The server answers again, so the budget is whole again.
+        """Makes the budget whole, as the server answers again.
 
-        The pauses stay long: who answers and hangs up at once is not asked in a rush.
+        The pauses stay long: a server that answers and hangs up is not asked in a rush.
         """
         self._began = None
 
     def over(self) -> None:
-        """What was asked for has come."""
+        """Forgets the outage, as what was asked for has come."""
         self._began = None
         self._attempts = 0
 

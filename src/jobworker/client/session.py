@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     OnRetry = Callable[[Retry], object]
 
 RETRYABLE = (ServerUnreachable, ServiceUnavailable)
-"""What is worth another attempt. No other refusal changes by asking again."""
+"""The failures that are worth another attempt. No other refusal changes by asking again."""
 
 
 class Session:
@@ -42,7 +42,7 @@ class Session:
         self._reached = False
 
     def retry_state(self, budget: float) -> RetryState:
-        """For one call, which waits for a server that is away for ``budget`` seconds."""
+        """The state of one call, which waits ``budget`` seconds for a server that is away."""
         return RetryState(self.retry_policy, budget)
 
     async def ask(self, request: Request, outage: RetryState | None = None) -> Any:
@@ -59,7 +59,7 @@ class Session:
         return await exchange.read(await self._send(request), self.server)
 
     async def open(self, request: Request) -> Exchange:
-        """Begin an answer that is read piece by piece; raises where it is a refusal."""
+        """Begins an answer that is read piece by piece; raises where it is a refusal."""
         begun = await self._send(request)
         if not exchange.is_success(begun):
             await exchange.read(begun, self.server)
@@ -68,7 +68,7 @@ class Session:
     async def wait_or_raise(
         self, error: ServerUnreachable | ServiceUnavailable, outage: RetryState, request: Request
     ) -> None:
-        """Return when ``request`` is to be sent again; raises ``error`` where it is not.
+        """Returns when ``request`` is to be sent again; raises ``error`` where it is not.
 
         A server that was never reached is not waited for: more often than it is away,
         the address is wrong, and nothing can have been lost yet.

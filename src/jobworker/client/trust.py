@@ -1,4 +1,4 @@
-"""Whom the client trusts: one CA, one name, TLS 1.3; and what to say when it does not."""
+"""The trust of the client: one CA, one name, TLS 1.3; and the errors where it has none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _unusable_ca(profile: Profile, reason: str) -> ConfigurationInvalid:
 
 
 def explain(error: OSError, profile: Profile) -> ServerUnreachable:
-    """Say why there is no connection that the token may be sent over."""
+    """The error that says why there is no connection that the token may be sent over."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason, hint = _explain_certificate(error, profile)
         return Untrusted(f"cannot trust {profile.server}: {reason}", hint=hint)

@@ -1,4 +1,4 @@
-"""Where in a TOML file something stands, for messages: tomllib keeps no positions. Pure."""
+"""The place of a key in a TOML file, for messages: tomllib keeps no positions. Pure."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ POLICY_TABLES = ("limits", "ceilings", "total", "queue", "policy")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server listens; port 0 picks a free one."""
+    """The address that the server listens on; port 0 picks a free one."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the server works, and how. ``config`` is the file, which also has the policy."""
+    """The settings of a server. ``config`` is the file, which also has the policy."""
 
     state: Path
     listen: Address
@@ -46,7 +46,7 @@ class Settings:
 
 
 def parse_address(text: str) -> Address:
-    """Read ``HOST:PORT`` (``[::1]:8443`` for IPv6); raises ``ValueError``."""
+    """Reads ``HOST:PORT`` (``[::1]:8443`` for IPv6); raises ``ValueError``."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be HOST:PORT, for example 127.0.0.1:8443")
@@ -86,7 +86,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Callable[[], str], str]] = {
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
-    """Put the settings together; raises ``ConfigurationInvalid`` naming the culprit.
+    """Puts the settings together; raises ``ConfigurationInvalid`` naming the culprit.
 
     ``flags`` holds what was given on the command line; its key ``config`` and the
     variable ``JOBD_CONFIG`` name the TOML file.

@@ -16,7 +16,7 @@ Parser = Callable[[Any], Any]
 
 
 def read(path: Path) -> tuple[dict[str, Any], Source]:
-    """What a TOML file holds, and its text for messages; raises ``ConfigurationInvalid``."""
+    """The content of a TOML file, and its text for messages; raises ``ConfigurationInvalid``."""
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), Source(str(path), text)
@@ -79,6 +79,6 @@ def read_table(source: Source, key: Key, content: Any, known: Mapping[str, Parse
 
 
 def _sentence(error: Exception) -> str:
-    """What a value must be, or for one with a unit what it is not."""
+    """The sentence that says what a value must be, or, for one with a unit, what is wrong."""
     text = str(error)
     return text if text.startswith("must") else f"is wrong: {text}"

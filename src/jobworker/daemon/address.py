@@ -20,7 +20,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not
 
 @contextmanager
 def published(path: Path, address: Address) -> Iterator[None]:
-    """Keep ``address`` in the file at ``path`` meanwhile."""
+    """Keeps ``address`` in the file at ``path`` meanwhile."""
     draft, descriptor = atomic_file.begin(str(path))
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -34,7 +34,7 @@ def published(path: Path, address: Address) -> Iterator[None]:
 
 
 def in_force(path: Path) -> Address | None:
-    """Where the server listens, or None where none runs."""
+    """The address that the server listens on, or None where none runs."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -19,14 +19,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How clients reach the server, and the CA that they trust for it."""
+    """The URL by which clients reach the server, and the CA that they trust for it."""
 
     url: str
     ca: Path
 
 
 def enrol(users: Users, name: str, role: Role, server: Server) -> None:
-    """Make the user, and store its profile for this account.
+    """Makes the user, and stores its profile for this account.
 
     Both or neither: the profile is stored before the user is committed. Raises what
     ``Users.add`` and ``profiles.store`` do, and ``ConfigurationInvalid`` where the
@@ -42,7 +42,7 @@ def enrol(users: Users, name: str, role: Role, server: Server) -> None:
 
 
 def forget(name: str, ca: Path) -> None:
-    """Drop this account's profile of a user that is no more, where there is one."""
+    """Drops this account's profile of a user that is no more, where there is one."""
     if has_profile(name, ca):
         profiles.remove(name)
 

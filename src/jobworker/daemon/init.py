@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_admin(users: Users, server: Server) -> None:
-    """Make the user ``admin`` where there is no user yet, with a profile for this account.
+    """Makes the user ``admin`` where there is no user yet, with a profile for this account.
 
     A token is shown once: where ``admin`` is there but this account has no profile for
     it, the log says how to get in, and nothing is minted behind anybody's back.

@@ -15,7 +15,7 @@ from typing import Any
 from jobworker.identity.tokens import redact
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-"""What every record has; anything else was given as ``extra`` and goes into the line."""
+"""The fields of every record; any other was given as ``extra`` and goes into the line."""
 
 
 class JsonLines(logging.Formatter):
@@ -37,7 +37,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure() -> None:
-    """Send all logging of this process to standard error."""
+    """Sends all logging of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -20,15 +20,15 @@ WRONG_USE = 2
 
 
 class Command(Protocol):
-    """What the module of a command has."""
+    """The module of a command."""
 
     ABOUT: str
 
     def configure(self, parser: argparse.ArgumentParser, /) -> None:
-        """Declare the command's arguments."""
+        """Declares the command's arguments."""
 
     def run(self, arguments: argparse.Namespace, /) -> None:
-        """Carry the command out; raises ``JobWorkerError`` or ``OSError`` where it cannot."""
+        """Carries the command out; raises ``JobWorkerError`` or ``OSError`` where it cannot."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -49,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Runs one command; returns the exit code."""
     prepare()
     log.configure()
     parsed = make_parser().parse_args(arguments)
@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def describe(command: str, error: JobWorkerError) -> str:
-    """What could not be done, why, and what to do about it."""
+    """The message of an error: what could not be done, why, and what to do about it."""
     text = str(error)
     if not text.startswith("cannot "):
         text = f"cannot {command}: {text}"

@@ -13,7 +13,7 @@ _PLACEHOLDERS = {"state": "DIR", "listen": "HOST:PORT", "containment": "LEVEL"}
 
 
 def add_settings(parser: argparse.ArgumentParser, *keys: str) -> None:
-    """Declare ``--config`` and a flag for each setting named by ``keys``."""
+    """Declares ``--config`` and a flag for each setting named by ``keys``."""
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     for key in keys:
         _, default, meaning = SETTINGS[key]
@@ -36,7 +36,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def load_settings(arguments: argparse.Namespace) -> Settings:
-    """The same; raises ``ConfigurationInvalid`` instead."""
+    """The settings as in ``settings_of``; raises ``ConfigurationInvalid`` instead."""
     given = vars(arguments)
     flags = {key: given.get(key) for key in (*SETTINGS, "config")}
     return load(flags, os.environ)

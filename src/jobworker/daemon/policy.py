@@ -12,14 +12,14 @@ ABOUT = "Check the configuration and its policy, as the server does at its start
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare what may be done."""
+    """Declares what may be done."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
     check = actions.add_parser("check", help="say ok, or what is wrong and where (exit code 1)")
     add_settings(check)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Load everything; raises ``ConfigurationInvalid`` where the server would refuse it."""
+    """Loads everything; raises ``ConfigurationInvalid`` where the server would refuse it."""
     try:
         settings = load_settings(arguments)
         rules = load(settings.config)

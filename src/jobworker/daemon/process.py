@@ -21,7 +21,7 @@ PRIVATE = 0o077
 
 
 def prepare() -> None:
-    """Give the process open standard streams, default signals and a private umask."""
+    """Gives the process open standard streams, default signals and a private umask."""
     _open_standard_streams()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # SIGHUP stays as it came: whoever uses nohup means it.
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open ``/dev/null`` where a standard stream is closed, lest another file gets its number."""
+    """Opens ``/dev/null`` where a standard stream is closed, lest another file gets its number."""
     for number in (0, 1, 2):
         if not _is_open(number):
             opened = os.open(os.devnull, os.O_RDWR)
@@ -57,7 +57,7 @@ def _is_open(number: int) -> bool:
 
 
 def allow_many_descriptors() -> None:
-    """Raise the soft limit of open files to the hard one.
+    """Raises the soft limit of open files to the hard one.
 
     A job that another server started takes one, a connection or a follower a few. Jobs
     do not inherit it (``supervisor/spawner.py``).
@@ -67,7 +67,7 @@ def allow_many_descriptors() -> None:
 
 
 def share_the_interpreter() -> None:
-    """Let a thread that waits for the interpreter's lock have it after 0.5 ms, not 5.
+    """Lets a thread that waits for the interpreter's lock have it after 0.5 ms, not 5.
 
     The event loop gives the lock up and takes it back so often under load that the
     thread which receives requests, and the one which commits, could wait for long.
@@ -76,7 +76,7 @@ def share_the_interpreter() -> None:
 
 
 def forbid_inspection() -> None:
-    """Keep others of the same account from our memory, environment and descriptors.
+    """Keeps others of the same account from our memory, environment and descriptors.
 
     It also means that no core is dumped (PR_SET_DUMPABLE in prctl(2)).
     """

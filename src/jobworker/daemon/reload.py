@@ -1,4 +1,4 @@
-"""Put the rules of the configuration in force anew on SIGHUP."""
+"""Puts the rules of the configuration in force anew on SIGHUP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reloading(
     authority: Authority,
     refresh: Callable[[], None],
 ) -> Iterator[None]:
-    """Tell what is in force, and reload on SIGHUP for as long as this lasts.
+    """Logs the rules in force, and reloads them on SIGHUP for as long as this lasts.
 
     ``settings`` are those in force, ``load_settings`` reads them anew; ``refresh`` is
     called when ``authority`` has other rules. Without a file there
@@ -52,7 +52,7 @@ def reloading(
 async def _reload_when(
     asked: asyncio.Event, reload: Callable[[], None], refresh: Callable[[], None]
 ) -> None:
-    """One after the other; what is asked meanwhile is done once, with the newest file."""
+    """Reloads for each request; those that come meanwhile are met by one, with the newest file."""
     while await asked.wait():
         asked.clear()
         try:

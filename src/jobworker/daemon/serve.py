@@ -38,12 +38,12 @@ _log = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the server's settings."""
+    """Declares the server's settings."""
     add_settings(parser, "state", "listen", "containment")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT."""
     settings = settings_of(arguments)
     forbid_inspection()
     allow_many_descriptors()
@@ -91,7 +91,7 @@ async def _serve_jobs(
 
 
 async def _until(stop: asyncio.Event, server: HttpsServer) -> None:
-    """Return when a stop is asked; raises ``ServiceUnavailable`` when the server breaks."""
+    """Returns when a stop is asked; raises ``ServiceUnavailable`` when the server breaks."""
     asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())
     await asyncio.wait((asked, broken), return_when=asyncio.FIRST_COMPLETED)
     for task in (asked, broken):

@@ -34,12 +34,12 @@ class State:
 
     @property
     def address(self) -> Path:
-        """Where the server that runs on this state listens."""
+        """The file with the address of the server that runs on this state."""
         return self.directory / "address"
 
 
 def make_state(directory: Path) -> State:
-    """Make the state directory where there is none; raises ``StateUnusable``.
+    """Makes the state directory where there is none; raises ``StateUnusable``.
 
     An empty directory becomes private. One that holds files keeps its mode: it may be
     there for more than us, and what we make in it is private anyhow.
@@ -89,7 +89,7 @@ def users_of(state: State) -> Iterator[Users]:
 
 
 def _check(directory: Path) -> None:
-    """Refuse a directory that somebody else could change."""
+    """Refuses a directory that somebody else could change."""
     status = directory.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise StateUnusable(

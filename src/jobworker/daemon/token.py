@@ -11,7 +11,7 @@ ABOUT = "Revoke tokens; holds from the next request on."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare what may be done to tokens."""
+    """Declares what may be done to tokens."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="revoke")
     revoke = actions.add_parser("revoke", help="revoke a token, or all tokens of a user")
     revoke.add_argument("name", metavar="NAME|ID", help="a user, or the ID of a token")
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Revoke, and say what has been."""
+    """Revokes tokens, and says which."""
     with users_of(find_state(settings_of(arguments).state)) as users:
         revoked = users.revoke(arguments.name)
     for token_id in revoked:

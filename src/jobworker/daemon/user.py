@@ -19,7 +19,7 @@ ABOUT = "Add, list and remove users; works while the server runs."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare what may be done to users."""
+    """Declares what may be done to users."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|remove")
     add = actions.add_parser("add", help="make a user and store its profile for this account")
     add.add_argument("name", metavar="NAME", type=user_name)
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do what was asked to the users of the state."""
+    """Does what was asked to the users of the state."""
     arguments.act(arguments, settings_of(arguments))
 
 
@@ -70,7 +70,7 @@ def table(users: Iterable[Listed]) -> Iterator[str]:
 
 
 def _url(state: State, settings: Settings) -> str:
-    """Where the server listens, or will listen once it runs."""
+    """The URL at which the server listens, or will listen once it runs."""
     address = in_force(state.address) or settings.listen
     if address.port == 0:
         raise ConfigurationInvalid(

@@ -10,9 +10,9 @@ ABOUT = "Print the version."
 
 
 def configure(_parser: argparse.ArgumentParser) -> None:
-    """Declare nothing: there is nothing to choose."""
+    """Declares nothing: there is nothing to choose."""
 
 
 def run(_arguments: argparse.Namespace) -> None:
-    """Print the version."""
+    """Prints the version."""
     print(f"jobd {VERSION}")  # noqa: T201 - what a command prints

@@ -1,1 +1,1 @@
-"""Where supervisors start. ``local`` is this machine."""
+"""The engines that start supervisors. ``local`` is this machine's."""

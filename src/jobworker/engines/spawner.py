@@ -1,4 +1,4 @@
-"""Start a spawner, and speak with it: orders out, events in."""
+"""Starts a spawner, and speaks with it: orders out, events in."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SpawnerProcess:
         self.pidfd = os.pidfd_open(self._pid)
 
     def order(self, job_id: JobId, uid: int, *, offline: bool = False) -> None:
-        """Have a supervisor made for the job, whose spec is in the spool.
+        """Has a supervisor made for the job, whose spec is in the spool.
 
         ``offline`` for a job without a network, which takes namespaces.
         """
@@ -85,19 +85,19 @@ class SpawnerProcess:
         return records.unpack(message) if message else None
 
     def close(self) -> None:
-        """Hang up, upon which the spawner ends with its last supervisor."""
+        """Hangs up, upon which the spawner ends with its last supervisor."""
         self.channel.close()
         os.close(self.pidfd)
 
     def wait(self) -> None:
-        """Block until it has ended; only after ``close``, and with no supervisor left."""
+        """Blocks until it has ended; only after ``close``, and with no supervisor left."""
         os.waitpid(self._pid, 0)
 
 
 def open_log(state: Path) -> int:
-    """Where a spawner or supervisor that breaks leaves its traceback.
+    """The log in which a spawner or supervisor that breaks leaves its traceback.
 
-    A file of its own: our standard error may be a pipe, which a supervisor that
+    It is a file of its own: our standard error may be a pipe, which a supervisor that
     outlives us would hold open.
     """
     return os.open(

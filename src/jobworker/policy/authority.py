@@ -17,7 +17,7 @@ from jobworker.policy.rules import QueueBounds, Rules
 T = TypeVar("T")
 
 Asked = tuple[str, Role, Spec]
-"""Of whom and of what an authority is asked: user, role, spec."""
+"""The arguments of a question to an authority: user, role, spec."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ class Authority:
 
     @property
     def queue(self) -> QueueBounds:
-        """How many jobs may run and wait."""
+        """The bounds on jobs that run and wait."""
         return self._rules.queue
 
     @property
     def total(self) -> Limits:
-        """What all jobs together may use."""
+        """The limits of all jobs together."""
         return self._rules.total
 
     @property
@@ -57,20 +57,20 @@ class Authority:
         return any(rule.digests for rule in self._rules.policy.rules)
 
     async def ask(self, question: Callable[[str, Role, Spec], T], *of: *Asked) -> T:
-        """Ask ``grant`` or ``explain``; in a thread where it may have to read a whole file."""
+        """Asks ``grant`` or ``explain``; in a thread where it may have to read a whole file."""
         if self.may_take_long:
             return await asyncio.to_thread(question, *of)
         return question(*of)
 
     def replace(self, rules: Rules) -> None:
-        """Decide by these rules from the next request on; the total stays as it is.
+        """Decides by these rules from the next request on; the total stays as it is.
 
-        What all jobs together may use is set up once, at start.
+        The limits of all jobs together are set up once, at start.
         """
         self._rules = replace(rules, total=self.total)
 
     def grant(self, user: str, role: Role, spec: Spec) -> Grant:
-        """How a job of ``user`` with this spec is to be run.
+        """The grant for a job of ``user`` with this spec.
 
         It holds for the moment: a job that waits in a queue wants another when it starts.
         Raises ``ProgramForbidden``, ``LimitTooHigh``, ``ProgramNotFound``, and

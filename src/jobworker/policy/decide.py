@@ -14,7 +14,7 @@ from jobworker.policy.rules import DEFAULT_RULE, Policy, RoleBounds, Rule, Rules
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks to run what. ``canonical`` is the program's path without links."""
+    """A user's request to run a program. ``canonical`` is its path without links."""
 
     user: str
     role: Role
@@ -28,11 +28,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the policy says, and what it imposes where it allows.
+    """The answer of the policy, and what it imposes where it allows.
 
     ``rule`` is the name of the rule that decides, ``default`` where none does; ``reason``
-    a sentence for the user. Where ``checks_program``, the file has to be one that only
-    those may change whom the server trusts, with one of ``digests`` if there are any.
+    a sentence for the user. Where ``checks_program``, only accounts that the server trusts
+    may be able to change the file, which has one of ``digests`` if there are any.
     """
 
     allowed: bool
@@ -52,7 +52,7 @@ class Decision:
 
 
 def decide(rules: Rules, request: Request) -> Decision:
-    """What becomes of a request; never raises, whatever the texts in it."""
+    """The decision on a request; never raises, whatever the texts in it."""
     bounds = rules.bounds[request.role]
     rule = first_match(rules.policy, request)
     if rule is None:
@@ -97,8 +97,8 @@ def _matches(rule: Rule, request: Request) -> bool:
 def _matches_account(rule: Rule, asked: str | None) -> bool:
     """Whether the rule speaks of a request for this account.
 
-    Who asks for none is given the one that a rule allows, but is not denied it. Who asks
-    for one cannot slip through a denial that names none.
+    A user who asks for none is given the one that a rule allows, but is not denied it. One
+    who asks for an account cannot slip through a denial that names none.
     """
     if asked == rule.run_as:
         return True
@@ -106,7 +106,7 @@ def _matches_account(rule: Rule, asked: str | None) -> bool:
 
 
 def _matches_program(rule: Rule, request: Request) -> bool:
-    """By the canonical path; a denial also by the path as it was asked for."""
+    """Whether the rule names the canonical path, or denies the path as it was asked for."""
     if rule.programs is None or matches_any(rule.programs, request.canonical):
         return True
     return not rule.allow and matches_any(rule.programs, request.program)

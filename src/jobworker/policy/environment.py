@@ -45,7 +45,7 @@ OBEYED = (
 """Patterns of names; see above for where they come from."""
 
 _FUNCTION = "() {"
-"""How bash once marked an exported function, whatever the variable's name (CVE-2014-6271)."""
+"""The mark of an exported function in an old bash, under any variable's name (CVE-2014-6271)."""
 
 
 def refused_variable(env: Mapping[str, str], listed: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Look at a program's file: only those may be able to change it whom the server trusts.
+"""Checks a program's file: only accounts that the server trusts may be able to change it.
 
 A rule names a program by its path, so it is worth what the path is worth: whoever may
 write the file, or a directory above it, decides what the path means. The walk goes down
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from jobworker.model import Executable
 
 _DIGESTS = 256
-"""How many digests are remembered: more than a policy has programs."""
+"""The number of digests that are remembered: more than a policy has programs."""
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 """Of a file with an access control list the group's bits are the most that any entry
@@ -60,7 +60,7 @@ class Files:
             return found
 
     def check_directory(self, path: str) -> None:
-        """The same for a directory, without a digest; no links on the way to it."""
+        """Checks a directory as ``check`` does a file, without a digest; its path has no links."""
         with self._opened(path) as fd:
             self._refuse_unless_ours(path, os.fstat(fd), directory=True)
 

@@ -1,4 +1,4 @@
-"""Which limits a job gets: what was asked, else the default, never above a ceiling. Pure."""
+"""The limits that a job gets: as asked, else the default, never above a ceiling. Pure."""
 
 from __future__ import annotations
 

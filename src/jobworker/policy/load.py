@@ -1,4 +1,4 @@
-"""Load the rules: read the file, then ask the machine about what it names."""
+"""Loads the rules: reads the file, then asks the machine about what it names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(path: Path | None) -> Rules:
 
 
 def warnings(policy: Policy) -> Iterator[str]:
-    """What an operator may not have meant, a sentence each. Pure."""
+    """A sentence about each thing that an operator may not have meant. Pure."""
     for rule in policy.rules:
         for program in rule.programs or () if rule.allow else ():
             if name := interpreter_of(program):
@@ -71,7 +71,7 @@ def _unusable(
 
 
 def _allowed_program(program: str) -> str:
-    """The same in the terms in which programs are compared, if nobody else can change it."""
+    """A path or pattern as programs are compared; raises where somebody else can change it."""
     if is_pattern(program):
         fixed = fixed_directory(program)
         directory = canonical(fixed)
@@ -84,7 +84,7 @@ def _allowed_program(program: str) -> str:
 
 
 def _denied_program(program: str) -> str:
-    """A denial follows links all the way, as does who asks for the program."""
+    """A path or pattern as programs are compared: links are followed all the way, as at a start."""
     if not is_pattern(program):
         return canonical(program)
     fixed = fixed_directory(program)

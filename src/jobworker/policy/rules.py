@@ -12,7 +12,7 @@ from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
 _DEFAULTS: dict[str, Any] = {limit.name: limit.default for limit in LIMITS}
 
 DEFAULT_LIMITS = Limits(**_DEFAULTS)
-"""What a job gets where nobody has decided otherwise."""
+"""The limits of a job where nobody has decided otherwise."""
 
 DEFAULT_RULE = "default"
 """Name of what decides where no rule does; no rule may have it."""
@@ -44,7 +44,7 @@ class Rule:
 
     @property
     def title(self) -> str:
-        """What to call it in a sentence; one without a name is called ``rule 2`` as it is."""
+        """The rule's name in a sentence; one without a name is called ``rule 2`` as it is."""
         return self.name if self.name.startswith("rule ") else f"rule {self.name}"
 
     @property
@@ -63,7 +63,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class RoleBounds:
-    """What jobs of a role get that ask for nothing, and the most they may ask for."""
+    """The limits of a role's jobs that ask for none, and the most they may ask for."""
 
     defaults: Limits = DEFAULT_LIMITS
     ceilings: Limits = NO_LIMITS
@@ -76,7 +76,7 @@ def _bounds() -> Mapping[Role, RoleBounds]:
 
 @dataclass(frozen=True, slots=True)
 class QueueBounds:
-    """How many jobs may run at once, in all and of each owner, and how many may wait.
+    """The most jobs that may run at once, in all and of each owner, and that may wait.
 
     None where there is no bound.
     """

@@ -84,7 +84,7 @@ class MemoryArchive:
         self._bindings[job.owner, key.text] = KeyBinding(key.digest, job.id, acknowledged)
 
     def binding(self, owner: str, key: str) -> KeyBinding | None:
-        """What the owner's idempotency key stands for, or None where it is free."""
+        """The binding of the owner's idempotency key, or None where it is free."""
         return self._bindings.get((owner, key))
 
     async def release(self, owner: str, key: str) -> None:

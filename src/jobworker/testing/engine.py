@@ -60,7 +60,7 @@ class _FakeJob:
             resolve(waiter)
 
     def standing(self) -> list[Event]:
-        """What the next server is told of the job, in this order."""
+        """The events of the job that the next server is told of, in this order."""
         told: list[Event] = [self.started] if self.started else []
         if isinstance(self.last, Refused):
             return [Lost("the program was not started", self.last.at)]
@@ -142,13 +142,13 @@ class FakeInput:
 
 
 class FakeOutput:
-    """What the jobs of a ``FakeEngine`` were made to write (``ports.OutputSource``)."""
+    """The output that a test makes the jobs of a ``FakeEngine`` write (``ports.OutputSource``)."""
 
     def __init__(self, jobs: dict[JobId, _FakeJob]) -> None:
         self._jobs = jobs
 
     def reader(self, job_id: JobId) -> OutputReader:
-        """What the job has written; raises ``FileNotFoundError`` where there is no job."""
+        """The job's output so far; raises ``FileNotFoundError`` where there is no job."""
         return self._job(job_id).output
 
     def change(self, job_id: JobId) -> asyncio.Future[None]:
@@ -249,7 +249,7 @@ class FakeEngine:
             raise self.unavailable
 
     def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
-        """What ``hidden`` was set to."""
+        """The value that ``hidden`` was set to."""
         return self.hidden
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:  # noqa: ARG002 - the port's

@@ -56,7 +56,7 @@ class MemoryOutput:
         return Piece(offset, b"")
 
     def gaps(self, stream: Stream) -> tuple[Gap, ...]:
-        """What was skipped."""
+        """The gaps: ranges of bytes that were written and are not kept."""
         held = (*self.spans(stream), (self._ends[stream], self._ends[stream]))
         return spans.between(stream, held)
 

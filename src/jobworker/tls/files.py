@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where the keys and certificates are."""
+    """The files of keys and certificates."""
 
     directory: Path
 
@@ -58,7 +58,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What a client that trusts the CA sees: names, and the end in seconds since 1970."""
+    """The certificate that a client of the CA sees: names, the end in seconds since 1970."""
 
     names: frozenset[str]
     ends: float
@@ -95,7 +95,7 @@ def names_for(host: str) -> frozenset[str]:
 
 
 def _why_not(files: TlsFiles, wanted: frozenset[str]) -> str | None:
-    """Why the server needs another certificate, or None where it does not."""
+    """The reason why the server needs another certificate, or None where it does not."""
     if not files.server.exists() or not files.ca.exists():
         return "there was none"
     try:

@@ -1,7 +1,7 @@
 """Makes keys and certificates: P-256, one local CA, one server certificate from it.
 
 Everything goes in and out as PEM. This is the only module that imports
-``cryptography``; ``api.tls`` imports it when something has to be made.
+``cryptography``; ``tls.files`` imports it when something has to be made.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SERVER_LIFE = timedelta(days=825)
 only, so the longest is the best."""
 
 CLOCK_SKEW = timedelta(days=1)
-"""How far a client's clock may be behind: certificates are valid from that long ago."""
+"""The most that a client's clock may be behind: certificates are valid from that long ago."""
 
 
 def make_key() -> bytes:
-    """Make a private key; nothing encrypts it but the mode of its file."""
+    """Makes a private key; nothing encrypts it but the mode of its file."""
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -34,7 +34,7 @@ def make_key() -> bytes:
 
 
 def make_ca(key: bytes, now: datetime | None = None) -> bytes:
-    """Make a CA certificate of ``key``; raises ``ValueError`` for what is no such key."""
+    """Makes a CA certificate of ``key``; raises ``ValueError`` for what is no such key."""
     private = _load_key(key)
     identifier = x509.SubjectKeyIdentifier.from_public_key(private.public_key())
     # Two CAs never share a name: a verifier that knows both must not try the wrong one.
@@ -52,7 +52,7 @@ def make_ca(key: bytes, now: datetime | None = None) -> bytes:
 def make_server(
     ca_key: bytes, ca: bytes, names: Iterable[str], now: datetime | None = None
 ) -> bytes:
-    """Make a key and a certificate for ``names`` (DNS names and addresses), in one PEM text.
+    """Makes a key and a certificate for ``names`` (DNS names and addresses), in one PEM text.
 
     It ends no later than the CA. Raises ``ValueError`` for a CA that is damaged or
     has ended.

@@ -82,4 +82,4 @@ EXAMPLES: dict[type[Struct], dict[str, Any]] = {
     RerunBody: {},
     **{type(answer): msgspec.json.decode(encode(answer)) for answer in _ANSWERS},
 }
-"""What a client would send and get, as JSON, by the type of the body."""
+"""The examples of bodies that a client sends and gets, as JSON, by the type of the body."""

@@ -94,7 +94,7 @@ def operation_id(route: Route) -> str:
 
 
 def tag(route: Route) -> str:
-    """What the route is about, one of the document's tags."""
+    """The subject of the route, one of the document's tags."""
     if "/output" in route.path:
         return "output"
     first = route.path.split("/")[1]
@@ -102,7 +102,7 @@ def tag(route: Route) -> str:
 
 
 def _link(routes: Sequence[Route], paths: dict[str, Json]) -> None:
-    """Say of what answers with a new job that its ``id`` goes into the calls about jobs."""
+    """Links the answers that name a new job to the calls about jobs, which take its ``id``."""
     links = {
         operation_id(route): {
             "operationId": operation_id(route),

@@ -50,7 +50,7 @@ POLICY = (
 
 
 def home() -> str:
-    """What answers here, and where to read on; for anybody, so it tells nothing of the machine."""
+    """The home page: what answers here; for anybody, so it tells nothing of the machine."""
     return _page(
         "Job worker",
         [
@@ -176,7 +176,7 @@ def _schema(name: str, schema: Json) -> Iterator[str]:
 
 
 def _meaning(described: Json) -> str:
-    """What is said of a field or a parameter, with its bounds and its default."""
+    """The description of a field or a parameter, with its bounds and its default."""
     schema = described.get("schema", described)
     words = [described.get("description", "")]
     branches = [schema, *schema.get("anyOf", ())]
@@ -219,7 +219,7 @@ def _plain_type(schema: Json) -> str:
 
 
 def _followed(example: Json, document: Json) -> Json:
-    """What an example refers to, where it is a reference."""
+    """The example itself, or the one that it refers to."""
     for part in example.get("$ref", "").split("/")[1:]:
         document = document[part]
     return document if "$ref" in example else example

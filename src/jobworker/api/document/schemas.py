@@ -15,7 +15,7 @@ _REF = "#/components/schemas/{name}"
 
 
 def reference(shape: type[Struct]) -> Json:
-    """Where the document has the schema of ``shape``."""
+    """A reference to the schema of ``shape`` in the document."""
     return {"$ref": _REF.format(name=shape.__name__)}
 
 

@@ -1,1 +1,1 @@
-"""What the routes do, a file for each thing that they are about."""
+"""The handlers of the routes, a file for each thing that they are about."""

@@ -58,7 +58,7 @@ EVENTS = Form(
 
 
 def asked_for(call: Call) -> Form | None:
-    """How frames are wanted; None where lines are. Raises ``InvalidRequest``."""
+    """The form in which frames are wanted; None where lines are. Raises ``InvalidRequest``."""
     query: OutputQuery = call.query
     accept = (header(call.headers, b"accept") or b"").decode("latin-1").lower()
     for form in (EVENTS, LINES):
@@ -84,7 +84,7 @@ def answer(call: Call, form: Form) -> StreamAnswer:
 
 
 def _wanted(call: Call) -> tuple[Selection, int | None]:
-    """Which frames, and how many last lines of them.
+    """The frames that are wanted, and how many last lines of them.
 
     A browser that comes back asks again as at first, and says where it was.
     """
@@ -148,7 +148,7 @@ def view(frame: Frame) -> OutputFrame | GapFrame:
 
 
 def _end_view(job: Job, seq: int) -> EndFrame | None:
-    """How the job ended; None where it has not."""
+    """The frame that says how the job ended; None where it has not."""
     end = job.end
     if end is None:
         return None

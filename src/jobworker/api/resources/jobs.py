@@ -1,4 +1,4 @@
-"""What each route does with jobs; decoded, permitted calls come in, bodies go out."""
+"""The handlers of jobs: decoded, permitted calls come in, bodies go out."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def ready(call: Call) -> HealthAnswer:
 
 
 def _whose(call: Call, asked: ListQuery) -> str | None:
-    """Whose jobs to list, None for everybody's; raises ``UnauthorizedAction``."""
+    """The owner whose jobs to list, None for everybody's; raises ``UnauthorizedAction``."""
     owner = given(asked.owner)
     if call.user.role is Role.ADMIN:
         return owner

@@ -1,4 +1,4 @@
-"""What a job has written: as lines, as exact bytes, and as a stream while it runs."""
+"""The handlers of a job's output: as lines, as exact bytes, as a stream while it runs."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ _POINTER = 8  # what each string costs beside its bytes
 
 
 def spec_from(request: StartRequest, stdin: bytes | None = None) -> Spec:
-    """What ``request`` asks for; raises ``InvalidRequest`` naming the field.
+    """The spec that ``request`` asks for; raises ``InvalidRequest`` naming the field.
 
-    ``stdin`` is what ``stdin_from`` made of it.
+    ``stdin`` is the input that ``stdin_from`` has found in it.
     """
     _check_path("program", request.program, "/bin/echo")
     if request.cwd is not None:

@@ -1,15 +1,15 @@
 """Holds new connections back while descriptors are short, before the server under us sees them.
 
 granian accepts a connection before it counts it, and where there is no descriptor for one it
-tries again at once and for ever, and gets to nothing else: who opened enough connections
-without a word would have stopped the server for good. So a crowd is kept in the network: the
-kernel drops what comes to the listening socket, clients try again by themselves, and
-connections that are open are not touched.
+tries again at once and for ever, and gets to nothing else: a client that opened enough
+connections without a word would have stopped the server for good. So a crowd is kept in the
+network: the kernel drops what comes to the listening socket, clients try again by themselves,
+and connections that are open are not touched.
 
 It drops by a socket filter, for which newer kernels want CAP_NET_ADMIN. Without that the
 socket asks for packets that have passed no router, by their time to live (RFC 5082): Linux
 sends with 64 where nobody asks for another, so all of an honest crowd stays out, and of a
-hostile one who is on the same network and asks for 255 gets in.
+hostile one only clients on the same network that ask for 255 get in.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ A TLS connection costs some 50 KiB. Fewer where the process may open few files.
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How the descriptors that this process may have are shared out."""
+    """The shares of the descriptors that this process may have."""
 
     files: int
 
@@ -74,12 +74,12 @@ class Shares:
 
     @property
     def shut_above(self) -> int:
-        """So many open files are a crowd."""
+        """The number of open files above which there is a crowd."""
         return self.files // 2
 
     @property
     def open_below(self) -> int:
-        """So few are none any more: less than ``shut_above``, or the gate would flutter."""
+        """The number below which it is over: under ``shut_above``, or the gate would flutter."""
         return self.files * 3 // 8
 
 
@@ -93,7 +93,7 @@ class Gate:
         self.shut = False
 
     async def watch(self) -> None:
-        """Look at the descriptors again and again, until cancelled."""
+        """Looks at the descriptors again and again, until cancelled."""
         self._limit(self._shares.limit)
         try:
             while True:
@@ -103,7 +103,7 @@ class Gate:
             self._limit(self._shares.files)
 
     def close(self) -> None:
-        """Let go of the socket; nobody may watch any more."""
+        """Closes our descriptor of the socket; nobody may watch any more."""
         self._listener.close()
 
     def _look(self) -> None:
@@ -120,7 +120,7 @@ class Gate:
             self.shut = False
 
     def _drop(self) -> None:
-        """Have the kernel drop what comes to the listening socket."""
+        """Has the kernel drop what comes to the listening socket."""
         try:
             self._attach_filter()
             self._filtered = True

@@ -1,1 +1,1 @@
-"""What this machine can do: containment, limits, cgroups, file systems."""
+"""The abilities of this machine: containment, limits, cgroups, file systems."""

@@ -1,4 +1,4 @@
-"""Make our part of a cgroup v2 tree ready for jobs, where it is ours.
+"""Makes our part of a cgroup v2 tree ready for jobs, if it is ours.
 
 A cgroup with controllers for those below it may hold no processes of its own (the "no
 internal processes" rule of the kernel's ``admin-guide/cgroup-v2``), so the server moves
@@ -26,7 +26,7 @@ def available(base: Path) -> set[str]:
 
 
 def settle(own: Path) -> Path:
-    """Free ``own`` from processes; returns the cgroup to make others in. Raises ``NotOurs``."""
+    """Frees ``own`` of processes; returns the cgroup to make others in. Raises ``NotOurs``."""
     if own.name == LEAF:
         return own.parent
     if not (own / "cgroup.type").exists():  # only the root has none, and it is exempt
@@ -59,16 +59,16 @@ def _move(pid: int, cgroup: Path) -> None:
 
 
 def _processes(cgroup: Path) -> set[int]:
-    """Those of other PID namespaces are all called 0."""
+    """The PIDs in a cgroup; 0 stands for each process of another PID namespace."""
     return {int(pid) for pid in (cgroup / "cgroup.procs").read_text(encoding="ascii").split()}
 
 
 def hand_on(controller: str, *cgroups: Path) -> None:
-    """Let the cgroups below each of ``cgroups`` use a controller. Raises ``OSError``."""
+    """Lets the cgroups below each of ``cgroups`` use a controller. Raises ``OSError``."""
     for cgroup in cgroups:
         (cgroup / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
 
 
 def plain(error: OSError) -> str:
-    """What failed, without a number and quotes: ``/sys/fs/cgroup/x: Permission denied``."""
+    """The failure, without a number and quotes: ``/sys/fs/cgroup/x: Permission denied``."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -1,4 +1,4 @@
-"""Where cgroups are: from ``/proc/self/cgroup`` (cgroups(7)) and what is mounted. Pure."""
+"""The directories of cgroups: from ``/proc/self/cgroup`` (cgroups(7)) and what is mounted. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def memberships(cgroup: bytes) -> dict[str, str]:
 
 
 def directory(mount: Mount, path: str) -> str | None:
-    """Where the cgroup ``path`` is seen; None where the mount shows another part of the tree."""
+    """The directory of the cgroup ``path``; None if the mount shows another part of the tree."""
     try:
         below = PurePosixPath(path).relative_to(mount.root)
     except ValueError:
@@ -29,7 +29,7 @@ def directory(mount: Mount, path: str) -> str | None:
 
 
 def own_directory(controller: str, mounted: list[Mount], member_of: dict[str, str]) -> str | None:
-    """Where our own cgroup of a v1 controller is seen, or that of v2 for the empty name."""
+    """The directory of our own cgroup of a v1 controller, or of v2 for the empty name; or None."""
     path = member_of.get(controller)
     if path is None:
         return None

@@ -35,7 +35,7 @@ _NO_LIMIT = {
 
 
 def set_ceiling(cgroups: Cgroups, ceiling: Limits) -> None:
-    """Limit all jobs together; what has no limit has none from now on.
+    """Limits all jobs together; a resource without a limit is unlimited from now on.
 
     Raises ``LimitUnavailable``, and ``OSError`` where the jobs that run have more.
     """
@@ -63,7 +63,7 @@ def _ceiling_settings(
 
 
 def sweep(cgroups: Cgroups, supervised: Callable[[JobId], bool]) -> None:
-    """Empty and remove the cgroups of jobs that have no supervisor any more."""
+    """Empties and removes the cgroups of jobs that have no supervisor any more."""
     for _, path in cgroups.directories:
         for name in os.listdir(path):  # noqa: PTH208 - names are wanted
             try:
@@ -75,7 +75,7 @@ def sweep(cgroups: Cgroups, supervised: Callable[[JobId], bool]) -> None:
 
 
 def remove_left_over(cgroups: Cgroups, job_id: str) -> None:
-    """Kill what is in a job's cgroup, and remove it; fine where there is none."""
+    """Kills the processes in a job's cgroup, and removes it; does nothing if there is none."""
     deadline = time.monotonic() + _EMPTYING
     for version, path in cgroups.directories:
         try:
@@ -90,14 +90,14 @@ def remove_left_over(cgroups: Cgroups, job_id: str) -> None:
 
 
 def leave(cgroups: Cgroups) -> None:
-    """Remove the directories of jobs' cgroups, where there are no jobs in them."""
+    """Removes the directories of jobs' cgroups that have no jobs in them."""
     for _, path in cgroups.directories:
-        with contextlib.suppress(OSError):  # there is one yet, which the next server follows
+        with contextlib.suppress(OSError):  # a job is left, which the next server follows
             os.rmdir(path)  # noqa: PTH106 - of a cgroup
 
 
 def _empty(version: int, directory: int, deadline: float) -> None:
-    """On v1 a process may fork between our look and its death, hence again until there is none."""
+    """Kills until no process is left: on v1 one may fork between our look and its death."""
     if version == 2:
         write(directory, "cgroup.kill", b"1", optional=True)
     write(directory, "pids.max", b"0", optional=True)
@@ -129,6 +129,6 @@ def _remove(path: str, deadline: float) -> None:
         except OSError:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_PAUSE)  # nor that what held a cgroup has let go of it
+            time.sleep(_PAUSE)  # nor that a cgroup is not held any more
         else:
             return

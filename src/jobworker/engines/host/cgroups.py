@@ -1,4 +1,4 @@
-"""Find where the cgroups of jobs can be made here. Everything is probed by doing it."""
+"""Finds where the cgroups of jobs can be made here. Everything is probed by doing it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def name_for(state: Path) -> str:
 
 
 def find(state: Path) -> Cgroups:
-    """Find and make the cgroups for the jobs of one state directory. Blocks on system calls.
+    """Finds and makes the cgroups for the jobs of one state directory. Blocks on system calls.
 
     May move this process into a cgroup of its own below the one that it is in.
     """
@@ -138,7 +138,7 @@ class _Search:
         self._try(limit, 1, jobs)
 
     def _try(self, limit: str, version: int, jobs: Path) -> None:
-        """Limit a job that does not run; where we are killed the sweep removes it as any other."""
+        """Limits a job that does not run; if we are killed, the sweep removes its cgroup."""
         try:
             place = places.Place(version, str(jobs), [limit])
             group = JobCgroup([place], {}, JobId.new())

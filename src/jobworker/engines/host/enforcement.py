@@ -1,4 +1,4 @@
-"""Which limits are enforced here, by what, and what is missing for the others."""
+"""The limits that are enforced here, by what, and what is missing for the others."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BY_SUPERVISOR = ("output", "timeout")
 """The limits that a supervisor enforces by itself, on every machine."""
 
 _FIELDS = {limit.name: limit.field for limit in LIMITS}
-"""What requests and records call a limit."""
+"""The fields of limits in requests and records, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What enforces a limit here; where nothing does, what is ``missing`` and what to do."""
+    """The mechanism that enforces a limit here; if None, what is ``missing`` and what to do."""
 
     limit: str
     mechanism: str | None
@@ -37,7 +37,7 @@ class Enforcement:
 def table(
     cgroups: Cgroups, level: Level, pids_by_rlimit: Callable[[], str | None], tmp: Enforcement
 ) -> list[Enforcement]:
-    """What enforces each limit at a level of containment.
+    """The enforcement of each limit at a level of containment.
 
     ``pids_by_rlimit`` tries whether a resource limit counts the processes of a job alone,
     and says what is missing where it does not; ``tmp`` is the row of that limit.
@@ -92,7 +92,7 @@ def limit_fields(limits: Limits) -> list[tuple[str, bytes]]:
 
 
 def words(cgroups: Cgroups, ceiling: Limits) -> list[str]:
-    """What a spawner is told: where cgroups are made, and what bounds all jobs together."""
+    """The arguments of a spawner: where cgroups are made, and the limits of all jobs together."""
     return [
         *(f"cgroup={word}" for word in cgroups.words),
         *(f"ceiling={name}:{value.decode()}" for name, value in limit_fields(ceiling)),

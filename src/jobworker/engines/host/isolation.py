@@ -1,4 +1,4 @@
-"""What a job may ask for of its surroundings, and where it is not available. Pure."""
+"""The isolation that a job may ask for, and the levels that cannot give it. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 
 def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:
-    """Raise ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
+    """Raises ``IsolationUnavailable`` where ``level`` cannot give what a job asks for."""
     if spec.containment is not None and _is_weaker(level, spec.containment):
         raise IsolationUnavailable(
             f"jobs here run at containment level {level}, and this one asks for "

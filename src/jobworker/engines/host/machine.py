@@ -1,4 +1,4 @@
-"""What this machine can do for jobs, found out once, before the first of them."""
+"""The abilities of this machine, found out once, before the first job."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Machine:
         ceiling: Limits,
         supervised: Callable[[JobId], bool],
     ) -> Machine:
-        """Find out, in this order: a spawner stays in the cgroup that it is started in.
+        """Finds them out before a spawner is started, which stays in the cgroup it starts in.
 
         May take seconds. Raises ``ContainmentUnavailable``, and ``LimitUnavailable`` where
         the ceiling is not enforced.

@@ -1,4 +1,4 @@
-"""What is mounted where, as the kernel tells it (proc_pid_mountinfo(5))."""
+"""The mounted file systems, as the kernel tells of them (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jobworker.supervisor import records
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _OPTIONAL_FIELDS = 6
-"""Where the optional fields of a line begin; a lone hyphen ends them."""
+"""The index of the first optional field in a line; a lone hyphen ends them."""
 
 
 @dataclass(frozen=True, slots=True)

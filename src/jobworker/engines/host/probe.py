@@ -1,4 +1,4 @@
-"""Which levels of containment work here: each is tried by running a job at it."""
+"""The levels of containment that work here: each is tried by running a job at it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobworker.supervisor.records import Fields
 from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 PREFIX = ".jobd-probe-"
-"""Begins the name of what is made for a try. A spool removes what is left with a dot."""
+"""The beginning of a try's names. A spool removes leftovers that begin with a dot."""
 
 _PATIENCE = 10.0
 """Seconds for a job that does nothing: a thousand times what it takes."""
@@ -47,7 +47,7 @@ _NEEDS_PROC = "/proc is not mounted here (mount -t proc proc /proc)"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of trying a level.
+    """The outcome of trying a level.
 
     ``missing`` is a plain sentence where it does not work, ``weaker`` one where it does,
     but without a second wall that newer kernels have.
@@ -60,7 +60,7 @@ class Probe:
 
 
 def probe() -> list[Probe]:
-    """Try every level, the strongest first."""
+    """Tries every level, the strongest first."""
     return [_probe(level) for level in LEVELS]
 
 
@@ -103,7 +103,7 @@ def _probe(level: Level) -> Probe:
 
 
 def weakness(level: Level, version: int) -> str | None:
-    """What this version of Landlock leaves open at a level, in a plain sentence."""
+    """The reach that this version of Landlock leaves to jobs of a level, in a sentence; or None."""
     if level == "basic" or version >= landlock.SCOPES:
         return None
     reach = "abstract UNIX sockets of the machine"
@@ -140,9 +140,9 @@ def _explained(level: Level, failure: str) -> str:
 
 
 def pids_by_rlimit() -> str | None:
-    """Try whether RLIMIT_NPROC counts a job's processes alone; None if so, else what failed.
+    """Tries whether RLIMIT_NPROC counts a job's processes alone; None if so, else what failed.
 
-    One process more than may be must not fork, and one that may be must: with the server
+    One process too many must not fork, and one within the limit must: with the server
     and the spawner of the same user about, it could not if those were counted.
     """
     script = [("arg", b"/bin/sh"), ("arg", b"-c"), ("arg", b"/bin/true; exit 0")]
@@ -161,7 +161,7 @@ if head -c 1000000 /dev/zero >too-large; then exit 1; fi
 
 
 def run_over_limit_of_tmp(level: Level, parent: Path) -> str | None:
-    """Try whether a job with a state in ``parent`` stores what it may, and no more.
+    """Tries whether a job with a state in ``parent`` stores what it may, and no more.
 
     None if so, else what failed.
     """
@@ -174,7 +174,7 @@ def run_over_limit_of_tmp(level: Level, parent: Path) -> str | None:
 
 
 def _run_at(level: Level, spec: Fields, parent: Path | None = None) -> str | None:
-    """Run a job that does next to nothing; None if it went well, else what failed."""
+    """Runs a job that does next to nothing; returns None if it went well, else what failed."""
     uid = uid_of(0, level)
     with _scratch_state(parent) as state, closing(Spool(state)) as spool:
         job_id = JobId.new()
@@ -228,7 +228,7 @@ def _scratch_parent() -> str:
 
 
 def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
-    """What no job may see: the state, and whatever else is named, if it exists."""
+    """The existing directories that no job may see: state, runtime directory and ``others``."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     paths = [state, *others, *([Path(runtime)] if runtime else [])]
     return [path for path in dict.fromkeys(p.resolve() for p in paths) if path.is_dir()]

@@ -1,4 +1,4 @@
-"""Which limits a server started from here could keep, for who only wants to know."""
+"""A survey of the limits that a server started from here could keep; it starts none."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from jobworker.model import Level
 
 
 def survey(level: Level, state: Path) -> list[Enforcement]:
-    """Try every limit, for a server with this state directory, and leave nothing behind.
+    """Tries every limit, for a server with this state directory, and leaves nothing behind.
 
-    Not under the name of a server's own cgroups: one may be using them. Where the cgroup
+    It does not use the name of a server's own cgroups: one may be using them. If the cgroup
     that this process is in is ours alone, it may be moved into one below.
     """
     cgroups = find(Path(f"survey-{os.getpid()}"))

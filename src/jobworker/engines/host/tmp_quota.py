@@ -28,15 +28,15 @@ _SUITABLE = "is on ext4 mounted with prjquota, or on XFS mounted with pquota"
 
 _NO_DESCRIPTOR = -1
 _NO_QUOTA = (errno.ENOSYS, errno.ESRCH, errno.EOPNOTSUPP, errno.ENOTTY)
-"""How the kernel says that a file system keeps no such quota, or none now."""
+"""The errors by which the kernel says that a file system keeps no such quota, or none now."""
 
 _SIZE = 1 << 20
 
 
 def tmp_row(level: Level, state: Path) -> Enforcement:
-    """What keeps ``tmp`` at a level of containment, for a server with this state directory.
+    """The enforcement of ``tmp`` at a level of containment, with this state directory.
 
-    Of a directory that is not there yet, it is told for the one that it will be made in.
+    For a directory that is not there yet, the one that it will be made in is tried.
     """
     try:
         return _tried(level, state)
@@ -86,7 +86,7 @@ def _known_to_kernel() -> bool:
 
 
 def _missing(directory: int) -> str | None:
-    """Limit a directory; None if that can be done, else why not."""
+    """Limits a directory; returns None if that can be done, else why not."""
     limited = quota.TmpQuota(directory)
     try:
         if not quota.enforced(directory):
@@ -100,7 +100,7 @@ def _missing(directory: int) -> str | None:
 
 
 def why_not(mount: Mount, error: OSError) -> str:
-    """What is missing, in a plain sentence. Pure."""
+    """The reason why a directory could not be limited, in a plain sentence. Pure."""
     if error.errno == errno.EPERM:
         return f"{_NEEDS_ROOT}, which this server is not"
     option = {"ext4": "prjquota", "xfs": "pquota"}.get(mount.kind)
@@ -111,7 +111,7 @@ def why_not(mount: Mount, error: OSError) -> str:
 
 
 def hint(mount: Mount, place: Path) -> str:
-    """What to do about it. Pure."""
+    """The advice on enabling quotas on the file system. Pure."""
     match mount.kind:
         case "ext4":
             enable = f"tune2fs -O project,quota -Q prjquota {mount.device}"

@@ -11,7 +11,7 @@ from jobworker.model import Level
 from jobworker.supervisor.site import OWN_UID
 
 ACCOUNTS = 10_000
-"""How many owners one service can tell apart."""
+"""The number of owners that one service can tell apart."""
 
 _RANGES = (1_900_000_000, 50_000)
 """First UIDs of ranges that no distribution gives out, the better one first.

@@ -1,4 +1,4 @@
-"""What a job cannot see of the machine, said in words before somebody wonders.
+"""Warnings about paths that a job cannot see or read, given before somebody wonders.
 
 A job has its own ``/tmp``, and at some levels its own user: a path that works in the
 operator's shell may not be there for the job.
@@ -16,7 +16,7 @@ _PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the names are the point
 
 
 def visibility_warning(spec: Spec, level: Level, uid: int | None) -> str | None:
-    """Name the first path of the spec that the job cannot see or read, and why; or None.
+    """Names the first path of the spec that the job cannot see or read, and why; or None.
 
     ``uid`` is that of a user without groups; None where the job has an account of the
     machine, whose groups may let it read what they may.
@@ -52,7 +52,7 @@ def _in_private_directory(path: str) -> str | None:
 
 
 def _closed_to(uid: int, path: str) -> str | None:
-    """Walk down the path as a user with no groups would."""
+    """Walks down the path as a user with no groups would."""
     current = ""
     for part in path.split("/")[1:]:
         current = f"{current}/{part}"

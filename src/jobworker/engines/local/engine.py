@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class _Phase(IntEnum):
-    """How far the engine is with a job; it never goes back."""
+    """The engine's progress with a job; it never goes back."""
 
     FOLLOWED = 0
     """Its supervisor was ordered, or found again."""
@@ -66,12 +66,12 @@ class _Phase(IntEnum):
     GONE = 2
     """No process of it is left."""
     ABANDONED = 3
-    """The same, and its supervisor did not clean up after it."""
+    """No process of it is left, and its supervisor did not clean up after it."""
 
 
 @dataclass(slots=True)
 class _LocalJob:
-    """What the engine remembers of a job until its directory is gone.
+    """The engine's memory of a job, kept until its directory is gone.
 
     ``job`` and ``uid`` are those of a start that this very server has ordered.
     """
@@ -114,7 +114,7 @@ class LocalEngine:
         hidden: Sequence[Path] = (),
         ceiling: Limits = NO_LIMITS,
     ) -> AsyncIterator[LocalEngine]:
-        """Find out what this machine can do, and start a spawner.
+        """Finds out what this machine can do, and starts a spawner.
 
         On leaving, supervisors and their spawner go on. Raises ``ContainmentUnavailable``,
         and ``LimitUnavailable`` where the ceiling of all jobs is not enforced here.
@@ -162,7 +162,7 @@ class LocalEngine:
         self._watcher.close()
 
     def listen(self, listener: Listener) -> None:
-        """Tell ``listener`` of everything that happens to jobs from now on."""
+        """Tells ``listener`` of everything that happens to jobs from now on."""
         self._listener = listener
 
     def uid(self, account: int) -> int:
@@ -170,7 +170,7 @@ class LocalEngine:
         return uid_of(account, self.containment)
 
     def check(self, spec: Spec, terms: Terms) -> None:
-        """Refuse what is not available here.
+        """Refuses a job that asks for what is not available here.
 
         Raises ``LimitUnavailable`` or ``IsolationUnavailable``.
         """
@@ -183,7 +183,7 @@ class LocalEngine:
         return visibility_warning(spec, self.containment, uid)
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
-        """Write the spec and order a supervisor; raises what ``check`` does."""
+        """Writes the spec and orders a supervisor; raises what ``check`` does."""
         self.check(job.spec, job.terms)
         uid = grant.run_as.uid if grant.run_as else self.uid(account)
         try:
@@ -205,7 +205,7 @@ class LocalEngine:
             raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Record the stop and notify the supervisor."""
+        """Records the stop and notifies the supervisor."""
         try:
             self._spool.note_stop(job_id, stop)
             start = self._spool.record(job_id).start
@@ -214,11 +214,11 @@ class LocalEngine:
         notify(start)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
-        """Send a signal to the program; raises ``JobNotRunning`` where it has ended."""
+        """Sends a signal to the program; raises ``JobNotRunning`` where it has ended."""
         signals.send(self._spool, job_id, request)
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
-        """Record the new time limit and notify the supervisor."""
+        """Records the new time limit and notifies the supervisor."""
         try:
             self._spool.note_deadline(job_id, Deadline(timeout, by))
             start = self._spool.record(job_id).start
@@ -227,7 +227,7 @@ class LocalEngine:
         notify(start)
 
     async def discard(self, job_id: JobId) -> None:
-        """Remove the job's directory, once its supervisor has let go of it."""
+        """Removes the job's directory, once its supervisor has released it."""
         known = self._jobs.get(job_id)
         if known is not None:
             await known.gone.wait()
@@ -236,7 +236,7 @@ class LocalEngine:
         self._jobs.pop(job_id, None)
 
     async def recover(self, jobs: Iterable[Job]) -> None:
-        """Find again the jobs that another server started, and clear away the rest."""
+        """Finds again the jobs that another server started, and clears away the rest."""
         known = {job.id for job in jobs}
         certain = same_boot(self._state)
         for job_id in self._spool.jobs():
@@ -247,13 +247,13 @@ class LocalEngine:
             self._adopt(job_id, same_boot=certain)
 
     def _adopt_all(self) -> None:
-        """Follow one by one the supervisors of a spawner that was killed."""
+        """Follows one by one the supervisors of a spawner that was killed."""
         for job_id, known in list(self._jobs.items()):
             if known.phase < _Phase.GONE:
                 self._adopt(job_id, same_boot=True)
 
     def _adopt(self, job_id: JobId, *, same_boot: bool) -> None:
-        """Follow a supervisor that is not (any more) our spawner's."""
+        """Follows a supervisor that is not (any more) our spawner's."""
         known = self._jobs[job_id]
         found = self._spool.exists(job_id)
         # The lock is asked for first: who holds none any more records no more.
@@ -277,7 +277,7 @@ class LocalEngine:
             known.advance(_Phase.ABANDONED if found else _Phase.GONE)
 
     def _clear_away(self, job_id: JobId) -> None:
-        """Remove the directory of a job that nobody was told of."""
+        """Removes the directory of a job that nobody was told of."""
         if not self._spool.supervised(job_id):
             self._spool.remove(job_id)
             return
@@ -290,7 +290,7 @@ class LocalEngine:
         task.add_done_callback(_report)
 
     def _take(self, fields: Fields) -> None:
-        """Act on what the spawner or a supervisor tells of a job."""
+        """Acts on what the spawner or a supervisor tells of a job."""
         event = dict(fields)
         job_id = JobId.parse(event["job"].decode())
         known = self._jobs.get(job_id)
@@ -325,7 +325,7 @@ class LocalEngine:
         self._tell(job_id, known, Refused(error, datetime.now(UTC)))
 
     def _supervisor_gone(self, job_id: JobId, known: _LocalJob, *, broke: bool = False) -> None:
-        """No process of the job is left; whatever there is to know stands in the spool."""
+        """Notes that no process of the job is left; the spool has all that is known of its end."""
         if known.phase < _Phase.TOLD:
             broke = True
             end = self._spool.record(job_id).end
@@ -339,7 +339,7 @@ class LocalEngine:
 
 
 def _nobody(_job_id: JobId, _event: Event) -> None:
-    """Listen to nothing."""
+    """Listens to nothing."""
 
 
 def _report(task: asyncio.Future[None]) -> None:

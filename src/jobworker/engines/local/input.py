@@ -22,7 +22,7 @@ class LocalInput:
         self._spool = spool
 
     async def keep(self, job_id: JobId, data: bytes) -> None:
-        """Write it to a file of its own; raises ``StorageFull``, ``ServiceUnavailable``."""
+        """Writes it to a file of its own; raises ``StorageFull``, ``ServiceUnavailable``."""
         try:
             await asyncio.to_thread(self._spool.inputs.keep, job_id, data)
         except OSError as error:
@@ -31,15 +31,15 @@ class LocalInput:
             raise ServiceUnavailable(f"cannot keep the job's input: {error}") from error
 
     async def drop(self, job_id: JobId) -> None:
-        """Remove the file."""
+        """Removes the file."""
         self._spool.inputs.drop(job_id)
 
     async def sweep(self, known: Collection[JobId]) -> None:
-        """Remove the files of jobs that are not known."""
+        """Removes the files of jobs that are not known."""
         await asyncio.to_thread(self._spool.inputs.sweep, known)
 
     def open(self, job: Job) -> PipeWriter:
-        """Open the job's pipe; raises ``InputClosed``, ``ServiceUnavailable``."""
+        """Opens the job's pipe; raises ``InputClosed``, ``ServiceUnavailable``."""
         if job.spec.input is None or job.spec.input.kind == "given":
             raise InputClosed("the job was started without an input to feed")
         try:
@@ -55,7 +55,7 @@ class LocalInput:
         return PipeWriter(fd, is_terminal=job.spec.input.kind == "terminal")
 
     async def end(self, job_id: JobId) -> None:
-        """Record that the input is over and notify the supervisor."""
+        """Records that the input is over and notifies the supervisor."""
         try:
             self._spool.note_end_of_input(job_id)
             start = self._spool.record(job_id).start
@@ -77,7 +77,7 @@ class PipeWriter:
         self.taken = 0
 
     async def write(self, data: bytes) -> None:
-        """Return once the pipe has taken all of ``data``; raises ``InputClosed``."""
+        """Returns once the pipe has taken all of ``data``; raises ``InputClosed``."""
         if not self._is_terminal:
             async for length in self._put(data):
                 self.taken += length
@@ -87,19 +87,19 @@ class PipeWriter:
                 self.taken += length - terminal.FRAME.size  # a frame goes whole or not at all
 
     async def resize(self, rows: int, cols: int) -> None:
-        """Tell the terminal its size, after what was written before."""
+        """Tells the terminal its size, after what was written before."""
         body = terminal.SIZE.pack(rows, cols)
         async for _ in self._put(terminal.FRAME.pack(terminal.WINDOW, len(body)) + body):
             pass
 
     def close(self) -> None:
-        """Let go of the pipe, also a second time."""
+        """Closes the pipe; a second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     async def _put(self, data: bytes) -> AsyncIterator[int]:
-        """Write all of ``data``, and tell of each part how long it was."""
+        """Writes all of ``data``, and yields the length of each part."""
         left = memoryview(data)
         while left:
             try:

@@ -1,4 +1,4 @@
-"""Remove what ended jobs leave in the spool, away from the event loop."""
+"""Removes what ended jobs leave in the spool, away from the event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Janitor:
     """Removes directories in a thread, all that wait in one go.
 
     A file system may take its time over each file, and a killed supervisor may leave a
-    whole tree in a job's ``/tmp``: no matter for the event loop.
+    whole tree in a job's ``/tmp``: the event loop does not wait for either.
     """
 
     def __init__(self, spool: Spool, cgroups: Cgroups) -> None:
@@ -27,9 +27,9 @@ class Janitor:
         self._round: asyncio.Task[None] | None = None
 
     async def remove(self, job_id: JobId, *, abandoned: bool) -> None:
-        """Remove the job's directory; raises ``OSError`` where that cannot be done.
+        """Removes the job's directory; raises ``OSError`` where that cannot be done.
 
-        What a supervisor removes itself is looked for where it was ``abandoned``.
+        If the job is ``abandoned``, also removes what its supervisor would have removed.
         """
         if abandoned:
             self._abandoned.add(job_id)

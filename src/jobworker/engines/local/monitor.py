@@ -23,7 +23,7 @@ class Monitor:
         return f"<Monitor of {len(self._pidfds)} supervisors>"
 
     def watch(self, job_id: JobId, start: StartRecord | None, gone: Callable[[], None]) -> None:
-        """Call ``gone`` on the event loop once the job's supervisor has ended."""
+        """Calls ``gone`` on the event loop once the job's supervisor has ended."""
         loop = asyncio.get_running_loop()
         pidfd = find_supervisor(start)
         if pidfd is None:
@@ -39,7 +39,7 @@ class Monitor:
         loop.add_reader(pidfd, on_exit)
 
     def close(self) -> None:
-        """Stop watching; supervisors go on."""
+        """Stops watching; supervisors go on."""
         for pidfd in list(self._pidfds):
             self._release(pidfd)
 

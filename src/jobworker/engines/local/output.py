@@ -18,9 +18,9 @@ class LocalOutput:
         self._watcher = watcher
 
     def reader(self, job_id: JobId) -> SpoolOutput:
-        """What the job has written so far; raises ``FileNotFoundError``."""
+        """The job's output so far; raises ``FileNotFoundError``."""
         return self._spool.output(job_id)
 
     def change(self, job_id: JobId) -> asyncio.Future[None]:
-        """Done at the first change after this call; raises ``FileNotFoundError``."""
+        """A future, done at the first change after this call; raises ``FileNotFoundError``."""
         return self._watcher.expect(self._spool.path(job_id))

@@ -1,4 +1,4 @@
-"""Where a job stands whose supervisor another server, or a spawner now dead, had started.
+"""The standing of a job whose supervisor another server, or a spawner now dead, had started.
 
 ``standing`` decides; ``LocalEngine`` looks, asks it, and does what it says.
 """
@@ -20,12 +20,12 @@ KILLED = "its supervisor was killed"
 RESTARTED = "the machine restarted"
 
 _BOOT = "boot"
-"""Names the file in the state directory that has the boot ID of the last server."""
+"""The name of the file in the state directory that has the boot ID of the last server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a job when it is looked for.
+    """The evidence of a job when it is looked for.
 
     ``record`` is None where it has no directory; ``supervised`` where somebody holds that
     directory's lock. ``boot_id`` is this boot's, ``same_boot`` whether the server before ran
@@ -43,14 +43,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What to tell the manager of a job, in this order, and whether it has a supervisor yet."""
+    """The events to tell the manager, in this order, and whether the job still has a supervisor."""
 
     events: tuple[Event, ...]
     supervised: bool
 
 
 def standing(seen: Evidence, now: datetime) -> Standing:
-    """Where a job stands. Pure.
+    """The standing of a job by the evidence. Pure.
 
     There are four cases. 1: without a directory it was never started. 2: with a supervisor
     it goes on, and its stop, if one was asked for, with it. 3: without one, what its record
@@ -89,7 +89,7 @@ def _outcome_without_end(seen: Evidence, start: StartRecord | None, now: datetim
 def same_boot(state: Path) -> bool:
     """Whether the server before this one ran since the machine was last started.
 
-    Else a directory that is missing may have been lost with the power. Notes this boot for
+    If not, a missing directory may have been lost with the power. Notes this boot for
     the server after this one; where the disk has no room for that, the answer is no.
     """
     file, now = state / _BOOT, records.boot_id()

@@ -1,4 +1,4 @@
-"""Why a program was not executed: from the supervisor's report to the error. Pure."""
+"""The reason why a program was not executed: from the supervisor's report to the error. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REASONS = {
 
 
 _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""What the machine has too little of just now, which is no fault of the program's."""
+"""The errors of a machine that is short of something, which is no fault of the program's."""
 
 
 def refusal(

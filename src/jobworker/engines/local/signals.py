@@ -1,4 +1,4 @@
-"""Send a signal to the program of a job, and to nobody else."""
+"""Sends a signal to the program of a job, and to nobody else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def send(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
-    """Note who sends it, then send it; raises ``JobNotRunning``, ``ServiceUnavailable``."""
+    """Notes who sends it, then sends it; raises ``JobNotRunning``, ``ServiceUnavailable``."""
     try:
         pidfd = _find_program(spool.record(job_id).start)
         try:
@@ -32,7 +32,7 @@ def send(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
 
 
 def _note(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
-    """Before it is sent, as it may end the job. To send it matters more than to note it."""
+    """Notes it before it is sent, as it may end the job; a failure does not stop the sending."""
     try:
         spool.note_signal(job_id, request)
     except OSError as error:

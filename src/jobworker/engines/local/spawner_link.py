@@ -33,13 +33,13 @@ class SpawnerLink:
         self._spawner = self._started()
 
     async def close(self, *, wait: bool) -> None:
-        """Hang up; it goes on for as long as it has supervisors. ``wait`` where it has none."""
+        """Hangs up; the spawner goes on while it has supervisors. ``wait`` only if it has none."""
         self._hang_up()
         if wait:
             await asyncio.to_thread(self._spawner.wait)
 
     async def order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
-        """Have a supervisor made; raises ``OSError`` where the spawner takes no orders."""
+        """Has a supervisor made; raises ``OSError`` where the spawner takes no orders."""
         while True:
             try:
                 self._spawner.order(job_id, uid, offline=offline)
@@ -64,7 +64,7 @@ class SpawnerLink:
         self._spawner.close()
 
     def _receive(self) -> None:
-        """Take all events that the spawner and its supervisors have sent."""
+        """Takes all events that the spawner and its supervisors have sent."""
         while True:
             try:
                 event = self._spawner.receive()
@@ -76,7 +76,7 @@ class SpawnerLink:
             self._on_event(event)
 
     def _replace(self) -> None:
-        """The spawner was killed: its supervisors live on."""
+        """Starts another spawner for one that was killed, whose supervisors live on."""
         log.error("the spawner is gone; starting another")
         self._receive()
         self._hang_up()

@@ -1,4 +1,4 @@
-"""What a supervisor is told to execute: spec and grant as fields of the job's record. Pure."""
+"""The orders for a supervisor: spec and grant as fields of the job's record. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTHING_GRANTED = Grant()
 def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fields:
     """The record ``spec`` for a job at a level of containment.
 
-    A program that was checked is told its canonical path and not the one that was asked
+    A program that was checked gets its canonical path and not the one that was asked
     for: some do what they are called, or look for their parts beside that path.
     """
     spec, limits, checked = job.spec, job.terms.limits, grant.executable
@@ -55,12 +55,12 @@ def _input_fields(given: Input) -> Fields:
 
 
 def _identity(file: Executable) -> bytes:
-    """As ``supervisor.executable.identity_of`` says it."""
+    """The identity of a file, in the form of ``supervisor.executable.identity_of``."""
     return b"%d:%d:%d:%d:%d" % (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
 
 
 def _environment(job: Job, level: Level, grant: Grant) -> dict[str, str]:
-    """What every job gets: nothing is inherited from the server."""
+    """The environment that every job gets: nothing is inherited from the server."""
     tmp = MACHINE_TMP  # the job's own, where it has its own mounts
     if level not in OWN_NAMESPACES:
         tmp = f"{tmp}/{shared_name(job.id)}"

@@ -33,7 +33,7 @@ def find_supervisor(start: StartRecord | None) -> int | None:
 
 
 def notify(start: StartRecord | None) -> None:
-    """Make a supervisor look at its record; one that is just starting will anyway."""
+    """Makes a supervisor look at its record; one that is just starting will anyway."""
     pidfd = find_supervisor(start)
     if pidfd is None:
         return
