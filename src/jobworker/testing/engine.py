@@ -152,6 +152,11 @@ class FakeEngine:
         self._listener: Listener = _nobody
         self._pids = count(_FIRST_PID)
 
+    def __repr__(self) -> str:
+        ended = sum(job.last is not None for job in self._jobs.values())
+        told = f"{len(self._jobs) - ended} running, {ended} ended"
+        return f"<FakeEngine {self.containment} on {self.node}: {told}>"
+
     # What the test says.
 
     def refuse_next(self, error: JobWorkerError) -> None:
