@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs.reference import manual
+from docs.reference import library, manual
 
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
@@ -28,6 +28,7 @@ def main() -> int:
     pages = {
         "reference/jobctl.md": "\n".join(jobctl()),
         "reference/http.md": "\n".join(http()),
+        "reference/python.md": f"# The Python library\n\n{NOTE}\n\n{library.python()}",
         "man/jobctl.1": manual.jobctl(),
         "man/jobd.1": manual.jobd(),
     }

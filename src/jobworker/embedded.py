@@ -68,10 +68,13 @@ class Manager(manager.Manager):
     ) -> AsyncIterator[Manager]:
         """Lock a state directory, and find again the jobs that are in it.
 
-        ``database`` is what ``open_database`` gave, where the caller has it; ``hidden`` names
-        more directories that jobs must not see; ``authority`` decides who
+        ``containment`` is the level that jobs get, ``auto`` the strongest that works here.
+        ``database`` is what ``open_database`` gave, where the caller has it; ``archive``,
+        ``owners``, ``engine`` and ``clock`` take the place of the part that would be made.
+        ``hidden`` names more directories that jobs must not see; ``authority`` decides who
         may run what, with what limits, and how many jobs may run and wait. On leaving,
         jobs go on.
+
         Raises what ``open_database`` does, ``ContainmentUnavailable``, and
         ``LimitUnavailable`` where what bounds all jobs together is not enforced here.
         """

@@ -20,7 +20,8 @@ MOST = 128
 class InputSession:
     """One's hold on a job's input, to be closed.
 
-    ``terminal`` where that is what reads it; ``displaced`` is set once another took over.
+    ``terminal`` says whether a terminal reads it, ``by`` who feeds it; ``displaced`` is set
+    once another took over.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class InputSession:
         return self._writer.taken
 
     async def write(self, data: bytes) -> None:
-        """Return once all of it has; raises ``InputClosed``."""
+        """Send bytes; returns once all went where the program reads. Raises ``InputClosed``."""
         await self._writer.write(data)
 
     async def resize(self, rows: int, cols: int) -> None:

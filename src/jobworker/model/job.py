@@ -188,10 +188,13 @@ class Stopped:
 
 
 Live = Queued | Starting | Running | Stopping
+"""The statuses of a job that has not ended."""
 
 Final = Completed | Failed | Stopped
+"""The statuses of a job that has ended: each carries its ``end``."""
 
 Status = Live | Final
+"""Where a job stands: users see the ``name``, and the rest are the data that belong to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["full", "namespaces", "uid", "basic"]
+"""How far a job is walled off from the server and from other jobs; the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+"""Limits that limit nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Input:
 
     @classmethod
     def of(cls, data: bytes) -> Input:
-        """That which is given whole."""
+        """An input that comes whole with the start."""
         return cls("given", len(data), hashlib.sha256(data).hexdigest())
 
 

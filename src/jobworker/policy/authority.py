@@ -53,7 +53,7 @@ class Authority:
 
     @property
     def ceiling(self) -> Limits:
-        """The same, as limits."""
+        """What all jobs together may use, as limits."""
         return Limits(memory=self.total.memory, cpus=self.total.cpus, pids=self.total.pids)
 
     @property

@@ -96,7 +96,10 @@ NO_BOUNDS = QueueBounds()
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything in the configuration that decides about jobs."""
+    """Everything in the configuration that decides about jobs.
+
+    Without ``bounds`` those of each role are ``RoleBounds()``.
+    """
 
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Total = Total()

@@ -14,7 +14,7 @@ OUTPUTS = (Stream.STDOUT, Stream.STDERR)
 
 
 class MemoryOutput:
-    """Output in memory (``ports.OutputReader``)."""
+    """Output in memory (``output.reader.OutputReader``)."""
 
     def __init__(self, streams: dict[Stream, bytes] | None = None) -> None:
         self._streams: dict[Stream, list[Piece]] = {stream: [] for stream in Stream}
