@@ -49,7 +49,8 @@ async def queue(parts: Parts, owner: str = "alice") -> LiveJob:
     job = new_job(queued=True, owner=owner)
     await parts.archive.add(job)
     live = LiveJob(job, Phase.QUEUED)
-    parts.controller.register(live)
+    parts.live_jobs.register(live)
+    parts.controller.enlist(live, Phase.QUEUED)
     return live
 
 
@@ -141,7 +142,8 @@ async def test_who_lines_up_late_finds_the_slot_that_became_free_meanwhile(parts
     await parts.archive.add(job)
     parts.engine.exit(running.job.id)
     late = LiveJob(job, Phase.QUEUED)
-    parts.controller.register(late)
+    parts.live_jobs.register(late)
+    parts.controller.enlist(late, Phase.QUEUED)
     await reached(late, Phase.BEGUN)
 
 

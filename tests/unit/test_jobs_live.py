@@ -21,7 +21,7 @@ def waiting(live: LiveJob) -> int:
 @pytest.mark.parametrize("then", Phase)
 @pytest.mark.parametrize("first", Phase)
 def test_a_phase_never_goes_back(first: Phase, then: Phase) -> None:
-    live = LiveJob(new_job(), Phase.QUEUED)
+    live = LiveJob(new_job(), Phase.RECORDING)
     live.advance(first)
     live.advance(then)
     assert live.phase is max(first, then)
@@ -31,7 +31,7 @@ def test_a_phase_never_goes_back(first: Phase, then: Phase) -> None:
 @pytest.mark.parametrize("phase", Phase)
 async def test_a_future_is_done_from_its_phase_on(phase: Phase, wanted: Phase) -> None:
     """Whether it was asked for before or after."""
-    live = LiveJob(new_job(), Phase.QUEUED)
+    live = LiveJob(new_job(), Phase.RECORDING)
     before = live.reached(wanted)
     live.advance(phase)
     after = live.reached(wanted)
@@ -41,7 +41,7 @@ async def test_a_future_is_done_from_its_phase_on(phase: Phase, wanted: Phase) -
 
 
 async def test_a_leap_wakes_all_that_it_passes() -> None:
-    live = LiveJob(new_job(), Phase.QUEUED)
+    live = LiveJob(new_job(), Phase.RECORDING)
     futures = [live.reached(phase) for phase in Phase for _ in range(3)]
     live.advance(Phase.GONE)
     await asyncio.wait_for(asyncio.gather(*futures), BUDGET)

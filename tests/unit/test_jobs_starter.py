@@ -42,18 +42,24 @@ class HoldingEngine(FakeEngine):
 
 
 class FailingArchive(MemoryArchive):
-    """Adds no job where it is ``full``; holds a roll-back until ``go_on`` is set."""
+    """Adds no job where it is ``full``; holds a roll-back until ``go_on`` is set.
+
+    After ``add`` it waits for ``told``, as where the disk has a job and the loop does not know.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.full = False
         self.go_on = asyncio.Event()
         self.go_on.set()
+        self.told = asyncio.Event()
+        self.told.set()
 
     async def add(self, job: Job, key: StartKey | None = None) -> None:
         if self.full:
             raise StorageFull
         await super().add(job, key)
+        await self.told.wait()
 
     async def roll_back(self, job_id: JobId) -> None:
         await self.go_on.wait()
@@ -237,3 +243,29 @@ async def test_the_repr_shows_how_many_are_under_way(parts: Parts, engine: Holdi
     engine.go_on.set()
     await asyncio.wait_for(asyncio.gather(*tasks), BUDGET)
     assert repr(parts.starter) == "<Starter: 0 under way, <KeyedStarts: 0 under way>>"
+
+
+async def test_a_job_is_live_as_soon_as_a_list_may_show_it(
+    parts: Parts, archive: FailingArchive
+) -> None:
+    """So that a stop finds it, and who waits for its end is not answered at once."""
+    archive.told.clear()
+    starting = asyncio.create_task(parts.starter.start(ORDER))
+    await until(lambda: "1 RECORDING" in repr(parts.live_jobs))
+    (job,) = (await parts.queries.list()).jobs
+    waiting = asyncio.create_task(parts.queries.wait(job.id))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    archive.told.set()
+    await asyncio.wait_for(starting, BUDGET)
+    parts.engine.exit(job.id)
+    assert (await asyncio.wait_for(waiting, BUDGET)).ended
+
+
+async def test_a_job_that_cannot_be_recorded_is_not_live(
+    parts: Parts, archive: FailingArchive
+) -> None:
+    archive.full = True
+    with pytest.raises(StorageFull):
+        await start(parts)
+    assert repr(parts.live_jobs) == "<LiveJobs: none>"

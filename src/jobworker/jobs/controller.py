@@ -112,7 +112,7 @@ class Controller:
     def enter(self, owner: str) -> Phase:
         """Take a running slot for a new job of ``owner``, or a place in the queue.
 
-        The answer is the phase that the job begins in: to be followed by ``register``, or by
+        The answer is the phase that the job begins in: to be followed by ``enlist``, or by
         ``leave`` where nothing comes of the job. Raises ``TooManyJobs``.
         """
         return Phase.STARTING if self._admission.enter(owner) else Phase.QUEUED
@@ -125,10 +125,13 @@ class Controller:
             self._admission.leave(owner)
             self.admit()
 
-    def register(self, live: LiveJob) -> None:
-        """Add a new job to the table, and to the queue where it has no slot."""
-        self._live_jobs.register(live)
-        if live.phase is Phase.QUEUED:
+    def enlist(self, live: LiveJob, phase: Phase) -> None:
+        """Let a job that is recorded enter the phase that ``enter`` gave it.
+
+        That is the end of the queue where it has no slot.
+        """
+        live.advance(phase)
+        if phase is Phase.QUEUED:
             self._admission.line_up(live.job.id, live.job.owner)
             self.admit()  # a slot may have become free meanwhile
 

@@ -46,6 +46,7 @@ class Starter:
         self._owners = owners
         self._clock = clock
         self._authority = authority
+        self._live_jobs = live_jobs
         self._controller = controller
         self._keyed = KeyedStarts(archive, live_jobs)
         self._under_way: set[asyncio.Task[Job]] = set()
@@ -103,13 +104,15 @@ class Starter:
             containment=self._engine.containment,
             node=self._engine.node,
         )
+        live = LiveJob(job, Phase.RECORDING, warning)
+        self._live_jobs.register(live)
         try:
             await self._record(job, order)
         except BaseException:
+            self._live_jobs.remove(live)
             self._controller.leave(order.owner, phase)
             raise
-        live = LiveJob(job, phase, warning)
-        self._controller.register(live)
+        self._controller.enlist(live, phase)
         return live
 
     async def _record(self, job: Job, order: StartOrder) -> None:
