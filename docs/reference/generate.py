@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs.reference import manual
+from docs.reference import library, manual
 from docs.reference.configuration import configuration
 
 from jobworker.api.errors import STATUS
@@ -30,6 +30,7 @@ def main() -> int:
         "reference/jobctl.md": "\n".join(jobctl()),
         "reference/http.md": "\n".join(http()),
         "reference/configuration.md": configuration(current("reference/configuration.md") or ""),
+        "reference/python.md": f"# The Python library\n\n{NOTE}\n\n{library.python()}",
         "man/jobctl.1": manual.jobctl(),
         "man/jobd.1": manual.jobd(),
     }

@@ -68,10 +68,13 @@ class Manager(manager.Manager):
     ) -> AsyncIterator[Manager]:
         """Locks a state directory, and finds again the jobs that are in it.
 
-        ``database`` is that of ``open_database``, where the caller has it; ``hidden`` names
-        more directories that jobs must not see; ``authority`` decides who
+        ``containment`` is the level that jobs get, ``auto`` the strongest that works here.
+        ``database`` is that of ``open_database``, where the caller has it; ``archive``,
+        ``owners``, ``engine`` and ``clock`` take the place of the part that would be made.
+        ``hidden`` names more directories that jobs must not see; ``authority`` decides who
         may run what, with what limits, and how many jobs may run and wait. On leaving,
         jobs go on.
+
         Raises the errors of ``open_database``, ``ContainmentUnavailable``, and
         ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here.
         """

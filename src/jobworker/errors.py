@@ -165,7 +165,7 @@ class ProgramForbidden(JobWorkerError):
 
 
 class LimitUnavailable(JobWorkerError):
-    """A limit that was asked for cannot be kept on this machine; the message says why."""
+    """A limit that was asked for cannot be enforced on this machine; the message says why."""
 
     code = "limit_unavailable"
     summary = "a limit cannot be kept on this machine"
@@ -179,7 +179,7 @@ class LimitTooHigh(JobWorkerError):
 
 
 class IsolationUnavailable(JobWorkerError):
-    """The job asked for a containment, network or account that is not available here."""
+    """The job asked for a containment, network or account that this machine does not have."""
 
     code = "isolation_unavailable"
     summary = "what was asked for is not available on this machine"
@@ -235,7 +235,7 @@ class ServiceUnavailable(JobWorkerError):
 
 
 class ContainmentUnavailable(JobWorkerError):
-    """A containment level was asked for by name and is not available here."""
+    """A containment level was asked for by name and does not work on this machine."""
 
     code = "containment_unavailable"
     summary = "containment level unavailable"

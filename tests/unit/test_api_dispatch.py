@@ -863,3 +863,13 @@ def test_every_error_that_a_route_names_has_a_status() -> None:
     named = {error for route in ROUTES for error in route.all_errors}
     assert named <= STATUS.keys()
     assert JobWorkerError not in STATUS
+
+
+async def test_the_repr_shows_what_is_in_hand(client: Client, job: Job) -> None:
+    assert repr(client.app) == "<Dispatcher serving: 0 requests in hand, 0 of them WebSockets>"
+    waiting = asyncio.create_task(client("GET", f"/jobs/{job.id}?wait=60"))
+    await asyncio.sleep(0)
+    assert repr(client.app) == "<Dispatcher serving: 1 requests in hand, 0 of them WebSockets>"
+    client.app.drain()
+    await waiting
+    assert repr(client.app) == "<Dispatcher draining: 0 requests in hand, 0 of them WebSockets>"

@@ -12,16 +12,16 @@ from contextlib import suppress
 import pytest
 
 from jobworker.api.server import gate as gate_module
-from jobworker.api.server.gate import Gate, Shares
+from jobworker.api.server.gate import AcceptGate, FdBudget
 from jobworker.api.shortage import is_shortage
 
 
 @pytest.mark.parametrize("files", [512, 1024, 4096, 20_000, 1 << 20])
-def test_the_shares_leave_room_for_each_other(files: int) -> None:
-    shares = Shares(files)
-    assert shares.connections <= gate_module.MAX_CONNECTIONS
-    assert shares.open_below < shares.shut_above < shares.limit
-    assert shares.limit + shares.queue < files
+def test_the_parts_of_the_budget_leave_room_for_each_other(files: int) -> None:
+    budget = FdBudget(files)
+    assert budget.connections <= gate_module.MAX_CONNECTIONS
+    assert budget.open_below < budget.shut_above < budget.limit
+    assert budget.limit + budget.queue < files
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -35,11 +35,11 @@ def listener(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
 def rights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a newer kernel refuses to an ordinary user, also where root runs the tests."""
 
-    def refuse(_gate: Gate) -> None:
+    def refuse(_gate: AcceptGate) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     if request.param != "as this user may":
-        monkeypatch.setattr(Gate, "_attach_filter", refuse)
+        monkeypatch.setattr(AcceptGate, "_attach_filter", refuse)
 
 
 def reach(listener: socket.socket) -> bool:
@@ -58,7 +58,7 @@ async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
 ) -> None:
     """Within the loop that everything runs in, so each look is awaited."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    shares = Shares(soft)
+    budget = FdBudget(soft)
     count = 0
     looked = asyncio.Event()
 
@@ -68,7 +68,7 @@ async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
 
     monkeypatch.setattr(gate_module, "_open_files", open_files)
     monkeypatch.setattr(gate_module, "PAUSE", 0.01)
-    gate = Gate(listener, shares)
+    gate = AcceptGate(listener, budget)
     watching = asyncio.create_task(gate.watch())
 
     async def look() -> None:
@@ -80,17 +80,17 @@ async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
         await asyncio.sleep(0)
 
     await look()
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == shares.limit
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == budget.limit
     assert reach(listener)
-    count = shares.shut_above + 1
+    count = budget.shut_above + 1
     await look()
     assert gate.shut
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == shares.files
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == budget.files
     assert not reach(listener)
-    count = shares.open_below
+    count = budget.open_below
     await look()
     assert gate.shut, "between the two nothing changes"
-    count = shares.open_below - 1
+    count = budget.open_below - 1
     await look()
     assert reach(listener)
     watching.cancel()
@@ -113,3 +113,18 @@ async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
 )
 def test_what_counts_as_a_shortage(error: Exception, expected: bool) -> None:  # noqa: FBT001  a parameter of the test
     assert is_shortage(error) is expected
+
+
+async def test_the_repr_shows_whether_it_is_shut(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gate = AcceptGate(listener, FdBudget(soft))
+    assert repr(gate) == f"<AcceptGate open, FdBudget(files={soft})>"
+    monkeypatch.setattr(gate_module, "_open_files", lambda: soft)
+    watching = asyncio.create_task(gate.watch())
+    await asyncio.sleep(0)  # one look
+    assert repr(gate) == f"<AcceptGate shut, FdBudget(files={soft})>"
+    watching.cancel()
+    await asyncio.wait({watching})
+    gate.close()

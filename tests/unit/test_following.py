@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
 
 from jobworker.embedded import Manager
-from jobworker.model import JobId, Piece, Stream
+from jobworker.model import End, JobId, Piece, Stream
 from jobworker.output import follower as following
-from jobworker.output.follower import CHUNK
+from jobworker.output.follower import CHUNK, Follower
 from jobworker.output.reader import OutputReader, Span
 from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
 from jobworker.testing.engine import FakeOutput
@@ -160,3 +160,24 @@ async def test_only_reads_that_are_quick_hold_up_the_event_loop(
     assert not first
     assert len(later) >= WHOLE - 1
     assert set(later) == {on_the_loop}
+
+
+async def test_the_repr_shows_where_it_reads(
+    manager: Manager, engine: WatchedEngine, job: JobId
+) -> None:
+    def read(reader: OutputReader, _: End | None) -> bytes:
+        return reader.read(Stream.STDOUT, 0, 1).data
+
+    source = manager._outputs._follower(str(job))._source
+    with closing(Follower(source)) as follower:
+        assert repr(follower) == f"<Follower of <JobOutput {job}>, waiting>"
+        await follower.next(read)
+        assert repr(follower) == f"<Follower of <JobOutput {job}>, open>"
+        follower.release()
+        assert repr(follower) == f"<Follower of <JobOutput {job}>, waiting>"
+        engine.exit(job)
+        async with asyncio.timeout(PATIENCE):
+            while not source.is_archived():  # noqa: ASYNC110 - turns of the loop
+                await asyncio.sleep(0)
+        await follower.next(read)
+        assert repr(follower) == f"<Follower of <JobOutput {job}>, archived>"

@@ -286,3 +286,16 @@ def test_the_last_of_millions_of_lines_take_little_memory() -> None:
         finally:
             tracemalloc.stop()
         assert peak < 8 * 1024 * 1024
+
+
+def test_the_repr_shows_how_far_it_has_come() -> None:
+    with rig(None) as it:
+        it.write(OUT, b"x" * 10)
+        it.write(ERR, b"x" * 10)
+        reader = FrameReader()
+        assert repr(reader) == "<FrameReader at 0, more to read>"
+        with it.output() as output:
+            reader.read(output, None, 1)
+            assert repr(reader) == "<FrameReader at 10, more to read>"
+            reader.read(output, ended(it), LATER)
+        assert repr(reader) == "<FrameReader at 20, exhausted>"

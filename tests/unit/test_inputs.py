@@ -133,3 +133,18 @@ async def test_what_is_not_kept_cannot_be_read_again(manager: Manager) -> None:
         await manager.rerun(given)
     again = await manager.rerun((await manager.submit(PIPE, "alice")).id)
     manager.attach(again.id).close()
+
+
+async def test_reprs_show_who_feeds_which_job(manager: Manager) -> None:
+    job = await manager.submit(PIPE, "alice")
+    assert "<InputSessions: 0 jobs are fed>" in repr(manager)
+    session = manager.attach(job.id, by="root")
+    await session.open()
+    await session.write(b"s3cret")
+    assert repr(session) == f"<InputSession of {job.id} by root, 6 bytes taken>"
+    assert repr(manager) == (
+        "<Manager on <FakeEngine basic on fake: 1 running, 0 ended>: "
+        "<LiveJobs: 1 BEGUN>, <InputSessions: 1 jobs are fed>>"
+    )
+    session.close()
+    assert "<InputSessions: 0 jobs are fed>" in repr(manager)

@@ -133,3 +133,20 @@ async def test_a_job_is_followed_without_a_watch(
             if seen.endswith(b"\n"):
                 await asyncio.to_thread(gate.write_text, "go\n")
     assert seen == b"one\ntwo\nthree"
+
+
+async def test_the_repr_shows_watches_and_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher()
+    for _ in range(3):
+        watcher.expect(str(tmp_path))
+    assert repr(watcher) == "<Watcher, inotify: 1 watches, 3 waiting>"
+    watcher.close()
+    assert repr(watcher) == "<Watcher, closed: 0 watches, 0 waiting>"
+    monkeypatch.setattr(output, "_libc", Libc("inotify_init1", errno.ENOSYS))
+    blind = Watcher()
+    waiting = blind.expect(str(tmp_path))
+    assert repr(blind) == "<Watcher, no inotify: 0 watches, 1 waiting>"
+    blind.close()
+    await waiting

@@ -272,3 +272,13 @@ def test_the_exit_record_lists_the_gaps() -> None:
             ("droppedBytes", b"420"),
             ("gap", b"stdout 10 430"),
         ]
+
+
+def test_the_repr_shows_what_came_and_what_is_kept() -> None:
+    with rig(80) as it:
+        assert repr(it.pump) == "<Pump: 0 bytes offered, 0 kept, cap 80>"
+        for _ in range(20):
+            it.write(OUT, b"x" * 10)
+        kept = it.pump.kept(0)
+        assert 0 < kept <= 80
+        assert repr(it.pump) == f"<Pump: 200 bytes offered, {kept} kept, cap 80>"

@@ -173,3 +173,13 @@ async def test_a_discarded_job_is_gone(engine: FakeEngine) -> None:
     await engine.discard(job_id)
     with pytest.raises(FileNotFoundError):
         engine.output.reader(job_id)
+
+
+async def test_the_repr_of_the_engine_shows_its_jobs() -> None:
+    engine = FakeEngine(node="n1")
+    assert repr(engine) == "<FakeEngine basic on n1: 0 running, 0 ended>"
+    first, _ = await started(engine), await started(engine)
+    engine.exit(first)
+    assert repr(engine) == "<FakeEngine basic on n1: 1 running, 1 ended>"
+    await engine.discard(first)
+    assert repr(engine) == "<FakeEngine basic on n1: 1 running, 0 ended>"

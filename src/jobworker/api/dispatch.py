@@ -82,6 +82,11 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[Any]] = set()
         self._sockets: set[asyncio.Task[Any]] = set()
 
+    def __repr__(self) -> str:
+        state = "draining" if self.service.draining.is_set() else "serving"
+        in_hand, sockets = len(self._in_hand), len(self._sockets)
+        return f"<Dispatcher {state}: {in_hand} requests in hand, {sockets} of them WebSockets>"
+
     def drain(self) -> None:
         """Ends long polls and streams, now and from now on: the server is to stop."""
         self.service.draining.set()

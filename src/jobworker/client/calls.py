@@ -86,7 +86,7 @@ class Calls:
     async def can_start(
         self, program: str, *args: Argument, **options: Unpack[CanStartOptions]
     ) -> CanStartAnswer:
-        """Whether the policy would let ``start`` do the same, and by which rule."""
+        """Whether the policy would allow such a start, and by which rule."""
         body = {**_command(program, args), **options}
         answer: CanStartAnswer = await self._session.ask(Request("POST", "/policy/can-start", body))
         return answer
@@ -229,7 +229,10 @@ class Calls:
         return following.frames(self._session, following.Wanted(job_id, window, live=True))
 
     def frames(self, job_id: str, **window: Unpack[Window]) -> AsyncGenerator[Frame | End, None]:
-        """The output so far, as ``follow`` has it; with an ``End`` only if the job has ended."""
+        """The output so far, as ``follow`` has it; with an ``End`` only if the job has ended.
+
+        ``window`` chooses a part as for ``follow``.
+        """
         from jobworker.client import following
 
         return following.frames(self._session, following.Wanted(job_id, window, live=False))

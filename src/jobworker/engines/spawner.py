@@ -66,6 +66,9 @@ class SpawnerProcess:
         # Its end of the socket does not tell its death: its supervisors share it.
         self.pidfd = os.pidfd_open(self._pid)
 
+    def __repr__(self) -> str:
+        return f"<SpawnerProcess {self._pid}>"
+
     def order(self, job_id: JobId, uid: int, *, offline: bool = False) -> None:
         """Has a supervisor made for the job, whose spec is in the spool.
 

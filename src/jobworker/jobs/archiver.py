@@ -10,6 +10,7 @@ from contextlib import closing
 from jobworker.errors import JobWorkerError
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Engine
+from jobworker.model import JobId
 from jobworker.output.reader import NoOutput, OutputReader
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,16 @@ class Archiver:
         self._engine = engine
         self._archive = archive
         self._live_jobs = live_jobs
+        self._failures: dict[JobId, int] = {}
+        """How many attempts have failed, for each job that is on its way out."""
+
+    def __repr__(self) -> str:
+        retried = sum(failures > 0 for failures in self._failures.values())
+        return f"<Archiver: {len(self._failures)} under way, {retried} of them retried>"
 
     async def archive(self, live: LiveJob) -> None:
         """Archives a job that has ended; its directory goes only after that."""
-        await _until_done(lambda: self._archived(live))
+        await self._until_done(live, self._archived)
         self._live_jobs.remove(live)
         await self._engine.discard(live.job.id)
 
@@ -38,12 +45,12 @@ class Archiver:
         Its start is answered after the first attempt, whatever comes of that.
         """
 
-        async def rolled_back() -> bool:
+        async def attempt(live: LiveJob) -> bool:
             done = await self._rolled_back(live)
             live.advance(Phase.GONE)
             return done
 
-        await _until_done(rolled_back)
+        await self._until_done(live, attempt)
         self._live_jobs.remove(live)
 
     def output(self, live: LiveJob) -> OutputReader:
@@ -73,9 +80,15 @@ class Archiver:
             return False
         return True
 
-
-async def _until_done(attempt: Callable[[], Awaitable[bool]]) -> None:
-    delay = FIRST_RETRY
-    while not await attempt():
-        await asyncio.sleep(delay)
-        delay = min(2 * delay, LAST_RETRY)
+    async def _until_done(
+        self, live: LiveJob, attempt: Callable[[LiveJob], Awaitable[bool]]
+    ) -> None:
+        delay = FIRST_RETRY
+        self._failures[live.job.id] = 0
+        try:
+            while not await attempt(live):
+                self._failures[live.job.id] += 1
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LAST_RETRY)
+        finally:
+            del self._failures[live.job.id]

@@ -112,7 +112,7 @@ class Controller:
     def enter(self, owner: str) -> Phase:
         """Takes a running slot for a new job of ``owner``, or a position in the queue.
 
-        Returns the phase that the job begins in. The caller has to call ``register`` next, or
+        Returns the phase that the job begins in. The caller has to call ``enlist`` next, or
         ``leave`` where nothing comes of the job. Raises ``TooManyJobs``.
         """
         return Phase.STARTING if self._admission.enter(owner) else Phase.QUEUED
@@ -125,10 +125,13 @@ class Controller:
             self._admission.leave(owner)
             self.admit()
 
-    def register(self, live: LiveJob) -> None:
-        """Adds a new job to the table, and to the queue where it has no slot."""
-        self._live_jobs.register(live)
-        if live.phase is Phase.QUEUED:
+    def enlist(self, live: LiveJob, phase: Phase) -> None:
+        """Lets a job that is recorded enter the phase that ``enter`` gave it.
+
+        That is the end of the queue where it has no slot.
+        """
+        live.advance(phase)
+        if phase is Phase.QUEUED:
             self._admission.enqueue(live.job.id, live.job.owner)
             self.admit()  # a slot may have become free meanwhile
 

@@ -73,6 +73,10 @@ class KeyedStarts:
         self._live_jobs = live_jobs
         self._under_way: dict[tuple[str, str], tuple[bytes, asyncio.Task[Job]]] = {}
 
+    def __repr__(self) -> str:
+        # Not the keys: a key and a name are enough to learn of somebody's job.
+        return f"<KeyedStarts: {len(self._under_way)} under way>"
+
     async def once(self, owner: str, key: StartKey, begin: Callable[[], Awaitable[Job]]) -> Job:
         """Lets ``begin`` start the job and record the key, unless that has been done before.
 

@@ -23,8 +23,8 @@ MOST = 128
 class InputSession:
     """One user's hold on a job's input, to be closed.
 
-    ``terminal`` is true where a terminal reads it; ``displaced`` is set once another session
-    took over.
+    ``terminal`` is true where a terminal reads it, ``by`` names who feeds it; ``displaced`` is
+    set once another session took over.
     """
 
     def __init__(

@@ -17,17 +17,19 @@ class Phase(IntEnum):
     Users see the job's status; tasks wait for a phase.
     """
 
-    QUEUED = 0
+    RECORDING = 0
+    """Its record is on the way to the archive; a list may show it before we know of that."""
+    QUEUED = 1
     """The job waits for a running slot."""
-    STARTING = 1
+    STARTING = 2
     """The job has a running slot, and nothing has come of its start yet."""
-    BEGUN = 2
+    BEGUN = 3
     """Its program was executed."""
-    ENDED = 3
+    ENDED = 4
     """Its status is final; it is being archived."""
-    REFUSED = 4
+    REFUSED = 5
     """Its program was not executed and nobody was told of the job: it is being rolled back."""
-    GONE = 5
+    GONE = 6
     """The job is in the archive, or no trace of it is left."""
 
 

@@ -155,6 +155,7 @@ class Manager:
         live = self._live_jobs.get(job.id)
         if live is None:
             raise JobNotRunning
+        await live.reached(Phase.QUEUED)  # before that there is nobody to pass the stop to
         request = StopRequest(by or job.owner, self._clock.now(), grace)
         self._controller.apply(job.id, StopAsked(request))
         await live.reached(Phase.ENDED)

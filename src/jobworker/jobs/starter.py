@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
+from jobworker.errors import JobWorkerError
 from jobworker.jobs.controller import Controller
 from jobworker.jobs.idempotency import KeyedStarts
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
 from jobworker.model import Job, JobId, Queued, Role, Spec, Starting, StartKey, Terms
 from jobworker.policy.authority import Authority
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,13 @@ class Starter:
         self._owners = owners
         self._clock = clock
         self._authority = authority
+        self._live_jobs = live_jobs
         self._controller = controller
         self._keyed = KeyedStarts(archive, live_jobs)
+        self._under_way: set[asyncio.Task[Job]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Starter: {len(self._under_way)} under way, {self._keyed!r}>"
 
     async def start(self, order: StartOrder) -> Job:
         """Starts a job; returns it once its program was executed or it was queued.
@@ -51,8 +60,18 @@ class Starter:
         A caller that is cancelled leaves the start to take its course. The errors are those
         of ``Manager.submit``.
         """
+        task = asyncio.ensure_future(self._once(order))
+        self._under_way.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report)
+            raise
+
+    async def _once(self, order: StartOrder) -> Job:
         if order.key is None:
-            return await asyncio.shield(asyncio.ensure_future(self._start(order)))
+            return await self._start(order)
         return await self._keyed.once(order.owner, order.key, lambda: self._start(order))
 
     async def _start(self, order: StartOrder) -> Job:
@@ -85,13 +104,15 @@ class Starter:
             containment=self._engine.containment,
             node=self._engine.node,
         )
+        live = LiveJob(job, Phase.RECORDING, warning)
+        self._live_jobs.register(live)
         try:
             await self._record(job, order)
         except BaseException:
+            self._live_jobs.remove(live)
             self._controller.leave(order.owner, phase)
             raise
-        live = LiveJob(job, phase, warning)
-        self._controller.register(live)
+        self._controller.enlist(live, phase)
         return live
 
     async def _record(self, job: Job, order: StartOrder) -> None:
@@ -105,3 +126,10 @@ class Starter:
         except BaseException:
             await self._engine.input.drop(job.id)
             raise
+
+
+def _report(task: asyncio.Task[Job]) -> None:
+    """Log what broke a start whose caller has left; a refusal concerns nobody any more."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, JobWorkerError):
+        log.error("a start came to nothing", exc_info=error)

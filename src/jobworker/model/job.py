@@ -184,10 +184,13 @@ class Stopped:
 
 
 Live = Queued | Starting | Running | Stopping
+"""The statuses of a job that has not ended."""
 
 Final = Completed | Failed | Stopped
+"""The statuses of a job that has ended: each carries its ``end``."""
 
 Status = Live | Final
+"""The status of a job: users see its ``name``; the other fields are the data that belong to it."""
 
 
 @dataclass(frozen=True, slots=True)

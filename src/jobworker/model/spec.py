@@ -31,6 +31,7 @@ else:
     )
 
 NO_LIMITS = Limits()
+"""Limits that limit nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Input:
 
     @classmethod
     def of(cls, data: bytes) -> Input:
-        """The input that comes whole with the start."""
+        """An input that comes whole with the start."""
         return cls("given", len(data), hashlib.sha256(data).hexdigest())
 
 

@@ -101,10 +101,12 @@ class Follower:
             if not self._changes or any(change.done() for change in self._changes):
                 self._listen()
             found, over = await self._look(read)
-            if found or (deadline is not None and time.monotonic() >= deadline):
+            if found:
                 return found
             if over or (until is not None and time.time_ns() >= until):
                 return None
+            if deadline is not None and time.monotonic() >= deadline:
+                return found
             await asyncio.wait(
                 self._changes,
                 timeout=_patience(until, deadline),

@@ -102,6 +102,10 @@ class FrameReader:
         self.exhausted = False
         """Whether the last ``read`` came to the end of what there was."""
 
+    def __repr__(self) -> str:
+        where = "exhausted" if self.exhausted else "more to read"
+        return f"<FrameReader at {self.position.seq}, {where}>"
+
     def read(self, reader: OutputReader, end: End | None, most: int) -> list[Frame]:
         """The next frames, of some ``most`` bytes; none where there are no more for now.
 

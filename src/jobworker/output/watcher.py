@@ -37,12 +37,19 @@ class Watcher:
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._timed: set[asyncio.Future[None]] = set()
         self._told = False
+        self._closed = False
         self._fd = _libc.inotify_init1(_FLAGS)
         if self._fd >= 0:
             asyncio.get_running_loop().add_reader(self._fd, self._wake)
 
+    def __repr__(self) -> str:
+        waiting = sum(map(len, self._waiting.values())) + len(self._timed)
+        how = "closed" if self._closed else "inotify" if self._fd >= 0 else "no inotify"
+        return f"<Watcher, {how}: {len(self._waiting)} watches, {waiting} waiting>"
+
     def close(self) -> None:
         """Releases every watch, and wakes the readers that still wait."""
+        self._closed = True
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)

@@ -46,9 +46,16 @@ class Spool:
         (state / records.EMPTY).mkdir(mode=0o555, exist_ok=True)
         self._root = records.open_directory(str(directory))
         self.inputs = Inputs(state, self._root)
+        self._path = directory
+        self._closed = False
+
+    def __repr__(self) -> str:
+        # How many jobs it holds is known to the disk alone, which a repr must not ask.
+        return f"<Spool {self._path}, {'closed' if self._closed else 'open'}>"
 
     def close(self) -> None:
         """Closes the directory."""
+        self._closed = True
         self.inputs.close()
         os.close(self._root)
 

@@ -129,6 +129,10 @@ class JobCgroup:
         self.unified: int | None = None
         """Descriptor of the cgroup v2 that a clone3 may begin in."""
 
+    def __repr__(self) -> str:
+        made = [f"v{place.version} {'+'.join(place.limits)}" for place, _ in self._made]
+        return f"<JobCgroup {self._name}: {', '.join(made) or 'not made'}>"
+
     def make(self, limits: dict[str, bytes]) -> None:
         """Makes it and sets the limits. Raises ``OSError``; ``remove`` is due in any case."""
         limits = {key: limits[key] for key in KEPT_BY_CGROUPS if key in limits}

@@ -52,6 +52,10 @@ class Pump:
         self._segment = self._head = Segment(spool, None, cap is not None)
         self._tail: list[Segment] = []
 
+    def __repr__(self) -> str:
+        kept = self.kept(0) + self.kept(1)
+        return f"<Pump: {self.offered} bytes offered, {kept} kept, cap {self._cap}>"
+
     def carry(self, source: int, stream: int) -> int:
         """Moves what the pipe ``source`` holds; returns the number of bytes.
 

@@ -47,6 +47,7 @@ class _FakeJob:
 
     started: Started | None
     account: int
+    grant: Grant
     output: MemoryOutput = field(default_factory=MemoryOutput)
     stop: StopRequest | None = None
     extended: Extended | None = None
@@ -192,6 +193,11 @@ class FakeEngine:
         self._listener: Listener = _nobody
         self._pids = count(_FIRST_PID)
 
+    def __repr__(self) -> str:
+        ended = sum(job.last is not None for job in self._jobs.values())
+        told = f"{len(self._jobs) - ended} running, {ended} ended"
+        return f"<FakeEngine {self.containment} on {self.node}: {told}>"
+
     # What the test says.
 
     def refuse_next(self, error: JobWorkerError) -> None:
@@ -233,6 +239,10 @@ class FakeEngine:
         """The account that the job was started as."""
         return self._jobs[job_id].account
 
+    def grant_of(self, job_id: JobId) -> Grant:
+        """The grant that the policy had made of the job's spec."""
+        return self._jobs[job_id].grant
+
     # What the manager calls.
 
     def listen(self, listener: Listener) -> None:
@@ -252,7 +262,7 @@ class FakeEngine:
         """The value that ``hidden`` was set to."""
         return self.hidden
 
-    async def start(self, job: Job, account: int, grant: Grant) -> None:  # noqa: ARG002 - the port's
+    async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Take the job as started, unless ``refuse_next`` was called; raises what ``check`` does.
 
         ``ServiceUnavailable`` is raised where its input was to come with it and was not kept.
@@ -265,10 +275,10 @@ class FakeEngine:
         event: Started | Refused
         if self._refusal:
             event, self._refusal = Refused(self._refusal, self._clock.now()), None
-            self._jobs[job.id] = _FakeJob(None, account, last=event)
+            self._jobs[job.id] = _FakeJob(None, account, grant, last=event)
         else:
             event = Started(next(self._pids), self._clock.now())
-            self._jobs[job.id] = _FakeJob(event, account)
+            self._jobs[job.id] = _FakeJob(event, account, grant)
         self._tell_soon(job.id, event)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:

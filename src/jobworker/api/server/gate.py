@@ -49,8 +49,8 @@ A TLS connection costs some 50 KiB. Fewer where the process may open few files.
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """The shares of the descriptors that this process may have."""
+class FdBudget:
+    """The file descriptors that this process may have, and what each part of them is for."""
 
     files: int
 
@@ -83,24 +83,27 @@ class Shares:
         return self.files * 3 // 8
 
 
-class Gate:
-    """The gate before one listening socket; ``watch`` opens and shuts it."""
+class AcceptGate:
+    """Holds back the connections of one listening socket; ``watch`` shuts and opens it."""
 
-    def __init__(self, listener: socket.socket, shares: Shares) -> None:
+    def __init__(self, listener: socket.socket, budget: FdBudget) -> None:
         self._listener = listener.dup()
-        self._shares = shares
+        self._budget = budget
         self._filtered = False
         self.shut = False
 
+    def __repr__(self) -> str:
+        return f"<AcceptGate {'shut' if self.shut else 'open'}, {self._budget}>"
+
     async def watch(self) -> None:
         """Looks at the descriptors again and again, until cancelled."""
-        self._limit(self._shares.limit)
+        self._limit(self._budget.limit)
         try:
             while True:
                 self._look()
                 await asyncio.sleep(PAUSE)
         finally:
-            self._limit(self._shares.files)
+            self._limit(self._budget.files)
 
     def close(self) -> None:
         """Closes our descriptor of the socket; nobody may watch any more."""
@@ -108,14 +111,14 @@ class Gate:
 
     def _look(self) -> None:
         count = _open_files()
-        if not self.shut and count > self._shares.shut_above:
+        if not self.shut and count > self._budget.shut_above:
             _log.warning("new connections wait: there are %s open files", count)
             self._drop()
             # What waits in the queue is still accepted, and must be before the server rests.
-            self._limit(self._shares.files)
+            self._limit(self._budget.files)
             self.shut = True
-        elif self.shut and count < self._shares.open_below:
-            self._limit(self._shares.limit)
+        elif self.shut and count < self._budget.open_below:
+            self._limit(self._budget.limit)
             self._let_in()
             self.shut = False
 

@@ -20,7 +20,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported, 
 from granian.server.embed import Server
 
 from jobworker.api.dispatch import Dispatcher
-from jobworker.api.server.gate import Gate, Shares
+from jobworker.api.server.gate import AcceptGate, FdBudget
 from jobworker.api.service import StreamBroken
 from jobworker.config.settings import Address
 from jobworker.errors import ConfigurationInvalid, StateUnusable
@@ -66,7 +66,7 @@ class HttpsServer:
         self._key = key
         self._server: _Embedded | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._gate: tuple[Gate, asyncio.Task[None]] | None = None
+        self._gate: tuple[AcceptGate, asyncio.Task[None]] | None = None
 
     async def start(self) -> Address:
         """Begin to serve; returns the real address.
@@ -75,12 +75,12 @@ class HttpsServer:
         when the certificate or its key cannot.
         """
         _quieten_granian()
-        shares = Shares(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        listener = _listen(self._address, shares.queue)
+        budget = FdBudget(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        listener = _listen(self._address, budget.queue)
         address = Address(self._address.host, listener.getsockname()[1])
-        gate = Gate(listener, shares)
+        gate = AcceptGate(listener, budget)
         try:
-            self._server = _embedded(self._app, listener, shares, self._certificate, self._key)
+            self._server = _embedded(self._app, listener, budget, self._certificate, self._key)
         except (OSError, ssl.SSLError) as error:
             listener.close()
             gate.close()
@@ -147,7 +147,7 @@ class _Embedded(Server):
 
 
 def _embedded(
-    app: Dispatcher, listener: socket.socket, shares: Shares, certificate: Path, key: Path
+    app: Dispatcher, listener: socket.socket, budget: FdBudget, certificate: Path, key: Path
 ) -> _Embedded:
     return _Embedded(
         listener,
@@ -156,8 +156,8 @@ def _embedded(
         http=PROTOCOLS,
         websockets=True,
         runtime_threads=1,
-        backlog=shares.queue,
-        backpressure=shares.connections,
+        backlog=budget.queue,
+        backpressure=budget.connections,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER),
         ssl_cert=certificate,
         ssl_key=key,

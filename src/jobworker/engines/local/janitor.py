@@ -26,6 +26,11 @@ class Janitor:
         self._abandoned: set[JobId] = set()
         self._round: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        state = "idle" if self._round is None else "at work"
+        waiting, abandoned = len(self._waiting), len(self._abandoned)
+        return f"<Janitor {state}: {waiting} waiting, {abandoned} abandoned>"
+
     async def remove(self, job_id: JobId, *, abandoned: bool) -> None:
         """Removes the job's directory; raises ``OSError`` where that cannot be done.
 

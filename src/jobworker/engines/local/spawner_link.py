@@ -31,9 +31,14 @@ class SpawnerLink:
         self._on_event = on_event
         self._on_replaced = on_replaced
         self._spawner = self._started()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<SpawnerLink {'closed' if self._closed else 'open'} to {self._spawner!r}>"
 
     async def close(self, *, wait: bool) -> None:
         """Hangs up; the spawner goes on while it has supervisors. ``wait`` only if it has none."""
+        self._closed = True
         self._hang_up()
         if wait:
             await asyncio.to_thread(self._spawner.wait)

@@ -1,0 +1,99 @@
+"""The parts of the engine of this machine as objects that tell how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobworker.embedded import Manager
+from jobworker.engines.host.cgroups import Cgroups
+from jobworker.engines.local import monitor as monitor_module
+from jobworker.engines.local.engine import LocalEngine
+from jobworker.engines.local.janitor import Janitor
+from jobworker.engines.local.monitor import Monitor
+from jobworker.model import JobId
+from jobworker.spool.spool import Spool
+from jobworker.testing import MemoryArchive, MemoryOwners
+
+BUDGET = 20.0
+"""Seconds for a process to start or end, on a machine that is busy with other tests."""
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+    (tmp_path / "state").mkdir()
+    async with LocalEngine.open(tmp_path / "state", "basic") as engine:
+        yield engine
+
+
+async def test_the_engine_shows_its_jobs_by_phase(engine: LocalEngine, tmp_path: Path) -> None:
+    assert repr(engine) == "<LocalEngine basic: no jobs>"
+    archive, owners = MemoryArchive(), MemoryOwners()
+    async with Manager.open(
+        tmp_path / "other", engine=engine, archive=archive, owners=owners
+    ) as manager:
+        job_id = await manager.start("/bin/sleep", ["1000"], owner="alice")
+        assert repr(engine) == "<LocalEngine basic: 1 FOLLOWED>"
+        await asyncio.wait_for(manager.stop(job_id), BUDGET)
+        await asyncio.wait_for(manager.remove(job_id), BUDGET)  # once it is in the archive
+
+
+async def test_the_link_shows_its_spawner(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    async with LocalEngine.open(tmp_path / "state", "basic") as engine:
+        link: Any = engine._spawner
+        pid = link._spawner._pid
+        assert repr(link) == f"<SpawnerLink open to <SpawnerProcess {pid}>>"
+    assert repr(link) == f"<SpawnerLink closed to <SpawnerProcess {pid}>>"
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    spool = Spool(tmp_path)
+    yield spool
+    spool.close()
+
+
+async def test_the_monitor_shows_how_many_it_waits_for(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = await asyncio.create_subprocess_exec("/bin/cat", stdin=asyncio.subprocess.PIPE)
+    pidfd = os.pidfd_open(process.pid)
+    monkeypatch.setattr(monitor_module, "find_supervisor", lambda _: pidfd)
+    monitor, gone = Monitor(spool), asyncio.Event()
+    assert repr(monitor) == "<Monitor of 0 supervisors>"
+    monitor.watch(JobId.new(), None, gone.set)
+    assert repr(monitor) == "<Monitor of 1 supervisors>"
+    process.kill()
+    await asyncio.wait_for(gone.wait(), BUDGET)
+    assert repr(monitor) == "<Monitor of 0 supervisors>"
+    await process.wait()
+
+
+async def test_the_janitor_shows_what_waits_for_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def remove(_job_id: JobId) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(BUDGET)
+
+    monkeypatch.setattr(spool, "remove", remove)
+    janitor = Janitor(spool, Cgroups())
+    assert repr(janitor) == "<Janitor idle: 0 waiting, 0 abandoned>"
+    tasks = [asyncio.create_task(janitor.remove(JobId.new(), abandoned=False))]
+    await asyncio.wait_for(begun.wait(), BUDGET)
+    tasks += [asyncio.create_task(janitor.remove(JobId.new(), abandoned=True))]
+    await asyncio.sleep(0)
+    assert repr(janitor) == "<Janitor at work: 1 waiting, 1 abandoned>"
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), BUDGET)
+    assert repr(janitor) == "<Janitor idle: 0 waiting, 0 abandoned>"

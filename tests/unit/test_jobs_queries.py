@@ -1,0 +1,165 @@
+"""What can be asked of jobs: among the live ones first, then in the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from jobworker.errors import JobNotFound, ProgramNotFound
+from jobworker.jobs import queries as queries_module
+from jobworker.jobs.live import LiveJob, Phase
+from jobworker.jobs.queries import Queries
+from jobworker.model import (
+    Cause,
+    Completed,
+    End,
+    Job,
+    JobId,
+    JobQuery,
+    Running,
+    Starting,
+    StatusName,
+)
+from jobworker.testing import MemoryArchive
+from support.parts import BUDGET, MOMENT, Parts, composed, new_job
+
+ENDED = Completed(End(Cause.EXITED, MOMENT, exit_code=0))
+
+
+@pytest.fixture
+async def parts() -> AsyncIterator[Parts]:
+    async with composed() as parts:
+        yield parts
+
+
+async def end(live: LiveJob) -> None:
+    """Let a live job have ended, while nobody moves it to the archive."""
+    live.job = replace(live.job, status=ENDED)
+    live.advance(Phase.ENDED)
+
+
+class UnaskedArchive(MemoryArchive):
+    """Is not to be asked."""
+
+    def get(self, job_id: JobId) -> Job | None:
+        raise AssertionError(f"the archive was asked for {job_id}")
+
+
+@pytest.mark.parametrize("text", ["", "j-1", "../../etc/passwd", "j-\x00", f"{JobId.new()}\n"])
+def test_what_is_no_id_is_no_job(text: str) -> None:
+    """And gets no further than that."""
+    parts = Parts(archive=UnaskedArchive())
+    with pytest.raises(JobNotFound):
+        parts.queries.status(text)
+
+
+async def test_a_live_job_goes_before_its_record() -> None:
+    parts = Parts(archive=UnaskedArchive())
+    live = await parts.accept()
+    live.job = replace(live.job, status=Running(MOMENT, 7))
+    assert parts.queries.status(live.job.id) is live.job
+
+
+async def test_a_job_that_is_known_nowhere(parts: Parts) -> None:
+    with pytest.raises(JobNotFound):
+        parts.queries.status(JobId.new())
+    with pytest.raises(JobNotFound):
+        await parts.queries.wait(JobId.new())
+
+
+async def test_a_refused_job_is_none_although_the_archive_has_it_still(parts: Parts) -> None:
+    live, other = await parts.accept(), await parts.accept()
+    live.refuse(ProgramNotFound())
+    assert parts.archive.get(live.job.id) is not None
+    with pytest.raises(JobNotFound):
+        parts.queries.status(live.job.id)
+    assert (await parts.queries.list()).jobs == (other.job,)
+
+
+async def test_who_waits_has_the_job_as_it_ended(parts: Parts) -> None:
+    live = await parts.accept()
+    waiting = asyncio.create_task(parts.queries.wait(live.job.id))
+    await asyncio.sleep(0)
+    await end(live)
+    assert (await asyncio.wait_for(waiting, BUDGET)).status == ENDED
+
+
+async def test_who_waits_for_a_job_that_is_refused_is_told_that_there_is_none(
+    parts: Parts,
+) -> None:
+    live = await parts.accept()
+    waiting = asyncio.create_task(parts.queries.wait(live.job.id))
+    await asyncio.sleep(0)
+    live.refuse(ProgramNotFound())
+    with pytest.raises(JobNotFound):
+        await asyncio.wait_for(waiting, BUDGET)
+
+
+async def test_who_waits_no_longer_has_the_job_as_it_stands(parts: Parts) -> None:
+    """And leaves nothing behind, whether the time was over or the caller gone."""
+    live = await parts.accept()
+    assert await parts.queries.wait(live.job.id, 0) == live.job
+    waiting = asyncio.create_task(parts.queries.wait(live.job.id))
+    await asyncio.sleep(0)
+    assert ", 1 waiting" in repr(live)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert ", 0 waiting" in repr(live)
+
+
+async def test_an_archived_job_is_not_waited_for(parts: Parts) -> None:
+    job = await parts.archived()
+    assert await asyncio.wait_for(parts.queries.wait(job.id), BUDGET) == job
+
+
+async def test_a_list_shows_live_jobs_as_they_are_now(parts: Parts) -> None:
+    """The archive only knows that they were accepted."""
+    live = await parts.accept()
+    live.job = replace(live.job, status=Running(MOMENT, 7))
+    record = parts.archive.get(live.job.id)
+    assert record is not None
+    assert record.status == Starting()
+    assert (await parts.queries.list()).jobs == (live.job,)
+
+
+async def test_a_list_by_status_waits_for_what_is_on_its_way_to_the_archive(parts: Parts) -> None:
+    live = await parts.accept()
+    await end(live)
+    listing = asyncio.create_task(parts.queries.list(JobQuery(status=StatusName.COMPLETED)))
+    await asyncio.sleep(0)
+    assert not listing.done()
+    await parts.archiver.archive(live)
+    assert (await asyncio.wait_for(listing, BUDGET)).jobs == (live.job,)
+
+
+async def test_a_list_by_status_does_not_wait_for_an_archive_that_is_full(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may miss the job, which is warned of, but shows none under a status that it had."""
+    monkeypatch.setattr(queries_module, "_LISTING_PATIENCE", 0)
+    caplog.set_level(logging.WARNING)
+    live = await parts.accept()
+    await end(live)
+    for status in (StatusName.COMPLETED, StatusName.RUNNING):
+        assert (await parts.queries.list(JobQuery(status=status))).jobs == ()
+    assert len(caplog.messages) == 2
+    assert ", 0 waiting" in repr(live)
+    assert (await parts.queries.list()).jobs == (live.job,), "by no status it is there"
+
+
+async def test_a_list_without_a_status_waits_for_nothing(parts: Parts) -> None:
+    live = await parts.accept()
+    await end(live)
+    assert (await asyncio.wait_for(parts.queries.list(), BUDGET)).jobs == (live.job,)
+
+
+async def test_a_warning_is_remembered_while_the_job_is_live(parts: Parts) -> None:
+    live = await parts.accept()
+    assert parts.queries.warning(live.job) is None
+    live.warning = "/srv is hidden"
+    assert parts.queries.warning(live.job) == "/srv is hidden"
+    assert Queries(parts.archive, parts.live_jobs).warning(new_job()) is None
