@@ -108,7 +108,7 @@ def test_there_is_a_network_to_itself() -> None:
 
 def test_a_run_without_tests_fails() -> None:
     with pytest.raises(pytest.fail.Exception, match="exit code 5"):
-        run_tests_in_kernel("tests/unit/test_model.py", "-k", "nothing", user=ROOT)
+        run_tests_in_kernel("tests/unit/model/test_model.py", "-k", "nothing", user=ROOT)
 
 
 def test_a_run_with_a_skipped_test_fails() -> None:

@@ -13,7 +13,7 @@ from jobworker.config.settings import POLICY_TABLES, SETTINGS
 from jobworker.config.toml import Source
 from jobworker.policy.tables import DEFAULTS, LIMITS, POLICY, QUEUE, RULE, TOTAL, rules_from
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "configuration.md").read_text("utf-8")
 
 
 def keys_of(heading: str) -> set[str]:
