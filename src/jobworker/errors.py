@@ -168,7 +168,7 @@ class LimitUnavailable(JobWorkerError):
     """A limit that was asked for cannot be enforced on this machine; the message says why."""
 
     code = "limit_unavailable"
-    summary = "a limit cannot be kept on this machine"
+    summary = "a limit is not enforced on this machine"
 
 
 class LimitTooHigh(JobWorkerError):

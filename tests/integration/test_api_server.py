@@ -175,8 +175,7 @@ def _once(credentials: tuple[Path, Path]) -> None:
     """Serve once: tokio opens a pair of sockets for signals and keeps it with the process."""
 
     async def serve() -> None:
-        server = HttpsServer(application(), Address("127.0.0.1", 0), *credentials)
-        await server.start()
+        server = await HttpsServer.start(application(), Address("127.0.0.1", 0), *credentials)
         await server.stop()
 
     asyncio.run(serve())
@@ -190,8 +189,9 @@ def served(credentials: tuple[Path, Path]) -> Iterator[Served]:
     async def main() -> None:
         async with open_managed() as managed:
             first = await managed.start(Spec("/bin/sleep"))
-            server = HttpsServer(application(managed), Address("127.0.0.1", 0), *credentials)
-            address = await server.start()
+            where = Address("127.0.0.1", 0)
+            server = await HttpsServer.start(application(managed), where, *credentials)
+            address = server.address
             loop = asyncio.get_running_loop()
             ready.set_result(Served(loop, server, managed, first, address, credentials[0]))
             await done.wait()
@@ -557,11 +557,11 @@ def test_an_idle_connection_does_not_hold_up_a_stop(served: Served) -> None:
 
 async def test_a_busy_port_is_told(credentials: tuple[Path, Path]) -> None:
     app = application()
-    first = HttpsServer(app, Address("127.0.0.1", 0), *credentials)
-    address = await first.start()
+    first = await HttpsServer.start(app, Address("127.0.0.1", 0), *credentials)
+    address = first.address
     try:
         with pytest.raises(ConfigurationInvalid, match=f"{address}: Address already in use"):
-            await HttpsServer(app, address, *credentials).start()
+            await HttpsServer.start(app, address, *credentials)
     finally:
         await first.stop()
 
@@ -570,16 +570,16 @@ async def test_a_busy_port_is_told(credentials: tuple[Path, Path]) -> None:
 async def test_an_address_that_is_not_ours(credentials: tuple[Path, Path], host: str) -> None:
     app = application()
     with pytest.raises(ConfigurationInvalid, match="cannot listen on"):
-        await HttpsServer(app, Address(host, 0), *credentials).start()
+        await HttpsServer.start(app, Address(host, 0), *credentials)
 
 
 async def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     app = application()
     (tmp_path / "c.pem").write_text("nonsense")
     for name in ("c.pem", "missing.pem"):
-        server = HttpsServer(app, Address("127.0.0.1", 0), tmp_path / name, tmp_path / name)
+        file = tmp_path / name
         with pytest.raises(StateUnusable, match="cannot use certificate"):
-            await server.start()
+            await HttpsServer.start(app, Address("127.0.0.1", 0), file, file)
 
 
 async def test_it_starts_quietly_and_leaves_signals_and_logging_alone(
@@ -588,9 +588,10 @@ async def test_it_starts_quietly_and_leaves_signals_and_logging_alone(
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     root = list(logging.getLogger().handlers)
     app = application()
-    server = HttpsServer(app, Address("127.0.0.1", 0), *credentials)
-    await server.start()
+    server = await HttpsServer.start(app, Address("127.0.0.1", 0), *credentials)
+    assert repr(server).startswith(f"<HttpsServer serving at {server.address}, <AcceptGate open")
     await server.stop()
+    assert "ended" in repr(server)
     assert handlers == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert logging.getLogger().handlers == root
     assert not caplog.records

@@ -237,5 +237,5 @@ def test_it_stands_in_the_how_to(limit: Limit) -> None:
 @each_limit
 def test_the_architecture_says_what_enforces_it(limit: Limit) -> None:
     page = (DOCS / "ARCHITECTURE.md").read_text("utf-8")
-    table = page.partition("| limit | kept by |")[2].partition("\n\n")[0]
+    table = page.partition("| limit | enforced by |")[2].partition("\n\n")[0]
     assert f"`{limit.field}`" in table

@@ -55,7 +55,7 @@ class StreamQuery(Struct, frozen=True):
         Meta(
             ge=0,
             le=2**62,
-            description="place of the first byte to send; a `Range` then counts for nothing",
+            description="offset of the first byte to send; a `Range` then counts for nothing",
         ),
     ] = 0
 

@@ -69,8 +69,8 @@ class GapView(Body, frozen=True):
     """Bytes of a stream, from ``start`` up to ``end``, that were written and not kept."""
 
     stream: Annotated[Literal["stdout", "stderr"], Meta(description="the stream")]
-    start: Annotated[int, Meta(description="place of the first missing byte")]
-    end: Annotated[int, Meta(description="place of the next kept byte")]
+    start: Annotated[int, Meta(description="offset of the first missing byte")]
+    end: Annotated[int, Meta(description="offset of the next kept byte")]
 
 
 class UsageView(Body, frozen=True):

@@ -13,7 +13,7 @@ from jobworker.engines.host.probe import Probe, choose, probe
 from jobworker.engines.host.survey import survey
 
 ABOUT = (
-    "Show which levels of containment work here, which limits can be kept, and what is missing "
+    "Show which levels of containment work here, which limits are enforced, and what is missing "
     "for the others."
 )
 
@@ -52,7 +52,7 @@ def levels(probes: Iterable[Probe]) -> Iterator[str]:
 
 def table(limits: Iterable[Enforcement]) -> Iterator[str]:
     """The lines about limits: what keeps each, or what is missing; and what to do, once each."""
-    yield "LIMIT       KEPT BY        MISSING"
+    yield "LIMIT       ENFORCED BY    MISSING"
     hints: dict[str, list[str]] = {}
     for one in limits:
         yield f"{one.limit:<11} {one.mechanism or 'nothing':<14} {one.missing or '-'}"

@@ -77,13 +77,12 @@ async def _serve_jobs(
 ) -> None:
     files = provide(state.tls, settings.listen.host)
     app = Dispatcher(service, ROUTES)
-    server = HttpsServer(app, settings.listen, files.server, files.server)
-    address = await server.start()
+    server = await HttpsServer.start(app, settings.listen, files.server, files.server)
     try:
-        with published(state.address, address):
-            make_admin(users, Server(url_of(address), files.ca))
-            _log.info("ready", extra={"address": str(address)})
-            print(f"jobd is ready at https://{address}", flush=True)  # noqa: T201 - the contract
+        with published(state.address, server.address):
+            make_admin(users, Server(url_of(server.address), files.ca))
+            _log.info("ready", extra={"address": str(server.address)})
+            print(f"jobd is ready at https://{server.address}", flush=True)  # noqa: T201 - the contract
             await _until(stop, server)
             _log.info("stopping; jobs go on")
     finally:

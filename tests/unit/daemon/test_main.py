@@ -138,7 +138,7 @@ def test_doctor_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
         "basic       yes    -",
         "",
         "Limits at uid, the level that auto takes here:",
-        "LIMIT       KEPT BY        MISSING",
+        "LIMIT       ENFORCED BY    MISSING",
         "memory      nothing        there is no cgroup",
         "openFiles   rlimit         -",
         "",

@@ -1,4 +1,4 @@
-"""Which limits are kept by what; what a supervisor is told of them."""
+"""The limits that are enforced, and by what; and what a supervisor is told of them."""
 
 from __future__ import annotations
 

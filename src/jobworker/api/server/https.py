@@ -57,55 +57,60 @@ _LOGGING = {
 
 
 class HttpsServer:
-    """Serves ``app`` over TLS 1.3, by HTTP/1.1."""
+    """Serves an app over TLS 1.3, by HTTP/1.1, from ``start`` to ``stop``.
 
-    def __init__(self, app: Dispatcher, address: Address, certificate: Path, key: Path) -> None:
+    ``address`` is the real one: its port is the one that the kernel picked for port 0.
+    """
+
+    def __init__(
+        self, app: Dispatcher, address: Address, server: _Embedded, gate: AcceptGate
+    ) -> None:
+        self.address = address
         self._app = app
-        self._address = address
-        self._certificate = certificate
-        self._key = key
-        self._server: _Embedded | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._gate: tuple[AcceptGate, asyncio.Task[None]] | None = None
+        self._server = server
+        self._gate = gate
+        self._watching = asyncio.create_task(gate.watch())
+        self._watching.add_done_callback(_tell_broken)
+        self._serving = asyncio.create_task(server.serve())
 
-    async def start(self) -> Address:
-        """Begin to serve; returns the real address.
+    @classmethod
+    async def start(
+        cls, app: Dispatcher, address: Address, certificate: Path, key: Path
+    ) -> HttpsServer:
+        """Begins to serve.
 
         Raises ``ConfigurationInvalid`` when the address is not available, ``StateUnusable``
-        when the certificate or its key cannot.
+        when the certificate or its key cannot be used.
         """
         _quieten_granian()
         budget = FdBudget(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        listener = _listen(self._address, budget.queue)
-        address = Address(self._address.host, listener.getsockname()[1])
+        listener = _listen(address, budget.queue)
+        real = Address(address.host, listener.getsockname()[1])
         gate = AcceptGate(listener, budget)
         try:
-            self._server = _embedded(self._app, listener, budget, self._certificate, self._key)
+            server = _embedded(app, listener, budget, certificate, key)
         except (OSError, ssl.SSLError) as error:
             listener.close()
             gate.close()
-            raise StateUnusable(f"cannot use certificate {self._certificate}: {error}") from None
-        watching = asyncio.create_task(gate.watch())
-        watching.add_done_callback(_tell_broken)
-        self._gate = (gate, watching)
-        self._serving = asyncio.create_task(self._server.serve())
-        return address
+            raise StateUnusable(f"cannot use certificate {certificate}: {error}") from None
+        return cls(app, real, server, gate)
+
+    def __repr__(self) -> str:
+        state = "ended" if self._serving.done() else "serving"
+        return f"<HttpsServer {state} at {self.address}, {self._gate!r}>"
 
     async def wait(self) -> None:
-        """Return once the server has ended: after ``stop``, or because it broke."""
-        assert self._serving is not None
+        """Returns once the server has ended: after ``stop``, or because it broke."""
         await asyncio.wait({self._serving})
         if not self._serving.cancelled():
             self._serving.result()
 
     async def stop(self) -> None:
-        """Take no more requests, end long polls and streams, and finish what is in hand."""
-        if self._server is None or self._serving is None:
-            return
+        """Takes no more requests, ends long polls and streams, and finishes the rest."""
         self._app.drain()
         # granian does not wait for them, and with it their connections go.
         await self._app.until_sockets_end(STOP_BUDGET)
-        await self._leave_gate()
+        await self._close_gate()
         self._server.stop()  # type: ignore[no-untyped-call]  # granian has no annotations here
         _, late = await asyncio.wait({self._serving}, timeout=STOP_BUDGET)
         if late:
@@ -116,14 +121,11 @@ class HttpsServer:
             self._serving.cancel()
             await asyncio.wait(late)
 
-    async def _leave_gate(self) -> None:
-        """Let go of the gate's hold on the socket, so that it closes when granian closes it."""
-        if self._gate is not None:
-            gate, watching = self._gate
-            watching.cancel()
-            await asyncio.wait({watching})
-            gate.close()
-            self._gate = None
+    async def _close_gate(self) -> None:
+        """Closes the gate's descriptor, so that the socket closes when granian closes its own."""
+        self._watching.cancel()
+        await asyncio.wait({self._watching})
+        self._gate.close()
 
 
 class _Embedded(Server):

@@ -1,4 +1,4 @@
-"""Whether the limit of ``tmp`` can be kept here, or what is missing. Probed by doing it."""
+"""Whether the limit of ``tmp`` is enforced here, or what is missing. Probed by doing it."""
 
 from __future__ import annotations
 
