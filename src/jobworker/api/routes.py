@@ -15,9 +15,8 @@ from jobworker.api import bodies, fields, views, wire
 from jobworker.api.answers import BytesAnswer, html_answer, json_answer
 from jobworker.api.document import openapi, pages
 from jobworker.api.query import InputQuery, ListQuery, OutputQuery, StreamQuery, WaitQuery
-from jobworker.api.resources import input as feed
-from jobworker.api.resources import jobs as handlers
-from jobworker.api.resources import output
+from jobworker.api.resources import input as job_input
+from jobworker.api.resources import jobs, output
 from jobworker.api.route import Route
 from jobworker.api.service import Call
 from jobworker.errors import (
@@ -62,7 +61,7 @@ def _starts() -> Iterable[Route]:
         "POST",
         "/jobs/start",
         Action.START,
-        handlers.start,
+        jobs.start,
         views.IdAnswer,
         body=bodies.StartRequest,
         status=201,
@@ -74,7 +73,7 @@ def _starts() -> Iterable[Route]:
         "POST",
         "/jobs/{id}/rerun",
         Action.RERUN,
-        handlers.rerun,
+        jobs.rerun,
         views.IdAnswer,
         body=bodies.RerunBody,
         status=201,
@@ -88,7 +87,7 @@ def _jobs() -> Iterable[Route]:
         "POST",
         "/jobs/{id}/stop",
         Action.STOP,
-        handlers.stop,
+        jobs.stop,
         views.IdAnswer,
         body=bodies.StopBody,
         errors=(JobNotRunning,),
@@ -97,7 +96,7 @@ def _jobs() -> Iterable[Route]:
         "POST",
         "/jobs/{id}/extend",
         Action.EXTEND,
-        handlers.extend,
+        jobs.extend,
         views.ExtendAnswer,
         body=bodies.ExtendRequest,
         errors=(JobNotRunning, NoDeadline, LimitTooHigh, ProgramForbidden),
@@ -106,18 +105,18 @@ def _jobs() -> Iterable[Route]:
         "POST",
         "/jobs/{id}/signal",
         Action.SIGNAL,
-        handlers.signal,
+        jobs.signal,
         views.SignalAnswer,
         body=bodies.SignalBody,
         errors=(JobNotRunning,),
     )
-    yield Route("GET", "/jobs/{id}", Action.STATUS, handlers.status, views.JobView, query=WaitQuery)
-    yield Route("GET", "/jobs", Action.LIST, handlers.list_jobs, views.JobList, query=ListQuery)
+    yield Route("GET", "/jobs/{id}", Action.STATUS, jobs.status, views.JobView, query=WaitQuery)
+    yield Route("GET", "/jobs", Action.LIST, jobs.list_jobs, views.JobList, query=ListQuery)
     yield Route(
         "DELETE",
         "/jobs/{id}",
         Action.REMOVE,
-        handlers.remove,
+        jobs.remove,
         views.IdAnswer,
         errors=(JobRunning,),
     )
@@ -128,7 +127,7 @@ def _streams() -> Iterable[Route]:
         "GET",
         "/jobs/{id}/input",
         Action.INPUT,
-        feed.attach,
+        job_input.attach,
         None,
         query=InputQuery,
         status=101,
@@ -164,13 +163,13 @@ def _service() -> Iterable[Route]:
         "POST",
         "/policy/can-start",
         Action.CAN_START,
-        handlers.can_start,
+        jobs.can_start,
         views.CanStartAnswer,
         body=bodies.CanStartRequest,
     )
-    yield Route("GET", "/me", Action.WHOAMI, handlers.whoami, views.MeAnswer)
-    yield Route("GET", "/healthz", Action.PUBLIC, handlers.health, views.HealthAnswer)
-    yield Route("GET", "/readyz", Action.PUBLIC, handlers.ready, views.HealthAnswer)
+    yield Route("GET", "/me", Action.WHOAMI, jobs.whoami, views.MeAnswer)
+    yield Route("GET", "/healthz", Action.PUBLIC, jobs.health, views.HealthAnswer)
+    yield Route("GET", "/readyz", Action.PUBLIC, jobs.ready, views.HealthAnswer)
     yield Route("GET", "/openapi.json", Action.PUBLIC, _describe, None, media=(wire.OPENAPI,))
     for path, handler in (("/docs", _show_docs), ("/", _show_home)):
         yield Route(

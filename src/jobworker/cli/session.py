@@ -10,7 +10,7 @@ import threading
 import tty
 from typing import Generic, TypeVar
 
-from jobworker.cli import feeding
+from jobworker.cli import job_input
 from jobworker.client.input import PIECE, Feed
 from jobworker.errors import JobWorkerError
 
@@ -149,4 +149,4 @@ class _Session(Generic[T]):
     def _tell_lost(self) -> None:
         error, self._lost = self._lost, None
         if error is not None:
-            feeding.tell_lost(error, self._feed, *self._job)
+            job_input.tell_lost(error, self._feed, *self._job)

@@ -14,7 +14,7 @@ import pytest
 from jobworker.api import service
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.fields import MAX_PIECE
-from jobworker.api.resources import input as feed
+from jobworker.api.resources import input as job_input
 from jobworker.api.routes import ROUTES
 from jobworker.api.service import Service
 from jobworker.embedded import Manager
@@ -201,7 +201,7 @@ async def test_a_server_that_stops_says_so(world: World) -> None:
 async def test_a_client_that_does_not_hear_is_let_go(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "GOODBYE_BUDGET", 0.01)
+    monkeypatch.setattr(job_input, "GOODBYE_BUDGET", 0.01)
     socket = await world.connect(f"/jobs/{await world.job()}/input").opened()
     world.app.drain()
     await world.app.until_sockets_end(10)

@@ -10,7 +10,7 @@ import pytest
 from jobworker.api import wire
 from jobworker.api.document.openapi import document, operation_id
 from jobworker.api.errors import STATUS
-from jobworker.api.resources import jobs as handlers
+from jobworker.api.resources import jobs
 from jobworker.api.route import Route, Router
 from jobworker.api.routes import ROUTES
 from jobworker.api.views import HealthAnswer
@@ -24,7 +24,7 @@ IDS = [f"{route.method} {route.path}" for route in ROUTES]
 def test_a_route_without_an_action_does_not_start_up() -> None:
     for action in (None, "status"):
         with pytest.raises(TypeError, match="GET /x has no action"):
-            Route("GET", "/x", action, handlers.health, HealthAnswer)  # type: ignore[arg-type]
+            Route("GET", "/x", action, jobs.health, HealthAnswer)  # type: ignore[arg-type]
 
 
 def test_only_what_tells_nothing_is_public() -> None:
@@ -47,7 +47,7 @@ def test_a_route_stands_once_in_the_table() -> None:
 
 
 def test_a_job_is_named_after_jobs_only() -> None:
-    route = Route("GET", "/users/{id}", Action.STATUS, handlers.health, HealthAnswer)
+    route = Route("GET", "/users/{id}", Action.STATUS, jobs.health, HealthAnswer)
     with pytest.raises(ValueError, match="after /jobs/ only"):
         Router([route])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.config import settings as config
+from jobworker.config import settings as settings_module
 from jobworker.config.settings import Address
 from jobworker.errors import ConfigurationInvalid
 
@@ -12,7 +12,7 @@ from jobworker.errors import ConfigurationInvalid
 def test_flags_go_before_variables_before_file_before_defaults(tmp_path: Path) -> None:
     file = tmp_path / "jobd.toml"
     file.write_text('state = "/file"\nlisten = "127.0.0.1:1"\ncontainment = "basic"\n')
-    settings = config.load(
+    settings = settings_module.load(
         {"state": "/flag", "config": str(file)},
         {"JOBD_STATE": "/variable", "JOBD_LISTEN": "[::1]:2"},
     )
@@ -20,7 +20,7 @@ def test_flags_go_before_variables_before_file_before_defaults(tmp_path: Path) -
     assert settings.listen == Address("::1", 2)
     assert str(settings.listen) == "[::1]:2"
     assert settings.containment == "basic"
-    assert config.load({}, {}).containment == "auto"
+    assert settings_module.load({}, {}).containment == "auto"
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, compl
     file = tmp_path / "jobd.toml"
     file.write_text(text, encoding="latin-1")
     with pytest.raises(ConfigurationInvalid, match=r"jobd\.toml") as refused:
-        config.load({}, {"JOBD_CONFIG": str(file)})
+        settings_module.load({}, {"JOBD_CONFIG": str(file)})
     assert complaint in str(refused.value)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="cannot read"):
-        config.load({"config": str(tmp_path / "none")}, {})
+        settings_module.load({"config": str(tmp_path / "none")}, {})

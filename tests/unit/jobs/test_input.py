@@ -17,7 +17,7 @@ from jobworker.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from jobworker.jobs import input as inputs
+from jobworker.jobs import input as job_input
 from jobworker.model import Input, JobId, Spec
 from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
 
@@ -91,8 +91,8 @@ async def test_two_do_not_feed_one_job_at_once(manager: Manager) -> None:
 async def test_one_user_does_not_take_all_room(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "MOST_BY_ONE", 2)
-    monkeypatch.setattr(inputs, "MOST", 3)
+    monkeypatch.setattr(job_input, "MOST_BY_ONE", 2)
+    monkeypatch.setattr(job_input, "MOST", 3)
     jobs = [await manager.submit(PIPE, "alice") for _ in range(4)]
     manager.attach(jobs[0].id, by="alice")
     manager.attach(jobs[1].id, by="alice")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.embedded import Manager
-from jobworker.jobs import queries as lookup
+from jobworker.jobs import queries
 from jobworker.model import Job, JobQuery, StatusName
 from jobworker.output.reader import OutputReader
 from jobworker.testing import FakeEngine, MemoryArchive
@@ -30,7 +30,7 @@ async def test_what_has_ended_is_not_among_what_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long its output takes to move to the archive."""
-    monkeypatch.setattr(lookup, "_LISTING_PATIENCE", 0.01)
+    monkeypatch.setattr(queries, "_LISTING_PATIENCE", 0.01)
     engine, archive = FakeEngine(), LateArchive()
     async with Manager.open(tmp_path, engine=engine, archive=archive) as manager:
         job = await manager.start("/bin/true", owner="alice")

@@ -12,7 +12,7 @@ import pytest
 
 from jobworker.embedded import Manager
 from jobworker.model import End, JobId, Piece, Stream
-from jobworker.output import follower as following
+from jobworker.output import follower
 from jobworker.output.follower import CHUNK, Follower
 from jobworker.output.reader import OutputReader, Span
 from jobworker.testing import FakeEngine, MemoryArchive, MemoryOwners
@@ -119,7 +119,7 @@ async def test_a_slow_reader_keeps_no_file_open(
     manager: Manager, engine: WatchedEngine, job: JobId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is deleted would stay on the disk for as long."""
-    monkeypatch.setattr(following, "SOON", 0.01)
+    monkeypatch.setattr(follower, "SOON", 0.01)
     async with aclosing(manager.follow(str(job), Stream.STDOUT)) as chunks:
         await take(chunks, CHUNK)
         assert engine.opened == 1
@@ -153,7 +153,7 @@ async def test_only_reads_that_are_quick_hold_up_the_event_loop(
     on_the_loop: bool,  # noqa: FBT001 - a parameter of a test
 ) -> None:
     """Of the first it is not known."""
-    monkeypatch.setattr(following, "QUICK", budget)
+    monkeypatch.setattr(follower, "QUICK", budget)
     async with aclosing(manager.follow(str(job), Stream.STDOUT)) as chunks:
         await take(chunks, WHOLE * CHUNK)
     first, *later = engine.reads

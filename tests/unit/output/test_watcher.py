@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from jobworker.embedded import Manager
-from jobworker.output import watcher as output
+from jobworker.output import watcher as watcher_module
 from jobworker.output.watcher import Watcher
 
 BUDGET = 20.0
@@ -103,7 +103,7 @@ async def test_without_a_watch_it_looks_now_and_then(
     failing: str,
     number: int,
 ) -> None:
-    monkeypatch.setattr(output, "_libc", Libc(failing, number))
+    monkeypatch.setattr(watcher_module, "_libc", Libc(failing, number))
     caplog.set_level(logging.WARNING)
     watcher = Watcher()
     waiting, leaving = watcher.expect(str(tmp_path)), watcher.expect(str(tmp_path))
@@ -113,7 +113,7 @@ async def test_without_a_watch_it_looks_now_and_then(
     watcher.close()
     assert left.done()
     (told,) = caplog.messages
-    assert f"output is looked for every {output.POLL} s" in told
+    assert f"output is looked for every {watcher_module.POLL} s" in told
     assert ("max_user_watches" in told) == (number == errno.ENOSPC)
 
 
@@ -121,7 +121,7 @@ async def test_a_job_is_followed_without_a_watch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the last byte, and as it comes."""
-    monkeypatch.setattr(output, "_libc", Libc("inotify_add_watch", errno.ENOSPC))
+    monkeypatch.setattr(watcher_module, "_libc", Libc("inotify_add_watch", errno.ENOSPC))
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     async with Manager.open(tmp_path / "state", containment="basic") as manager:
@@ -144,7 +144,7 @@ async def test_the_repr_shows_watches_and_who_waits(
     assert repr(watcher) == "<Watcher, inotify: 1 watches, 3 waiting>"
     watcher.close()
     assert repr(watcher) == "<Watcher, closed: 0 watches, 0 waiting>"
-    monkeypatch.setattr(output, "_libc", Libc("inotify_init1", errno.ENOSYS))
+    monkeypatch.setattr(watcher_module, "_libc", Libc("inotify_init1", errno.ENOSYS))
     blind = Watcher()
     waiting = blind.expect(str(tmp_path))
     assert repr(blind) == "<Watcher, no inotify: 0 watches, 1 waiting>"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jobworker.errors import StateUnusable
 from jobworker.tls import files as tls
-from jobworker.tls import issuing as authority
+from jobworker.tls import issuing
 from jobworker.tls.files import TlsFiles, names_for, provide
 
 LOOPBACK = "127.0.0.1"
@@ -135,10 +135,10 @@ def test_a_new_listen_host_renews_and_keeps_the_ca(files: TlsFiles) -> None:
 
 def issue(files: TlsFiles, days_left: float) -> bytes:
     """Put in place a server certificate that ends that soon."""
-    now = datetime.now(UTC) - authority.SERVER_LIFE + authority.CLOCK_SKEW
+    now = datetime.now(UTC) - issuing.SERVER_LIFE + issuing.CLOCK_SKEW
     now += timedelta(days=days_left)
     key, ca = files.ca_key.read_bytes(), files.ca.read_bytes()
-    pem = authority.make_server(key, ca, sorted(names_for(LOOPBACK)), now)
+    pem = issuing.make_server(key, ca, sorted(names_for(LOOPBACK)), now)
     files.server.write_bytes(pem)
     return pem
 
@@ -197,8 +197,8 @@ def test_keys_of_two_cas_do_not_mix(files: TlsFiles, tmp_path: Path) -> None:
 
 
 def make_ca_that_ends(files: TlsFiles, days: float) -> None:
-    now = datetime.now(UTC) - authority.CA_LIFE + authority.CLOCK_SKEW + timedelta(days=days)
-    files.ca.write_bytes(authority.make_ca(files.ca_key.read_bytes(), now))
+    now = datetime.now(UTC) - issuing.CA_LIFE + issuing.CLOCK_SKEW + timedelta(days=days)
+    files.ca.write_bytes(issuing.make_ca(files.ca_key.read_bytes(), now))
     files.server.unlink()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from jobworker.api import wire
-from jobworker.api.document import schemas as shapes
+from jobworker.api.document import schemas
 from jobworker.api.document.examples import EXAMPLE_ID, EXAMPLES
 from jobworker.api.errors import EXTRA_HEADERS, STATUS
 from jobworker.api.query import NoQuery
@@ -75,7 +75,7 @@ def document(routes: Sequence[Route]) -> Json:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": shapes.schemas(_types(routes), [route.query for route in routes]),
+            "schemas": schemas.schemas(_types(routes), [route.query for route in routes]),
             "examples": {error.code: _error_example(error) for error in _by_code(errors)},
             "securitySchemes": {
                 "bearer": {
@@ -143,7 +143,7 @@ def _parameters(route: Route) -> Iterable[Json]:
         yield _JOB_ID
     for header in route.headers:
         yield {"name": header.name, "in": "header", "required": False, **_header(header)}
-    properties = {} if route.query is NoQuery else shapes.properties(route.query)
+    properties = {} if route.query is NoQuery else schemas.properties(route.query)
     for name, schema in properties.items():
         parameter = {"name": name, "in": "query", "required": False, "schema": schema}
         if description := schema.pop("description", None):
@@ -168,7 +168,7 @@ def _successes(route: Route) -> dict[str, Json]:
 def _content(shape: type[msgspec.Struct] | None, media: Iterable[Media]) -> Json:
     content: Json = {}
     if shape:
-        content["application/json"] = {"schema": shapes.reference(shape)}
+        content["application/json"] = {"schema": schemas.reference(shape)}
         if shape in EXAMPLES:
             content["application/json"]["example"] = EXAMPLES[shape]
     for each in media:
@@ -180,7 +180,7 @@ def _medium(media: Media) -> Json:
     """For a sequence the schema is that of one item: OpenAPI 3.1 has no word for more."""
     schema: Json = {"description": media.description}
     if media.shapes:
-        schema["anyOf"] = [shapes.reference(each) for each in media.shapes]
+        schema["anyOf"] = [schemas.reference(each) for each in media.shapes]
     medium: Json = {"schema": schema}
     if media.example is not None:
         medium["example"] = media.example
@@ -211,7 +211,7 @@ def _failure(errors: Sequence[type[JobWorkerError]]) -> Json:
             "application/json": {
                 "schema": {
                     "allOf": [
-                        shapes.reference(ErrorAnswer),
+                        schemas.reference(ErrorAnswer),
                         {"properties": {"code": {"enum": codes}}},
                     ]
                 },

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jobworker.cli import endings, feeding, jobs
-from jobworker.cli.verbs.run import attend
+from jobworker.cli import endings, foreground, job_input, jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,5 +28,5 @@ def run(call: Invocation) -> int:
         job = client.status(jobs.find(client, word))
         kind = job["input"]
         if kind == "terminal":
-            feeding.check_terminal(call)
-        return attend(call, client, job["id"], kind, takeover=True)
+            job_input.check_terminal(call)
+        return foreground.follow(call, client, job["id"], kind, takeover=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobworker import signals as signal_names
+from jobworker import signals
 from jobworker.cli import jobs, report
 from jobworker.cli.invocation import UsageError
 from jobworker.errors import InvalidRequest
@@ -23,7 +23,7 @@ def run(call: Invocation) -> int:
     word, signal = call.words
     jobs.check(word)
     try:
-        signal_names.number_of(signal)
+        signals.number_of(signal)
     except InvalidRequest as error:
         raise UsageError(f"{error}; {error.hint}") from None
     with call.client() as client:
