@@ -24,7 +24,7 @@ _CHANNEL = 3
 class SpawnerProcess:
     """A spawner, and the socket to it. It outlives us as long as it has supervisors.
 
-    ``limiting`` are more arguments for it: where cgroups are made (``enforcement.words``).
+    ``limiting`` are more arguments for it, those of ``enforcement.spawner_arguments``.
     """
 
     def __init__(

@@ -7,7 +7,13 @@ import os
 import pytest
 
 from jobworker.engines.host.cgroups import Cgroups
-from jobworker.engines.host.enforcement import Enforcement, check_limits, limit_fields, table, words
+from jobworker.engines.host.enforcement import (
+    Enforcement,
+    check_limits,
+    limit_fields,
+    spawner_arguments,
+    table,
+)
 from jobworker.engines.local.refusals import refusal
 from jobworker.errors import InvalidRequest, LimitUnavailable
 from jobworker.model import Limits, Spec, Terms
@@ -71,7 +77,7 @@ def test_fields_of_the_record() -> None:
 
 
 def test_words_of_a_spawner_come_back() -> None:
-    said = arguments(["level=full", *words(BOTH, Limits(memory=5)), "hide=/a=b", "hide=/c"])
+    said = arguments(["level=full", *spawner_arguments(BOTH, Limits(memory=5)), "hide=/a=b", "hide=/c"])
     assert said == {
         "level": ["full"],
         "cgroup": ["memory:2:/c/x", "cpus:1:/cpu/y z"],

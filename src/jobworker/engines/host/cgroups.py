@@ -39,7 +39,7 @@ class Cgroups:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """The places as arguments of a spawner."""
         return [places.word(limit, *place) for limit, place in self.found.items()]
 

@@ -91,9 +91,9 @@ def limit_fields(limits: Limits) -> list[tuple[str, bytes]]:
     ]
 
 
-def words(cgroups: Cgroups, ceiling: Limits) -> list[str]:
+def spawner_arguments(cgroups: Cgroups, ceiling: Limits) -> list[str]:
     """The arguments of a spawner: where cgroups are made, and the limits of all jobs together."""
     return [
-        *(f"cgroup={word}" for word in cgroups.words),
+        *(f"cgroup={word}" for word in cgroups.arguments),
         *(f"ceiling={name}:{value.decode()}" for name, value in limit_fields(ceiling)),
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
-from jobworker.engines.host.enforcement import check_limits, words
+from jobworker.engines.host.enforcement import check_limits, spawner_arguments
 from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
 from jobworker.engines.host.probe import hidden_paths
@@ -151,7 +151,7 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                words(self.machine.cgroups, self.machine.ceiling),
+                spawner_arguments(self.machine.cgroups, self.machine.ceiling),
             )
         finally:
             os.close(spawner_log)
