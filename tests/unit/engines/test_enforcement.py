@@ -77,7 +77,8 @@ def test_fields_of_the_record() -> None:
 
 
 def test_words_of_a_spawner_come_back() -> None:
-    said = arguments(["level=full", *spawner_arguments(BOTH, Limits(memory=5)), "hide=/a=b", "hide=/c"])
+    limiting = spawner_arguments(BOTH, Limits(memory=5))
+    said = arguments(["level=full", *limiting, "hide=/a=b", "hide=/c"])
     assert said == {
         "level": ["full"],
         "cgroup": ["memory:2:/c/x", "cpus:1:/cpu/y z"],
