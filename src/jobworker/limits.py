@@ -262,7 +262,7 @@ if TYPE_CHECKING:
         nice: int | None
 
     class LimitsView(TypedDict):
-        """The limits in force; null where nothing is limited."""
+        """The effective limits; null where nothing is limited."""
 
         memory: int | None
         cpus: float | None

@@ -178,7 +178,7 @@ def test_a_reload_changes_who_may_start_what_and_a_broken_file_does_not(
 
     reload(rules(default="allow"), "policy loaded")
     assert jobd.jobctl("run", "--", "/bin/true", user="alice").returncode == 0
-    reload("[policy]\ndefault = 7\n", "the policy in force stays")
+    reload("[policy]\ndefault = 7\n", "the effective policy stays")
     assert jobd.jobctl("run", "--", "/bin/true", user="alice").returncode == 0
 
 

@@ -61,14 +61,14 @@ def test_a_broken_file_leaves_the_policy_in_force(machine: Machine, config: Path
     machine.serve("--config", str(config))
     config.write_text(GOOD + 'program = "x"\n')
     reload(machine)
-    until(heard(machine, "the policy in force stays"))
-    (entry,) = logged(machine, "the policy in force stays")
+    until(heard(machine, "the effective policy stays"))
+    (entry,) = logged(machine, "the effective policy stays")
     assert f"{config}:6: unknown setting 'policy.rules[1].program'" in entry["message"]
     assert "trace" not in entry
     assert len(logged(machine, "policy loaded")) == 1
     config.unlink()
     reload(machine)
-    until(heard(machine, "the policy in force stays", 2))
+    until(heard(machine, "the effective policy stays", 2))
     assert machine.get("admin", "/me") == 200
 
 

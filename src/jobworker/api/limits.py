@@ -47,7 +47,7 @@ else:
         "LimitsView",
         [(limit.name, _answered(limit)) for limit in LIMITS],
         bases=(Body,),
-        namespace={"__doc__": "The limits in force; null where nothing is limited."},
+        namespace={"__doc__": "The effective limits; null where nothing is limited."},
         module=__name__,
         frozen=True,
     )

@@ -61,7 +61,7 @@ class CanStartAnswer(Body, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="one sentence")]
     run_as: Annotated[str | None, Meta(description="account; null is one of the user's own")]
     network: Annotated[bool, Meta(description="whether the job would have the network")]
-    limits: Annotated[LimitsView, Meta(description="what would be in force")]
+    limits: Annotated[LimitsView, Meta(description="the limits that would be effective")]
     error: NoError = None
 
 
@@ -105,7 +105,7 @@ class JobView(Body, frozen=True, kw_only=True):
     started_at: Annotated[Time | None, Meta(description="when the program began")]
     finished_at: Annotated[Time | None, Meta(description="when it ended")]
     usage: Annotated[UsageView | None, Meta(description="what it used, once it has ended")]
-    limits: Annotated[LimitsView, Meta(description="what is in force")]
+    limits: Annotated[LimitsView, Meta(description="the effective limits")]
     deadline: Annotated[Time | None, Meta(description="when it is stopped, if it has a limit")]
     evidence: Annotated[
         dict[str, str | int | float] | None, Meta(description="what the cause was told by")

@@ -1,4 +1,4 @@
-"""The address in force, for commands that run beside the server.
+"""The address that the server listens on, for commands that run beside the server.
 
 The server holds a lock on the file for as long as it lives, so what a killed one has
 left behind is not taken for the truth.

@@ -25,4 +25,4 @@ def run(arguments: argparse.Namespace) -> None:
     for token_id in revoked:
         print(f"Token {token_id} revoked.")  # noqa: T201 - what a command prints
     if not revoked:
-        print(f"Nothing to revoke: {arguments.name} has no token in force.")  # noqa: T201
+        print(f"Nothing to revoke: {arguments.name} has no valid token.")  # noqa: T201

@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A user as lists show it: ``tokens`` holds the IDs of its tokens in force."""
+    """A user as lists show it: ``tokens`` holds the IDs of its valid tokens."""
 
     user: User
     tokens: tuple[str, ...]
@@ -76,7 +76,7 @@ class Users:
     def authenticate(self, token: str) -> User:
         """The user that ``token`` belongs to; takes well under 100 µs.
 
-        Raises ``BadAuthentication`` unless the token is in force.
+        Raises ``BadAuthentication`` unless the token is valid.
         """
         shown = parse(token)
         wanted = {"id": shown.id, "now": _now()}
@@ -151,7 +151,7 @@ class Users:
         return revoked
 
     def list(self) -> tuple[Listed, ...]:
-        """Every user by name, with the tokens in force, oldest first."""
+        """Every user by name, with the valid tokens, oldest first."""
         rows = self._database.read(
             lambda connection: connection.execute(_EVERYBODY, {"now": _now()}).all()
         )

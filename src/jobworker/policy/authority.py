@@ -26,7 +26,7 @@ _MOST_LOGGED = 200
 
 
 class Authority:
-    """Decides by the rules in force; ``replace`` puts others in force.
+    """Decides by the effective rules; ``replace`` gives others.
 
     The methods look at files, and may read one whole for its digest: where rules name
     programs by digest, call them in a thread. They may be called from several at once.
@@ -38,7 +38,7 @@ class Authority:
 
     @property
     def rules(self) -> Rules:
-        """The rules in force."""
+        """The effective rules."""
         return self._rules
 
     @property
@@ -97,7 +97,7 @@ class Authority:
     def explain(self, user: str, role: Role, spec: Spec) -> Decision:
         """The decision that ``grant`` would go by, the check of the file included.
 
-        ``Decision.limits`` tells the limits in force. Raises ``InvalidRequest`` as
+        ``Decision.limits`` tells the effective limits. Raises ``InvalidRequest`` as
         ``grant`` does.
         """
         decision, request = self._decide(user, role, spec)

@@ -47,7 +47,7 @@ class Decision:
     on_output_limit: OnOutputLimit = "truncate"
 
     def limits(self, asked: Limits) -> Limits:
-        """The limits in force for a job that asks for these; raises ``LimitTooHigh``."""
+        """The effective limits for a job that asks for these; raises ``LimitTooHigh``."""
         return effective(asked, self.defaults, self.ceilings)
 
 

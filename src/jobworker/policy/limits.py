@@ -22,7 +22,7 @@ class Ceiling:
 
 
 def effective(asked: Limits, defaults: Limits, ceilings: Iterable[Ceiling]) -> Limits:
-    """The limits in force.
+    """The effective limits.
 
     Where there is a ceiling there is a limit: without anything asked for, it is the
     ceiling, also where the default is above. Raises ``LimitTooHigh`` where more was asked.

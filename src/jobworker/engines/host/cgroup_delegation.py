@@ -25,7 +25,7 @@ def available(base: Path) -> set[str]:
     return set((base / "cgroup.controllers").read_text(encoding="ascii").split())
 
 
-def settle(own: Path) -> Path:
+def delegate(own: Path) -> Path:
     """Frees ``own`` of processes; returns the cgroup to make others in. Raises ``NotOurs``."""
     if own.name == LEAF:
         return own.parent

@@ -114,7 +114,7 @@ class _Search:
             reasons.append(why_not)
 
     def _use_unified(self, own: Path, wanted: set[str]) -> None:
-        base = cgroup_delegation.settle(own)
+        base = cgroup_delegation.delegate(own)
         jobs = base / self._name
         jobs.mkdir(exist_ok=True)
         for limit in sorted(wanted):

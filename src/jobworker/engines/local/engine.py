@@ -166,7 +166,7 @@ class LocalEngine:
         self._listener = listener
 
     def uid(self, account: int) -> int:
-        """The UID that the account's jobs run as at the level in force."""
+        """The UID that the account's jobs run as at the effective level."""
         return uid_of(account, self.containment)
 
     def check(self, spec: Spec, terms: Terms) -> None:
