@@ -6,7 +6,7 @@ import asyncio
 
 
 def resolve(future: asyncio.Future[None], error: Exception | None = None) -> None:
-    """Set a future's result, or its exception; one that is done, or cancelled, stays as it is."""
+    """Sets a future's result, or its exception; one that is done, or cancelled, stays as it is."""
     if future.done():
         return
     if error:
@@ -16,7 +16,7 @@ def resolve(future: asyncio.Future[None], error: Exception | None = None) -> Non
 
 
 async def until_writable(descriptor: int) -> None:
-    """Return once the descriptor takes data again."""
+    """Returns once the descriptor takes data again."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     loop.add_writer(descriptor, resolve, future)

@@ -49,7 +49,7 @@ class BytesAnswer:
     headers: tuple[Header, ...]
 
     async def send(self, send: Send, prefix: str = "") -> None:
-        """Send it; to who asked for a WebSocket and gets none with the prefix ``websocket.``."""
+        """Sends it; ``prefix`` is ``websocket.`` for a client that asked for a WebSocket."""
         await send(_head(self.status, self.headers, prefix))
         await send({"type": f"{prefix}http.response.body", "body": self.body})
 
@@ -93,7 +93,7 @@ class StreamAnswer:
         self.headers = headers
 
     async def send(self, send: Send) -> None:
-        """Send the chunks; raises ``TimeoutError`` when the client does not take them."""
+        """Sends the chunks; raises ``TimeoutError`` when the client does not take them."""
         following = asyncio.create_task(self._next())
         try:
             await send(_head(self.status, self.headers))

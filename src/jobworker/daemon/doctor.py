@@ -19,13 +19,13 @@ ABOUT = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the form of the answer, and which server's file system to look at."""
+    """Declares the form of the answer, and which server's file system to look at."""
     add_settings(parser, "state")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Try each level and each limit, and print what came of it."""
+    """Tries each level and each limit, and prints the results."""
     probes = probe()
     level = choose("auto")
     limits = survey(level, settings_of(arguments).state)

@@ -129,7 +129,7 @@ class Starter:
 
 
 def _report(task: asyncio.Task[Job]) -> None:
-    """Log what broke a start whose caller has left; a refusal concerns nobody any more."""
+    """Logs what broke a start whose caller has left; a refusal concerns nobody any more."""
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, JobWorkerError):
         log.error("a start came to nothing", exc_info=error)

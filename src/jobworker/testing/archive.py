@@ -44,20 +44,20 @@ class MemoryArchive:
         self._bindings: dict[tuple[str, str], KeyBinding] = {}
 
     async def add(self, job: Job, key: StartKey | None = None) -> None:
-        """Record a new job, and with it what its key stands for."""
+        """Records a new job, and with it what its key stands for."""
         if key:
             self._bind(job, key)
         accepted = job if isinstance(job.status, Queued) else replace(job, status=Starting())
         self._records[job.id] = _Record(next(self._numbers), accepted)
 
     async def admit(self, job_id: JobId) -> None:
-        """Record that a queued job is to be started."""
+        """Records that a queued job is to be started."""
         record = self._records.get(job_id)
         if record and isinstance(record.job.status, Queued):
             record.job = replace(record.job, status=Starting())
 
     async def roll_back(self, job_id: JobId) -> None:
-        """Forget a job that never ran; one that is finished, or unknown, is left alone."""
+        """Forgets a job that never ran; one that is finished, or unknown, is left alone."""
         record = self._records.get(job_id)
         if record and not record.job.ended:
             del self._records[job_id]
@@ -65,14 +65,14 @@ class MemoryArchive:
             self._bindings = {name: each for name, each in bound if each.job_id != job_id}
 
     async def finish(self, job: Job, output: OutputReader) -> None:
-        """Record a job's end together with its output; the second time changes nothing."""
+        """Records a job's end together with its output; the second time changes nothing."""
         assert job.ended
         record = self._record(job.id)
         if not record.job.ended:
             record.job, record.output = job, _copy(output)
 
     async def remove(self, job_id: JobId) -> None:
-        """Delete a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
+        """Deletes a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""
         if not self._record(job_id).job.ended:
             raise JobRunning
         del self._records[job_id]
@@ -88,7 +88,7 @@ class MemoryArchive:
         return self._bindings.get((owner, key))
 
     async def release(self, owner: str, key: str) -> None:
-        """Let the owner's key stand for nothing again."""
+        """Lets the owner's key stand for nothing again."""
         self._bindings.pop((owner, key), None)
 
     def get(self, job_id: JobId) -> Job | None:

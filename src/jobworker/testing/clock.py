@@ -16,5 +16,5 @@ class FakeClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move it; a negative number moves it back, as an operator may do."""
+        """Moves it; a negative number moves it back, as an operator may do."""
         self._now += timedelta(seconds=seconds)

@@ -81,13 +81,13 @@ class FakeInputWriter:
         self.taken = 0
 
     async def write(self, data: bytes) -> None:
-        """Take it all; raises ``InputClosed`` once the job has ended."""
+        """Takes it all; raises ``InputClosed`` once the job has ended."""
         self._refuse_ended()
         self.taken += len(data)
         self._fed += data
 
     async def resize(self, rows: int, cols: int) -> None:  # noqa: ARG002 - the port's
-        """Take no note; raises ``InputClosed`` once the job has ended."""
+        """Takes no note; raises ``InputClosed`` once the job has ended."""
         self._refuse_ended()
 
     def close(self) -> None:
@@ -112,22 +112,22 @@ class FakeInput:
         self.over: set[JobId] = set()
 
     async def keep(self, job_id: JobId, data: bytes) -> None:
-        """Keep it in ``data``."""
+        """Keeps it in ``data``."""
         self.data[job_id] = bytearray(data)
         self.kept.add(job_id)
 
     async def drop(self, job_id: JobId) -> None:
-        """Remove it."""
+        """Removes it."""
         self.data.pop(job_id, None)
         self.kept.discard(job_id)
 
     async def sweep(self, known: Collection[JobId]) -> None:
-        """Remove that of jobs that are not known."""
+        """Removes that of jobs that are not known."""
         self.data = {job_id: data for job_id, data in self.data.items() if job_id in known}
         self.kept.intersection_update(known)
 
     def open(self, job: Job) -> FakeInputWriter:
-        """Add to ``data``; raises ``InputClosed`` where the program reads no more, or never did."""
+        """Adds to ``data``; raises ``InputClosed`` where the program reads no more, or never did."""
         known = self._jobs.get(job.id)
         if known is None or known.last:
             raise InputClosed("the job has ended")
@@ -138,7 +138,7 @@ class FakeInput:
         return FakeInputWriter(known, self.data.setdefault(job.id, bytearray()))
 
     async def end(self, job_id: JobId) -> None:
-        """Note it in ``over``."""
+        """Notes it in ``over``."""
         self.over.add(job_id)
 
 
@@ -201,11 +201,11 @@ class FakeEngine:
     # What the test says.
 
     def refuse_next(self, error: JobWorkerError) -> None:
-        """Let the next start fail with ``error``, as where there is no such program."""
+        """Lets the next start fail with ``error``, as where there is no such program."""
         self._refusal = error
 
     def write(self, job_id: JobId, data: bytes, stream: Stream = Stream.STDOUT) -> None:
-        """Let the job write ``data``; the index gets its entry."""
+        """Lets the job write ``data``; the index gets its entry."""
         job = self._running(job_id)
         job.output.append(stream, data)
         moment = nanoseconds(self._clock.now())
@@ -213,7 +213,7 @@ class FakeEngine:
         job.wake()
 
     def skip(self, job_id: JobId, length: int, stream: Stream = Stream.STDOUT) -> None:
-        """Let the job write ``length`` bytes that are not kept, as past its output limit."""
+        """Lets the job write ``length`` bytes that are not kept, as past its output limit."""
         job = self._running(job_id)
         job.output.skip(stream, length)
         place = INDEX_ENTRY.pack(job.output.end(stream), PLACE + stream.value, 0)
@@ -221,15 +221,15 @@ class FakeEngine:
         job.wake()
 
     def exit(self, job_id: JobId, code: int = 0) -> None:
-        """Let the program exit with ``code``."""
+        """Lets the program exit with ``code``."""
         self._tell(job_id, self._end(job_id, Cause.EXITED, exit_code=code))
 
     def kill(self, job_id: JobId, signal: str = "SIGKILL") -> None:
-        """Let a signal end the program."""
+        """Lets a signal end the program."""
         self._tell(job_id, self._end(job_id, Cause.SIGNALED, signal=signal))
 
     def lose(self, job_id: JobId, why: str = "the supervisor is gone") -> None:
-        """Let the job vanish without an exit record."""
+        """Lets the job vanish without an exit record."""
         job = self._running(job_id)
         job.last = Lost(why, self._clock.now())
         job.wake()
@@ -246,15 +246,15 @@ class FakeEngine:
     # What the manager calls.
 
     def listen(self, listener: Listener) -> None:
-        """Tell ``listener`` of everything from now on."""
+        """Tells ``listener`` of everything from now on."""
         self._listener = listener
 
     def disconnect(self) -> None:
-        """Tell nobody of anything until there is another listener, as while no server runs."""
+        """Tells nobody of anything until there is another listener, as while no server runs."""
         self._listener = _nobody
 
     def check(self, spec: Spec, terms: Terms) -> None:  # noqa: ARG002 - the port's
-        """Raise what ``unavailable`` was set to."""
+        """Raises what ``unavailable`` was set to."""
         if self.unavailable:
             raise self.unavailable
 
@@ -263,7 +263,7 @@ class FakeEngine:
         return self.hidden
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
-        """Take the job as started, unless ``refuse_next`` was called; raises what ``check`` does.
+        """Takes the job as started, unless ``refuse_next`` was called; raises what ``check`` does.
 
         ``ServiceUnavailable`` is raised where its input was to come with it and was not kept.
         """
@@ -282,7 +282,7 @@ class FakeEngine:
         self._tell_soon(job.id, event)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Note the stop; the job ends if the engine obeys and it has not ended before."""
+        """Notes the stop; the job ends if the engine obeys and it has not ended before."""
         self.stops.append((job_id, stop))
         job = self._jobs.get(job_id)
         if job is None or job.last:
@@ -293,20 +293,20 @@ class FakeEngine:
             self._tell_soon(job_id, end)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
-        """Note the signal; what comes of it is up to the test."""
+        """Notes the signal; what comes of it is up to the test."""
         job = self._jobs.get(job_id)
         if job is None or job.last:
             raise JobNotRunning
         self.signals.append((job_id, request))
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
-        """Note the extension."""
+        """Notes the extension."""
         self.extensions.append((job_id, timeout, by))
         if job := self._jobs.get(job_id):
             job.extended = Extended(timeout, by)
 
     async def recover(self, jobs: Iterable[Job]) -> None:
-        """Tell where each of ``jobs`` stands, and forget the others.
+        """Tells where each of ``jobs`` stands, and forgets the others.
 
         One that was never started here is lost.
         """
@@ -322,7 +322,7 @@ class FakeEngine:
                 self._tell(job_id, Lost(why, self._clock.now(), never_ran=True))
 
     async def discard(self, job_id: JobId) -> None:
-        """Forget a job once it has ended."""
+        """Forgets a job once it has ended."""
         while (job := self._jobs.get(job_id)) and job.last is None:
             await self.output.change(job_id)
         self._forget(job_id)
@@ -370,9 +370,9 @@ class FakeEngine:
         self._listener(job_id, event)
 
     def _tell_soon(self, job_id: JobId, event: Event) -> None:
-        """Tell it after the call that caused it has returned, as a real engine does."""
+        """Tells it after the call that caused it has returned, as a real engine does."""
         asyncio.get_running_loop().call_soon(self._tell, job_id, event)
 
 
 def _nobody(_job_id: JobId, _event: Event) -> None:
-    """Listen to nothing."""
+    """Listens to nothing."""

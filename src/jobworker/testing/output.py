@@ -23,13 +23,13 @@ class MemoryOutput:
             self.append(stream, data)
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Add ``data`` to the end of ``stream``."""
+        """Adds ``data`` to the end of ``stream``."""
         if data:
             self._streams[stream].append(Piece(self._ends[stream], data))
             self._ends[stream] += len(data)
 
     def skip(self, stream: Stream, length: int) -> None:
-        """Let ``length`` bytes have been written to ``stream`` that are not kept."""
+        """Lets ``length`` bytes have been written to ``stream`` that are not kept."""
         self._ends[stream] += length
 
     def end(self, stream: Stream) -> int:

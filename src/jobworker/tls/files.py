@@ -65,7 +65,7 @@ class _Shown:
 
 
 def provide(directory: Path, host: str) -> TlsFiles:
-    """Make what is missing in ``directory``, and renew what will not do for ``host``.
+    """Makes the files that are missing in ``directory``, and renews what will not do for ``host``.
 
     ``host`` is what the server listens on. Done again after a crash half-way, it goes
     on from there. Raises ``StateUnusable`` where the CA cannot be used.

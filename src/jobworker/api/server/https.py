@@ -198,7 +198,7 @@ def _tell_broken(watching: asyncio.Task[None]) -> None:
 
 
 def _quieten_granian() -> None:
-    """Keep from operators what granian says of itself and what the dispatcher logs better."""
+    """Drops the lines that granian logs of itself, and those that the dispatcher logs better."""
     for name in ("_granian", "_granian.utils"):  # where the two kinds of lines come from
         logging.getLogger(name).addFilter(_is_worth_a_line)  # a second time adds nothing
 

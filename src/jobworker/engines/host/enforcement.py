@@ -70,7 +70,7 @@ def _without_controller(
 
 
 def check_limits(limits: Limits, rows: list[Enforcement]) -> None:
-    """Raise ``LimitUnavailable`` where one of ``limits`` is not enforced."""
+    """Raises ``LimitUnavailable`` where one of ``limits`` is not enforced."""
     asked = {_FIELDS[name] for name in BY_ENGINE if getattr(limits, name) is not None}
     for row in rows:
         if row.mechanism is None and row.limit in asked:
