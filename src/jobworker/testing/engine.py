@@ -127,7 +127,7 @@ class FakeInput:
         self.kept.intersection_update(known)
 
     def open(self, job: Job) -> FakeInputWriter:
-        """Adds to ``data``; raises ``InputClosed`` where the program reads no more, or never did."""
+        """Adds to ``data``; raises ``InputClosed`` where the program does not read."""
         known = self._jobs.get(job.id)
         if known is None or known.last:
             raise InputClosed("the job has ended")
