@@ -435,9 +435,9 @@ async def test_t53_many_short_jobs_leave_nothing(manager: Manager, tmp_path: Pat
 @pytest.mark.parametrize("level", LEVELS[:1])
 async def test_t56_one_manager_a_state_directory(manager: Manager, tmp_path: Path) -> None:
     assert manager
-    with pytest.raises(StateInUse, match="in charge of"):
+    with pytest.raises(StateInUse, match="has the lock of"):
         async with opened(tmp_path):
-            raise AssertionError("two managers in charge of one state directory")
+            raise AssertionError("two managers have the lock of one state directory")
 
 
 @pytest.mark.parametrize("level", LEVELS[:1])
