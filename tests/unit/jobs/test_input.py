@@ -39,13 +39,13 @@ async def manager(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Manager]:
 
 async def test_what_is_fed_arrives_until_its_end(manager: Manager, engine: FakeEngine) -> None:
     job = await manager.submit(PIPE, "alice")
-    attachment = manager.attach(job.id)
-    await attachment.open()
-    await attachment.write(b"one")
-    await attachment.write(b"two")
-    assert attachment.taken == 6
-    await attachment.end()
-    attachment.close()
+    session = manager.attach(job.id)
+    await session.open()
+    await session.write(b"one")
+    await session.write(b"two")
+    assert session.taken == 6
+    await session.end()
+    session.close()
     assert engine.input.data[job.id] == b"onetwo"
     assert engine.input.over == {job.id}
     again = manager.attach(job.id)
@@ -65,11 +65,11 @@ async def test_a_job_without_input_takes_none(manager: Manager) -> None:
 
 async def test_a_job_that_has_ended_takes_none(manager: Manager, engine: FakeEngine) -> None:
     job = await manager.submit(PIPE, "alice")
-    attachment = manager.attach(job.id)
+    session = manager.attach(job.id)
     engine.exit(job.id)
-    await attachment.job_ended()
+    await session.job_ended()
     with pytest.raises(InputClosed, match="has ended"):
-        await attachment.open()
+        await session.open()
     with pytest.raises(JobNotRunning):
         manager.attach(job.id)
 

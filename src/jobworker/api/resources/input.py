@@ -52,9 +52,9 @@ async def attach(call: Call) -> SocketAnswer:
     """
     query: InputQuery = call.query
     _refuse_strangers(call.headers)
-    attachment = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
     token = bearer_token(call.headers)
-    return SocketAnswer(attachment, lambda: call.service.until_refused(token))
+    return SocketAnswer(session, lambda: call.service.until_refused(token))
 
 
 class SocketAnswer:
@@ -63,9 +63,9 @@ class SocketAnswer:
     status = 101
 
     def __init__(
-        self, attachment: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
+        self, session: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        self._attachment = attachment
+        self._session = session
         self._until_refused = until_refused
 
     async def serve(self, receive: Receive, send: Send, draining: asyncio.Event) -> None:
@@ -75,23 +75,23 @@ class SocketAnswer:
             await receive()  # that it wants to connect
             await send({"type": "websocket.accept"})
             close = await self._until_over(receive, send, draining)
-            await _say_goodbye(close, self._attachment, receive, send)
+            await _say_goodbye(close, self._session, receive, send)
         except TimeoutError:
             raise ClientGone from None
         finally:
-            self._attachment.close()
+            self._session.close()
 
     async def _until_over(self, receive: Receive, send: Send, draining: asyncio.Event) -> Close:
         ends: dict[asyncio.Task[Any], Close] = {
             asyncio.ensure_future(work): close
             for work, close in (
-                (self._attachment.job_ended(), (1000, "the job has ended")),
-                (self._attachment.displaced.wait(), (1008, "another client took over")),
+                (self._session.job_ended(), (1000, "the job has ended")),
+                (self._session.displaced.wait(), (1008, "another client took over")),
                 (self._until_refused(), (1008, BadAuthentication.summary)),
                 (draining.wait(), (1012, "the server is stopping")),
             )
         }
-        feeding = asyncio.ensure_future(_feed(self._attachment, receive, send))
+        feeding = asyncio.ensure_future(_feed(self._session, receive, send))
         try:
             await asyncio.wait((feeding, *ends), return_when=asyncio.FIRST_COMPLETED)
             if feeding.done():
@@ -117,7 +117,7 @@ def _how_it_ended(feeding: asyncio.Task[Close]) -> Close:
         return 1011, JobWorkerError.summary
 
 
-async def _feed(attachment: InputSession, receive: Receive, send: Send) -> Close:
+async def _feed(session: InputSession, receive: Receive, send: Send) -> Close:
     """Pass on what comes, one message after another; returns how to close.
 
     Raises ``InputClosed``, and ``ClientGone``.
@@ -126,13 +126,13 @@ async def _feed(attachment: InputSession, receive: Receive, send: Send) -> Close
     # more; and never given up, as a message could be lost with it.
     coming = asyncio.ensure_future(receive())
     try:
-        await _open(attachment, coming)
-        await _send_taken(send, attachment)
+        await _open(session, coming)
+        await _send_taken(send, session)
         while True:
             message = await coming
             if message["type"] == "websocket.disconnect":
                 raise ClientGone
-            close = await _take(message, attachment, send)
+            close = await _take(message, session, send)
             if close is not None:
                 return close
             coming = asyncio.ensure_future(receive())
@@ -140,9 +140,9 @@ async def _feed(attachment: InputSession, receive: Receive, send: Send) -> Close
         coming.cancel()
 
 
-async def _open(attachment: InputSession, coming: asyncio.Future[Message]) -> None:
+async def _open(session: InputSession, coming: asyncio.Future[Message]) -> None:
     """Return once the program runs; raises ``ClientGone`` where the client leaves before."""
-    opening = asyncio.ensure_future(attachment.open())
+    opening = asyncio.ensure_future(session.open())
     try:
         await asyncio.wait((opening, coming), return_when=asyncio.FIRST_COMPLETED)
         if coming.done() and coming.result()["type"] == "websocket.disconnect":
@@ -153,46 +153,44 @@ async def _open(attachment: InputSession, coming: asyncio.Future[Message]) -> No
         await asyncio.gather(opening, return_exceptions=True)
 
 
-async def _take(message: Message, attachment: InputSession, send: Send) -> Close | None:
+async def _take(message: Message, session: InputSession, send: Send) -> Close | None:
     data = message.get("bytes")
     if data is None:
-        return await _handle_text(message.get("text") or "", attachment)
-    return await _pass_on(data, attachment, send)
+        return await _handle_text(message.get("text") or "", session)
+    return await _pass_on(data, session, send)
 
 
-async def _pass_on(data: bytes, attachment: InputSession, send: Send) -> Close | None:
+async def _pass_on(data: bytes, session: InputSession, send: Send) -> Close | None:
     if len(data) > MAX_PIECE:
         return 1009, f"a message may have at most {MAX_PIECE} bytes"
-    await attachment.write(data)
-    await _send_taken(send, attachment)
+    await session.write(data)
+    await _send_taken(send, session)
     return None
 
 
-async def _handle_text(text: str, attachment: InputSession) -> Close | None:
+async def _handle_text(text: str, session: InputSession) -> Close | None:
     """Do what a text message asks for."""
     try:
         asked = _DECODER.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
         return 1007, f"not a message that is known here: {error}"[:100]
     if isinstance(asked, Resize):
-        if not attachment.terminal:
+        if not session.terminal:
             return 1007, "resize: the job has no terminal"
-        await attachment.resize(asked.rows, asked.cols)
+        await session.resize(asked.rows, asked.cols)
         return None
-    if attachment.terminal:
+    if session.terminal:
         return 1007, "eof: a terminal's end of input is typed (Ctrl-D)"
-    await attachment.end()
+    await session.end()
     return 1000, "end of input"
 
 
-async def _say_goodbye(
-    close: Close, attachment: InputSession, receive: Receive, send: Send
-) -> None:
+async def _say_goodbye(close: Close, session: InputSession, receive: Receive, send: Send) -> None:
     """Tell the client, and take what it has sent meanwhile, or it would never hear."""
     code, reason = close
     try:
         async with asyncio.timeout(GOODBYE_BUDGET):
-            await _send_taken(send, attachment)
+            await _send_taken(send, session)
             await _send_text(send, Over(code=code, reason=reason))
             while (await receive())["type"] != "websocket.disconnect":
                 pass
@@ -214,10 +212,10 @@ def _noticing(send: Send) -> Send:
     return sending
 
 
-async def _send_taken(send: Send, attachment: InputSession) -> None:
+async def _send_taken(send: Send, session: InputSession) -> None:
     """Tell how much has been taken; raises ``TimeoutError`` where the client does not listen."""
     async with asyncio.timeout(SEND_BUDGET):
-        await _send_text(send, Taken(bytes=attachment.taken))
+        await _send_text(send, Taken(bytes=session.taken))
 
 
 async def _send_text(send: Send, body: Taken | Over) -> None:
