@@ -199,8 +199,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuses a name given twice: two readers of one body must not see two requests."""
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        # In one pass, as a client may send any number of names before the one that it repeats.
+        left = dict.fromkeys(value)
+        twice = next(name for name, _ in pairs if left.pop(name, name) is not None)
         raise InvalidRequest(f"{twice[:80]!r} is given twice in one object", field=twice[:80])
     return value
 

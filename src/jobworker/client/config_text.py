@@ -67,8 +67,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Refuses a key that stands twice: readers differ on which of the two counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        left = dict.fromkeys(found)
+        twice = next(key for key, _ in pairs if left.pop(key, key) is not None)
         raise ConfigurationInvalid(f"the key {twice!r} stands twice in one object", field=twice)
     return found
 
