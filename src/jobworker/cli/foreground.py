@@ -81,8 +81,8 @@ class _Foreground:
                 takeover=takeover,
             )
         except session.Detached:
-            report.message(
-                f"\njobctl: detached; job {self._job_id} goes on: jobctl attach {self._job_id}"
+            report.message_below(
+                f"jobctl: detached; job {self._job_id} goes on: jobctl attach {self._job_id}"
             )
             return 0
         except JobNotRunning:  # it has ended already, and its output can be seen
@@ -118,7 +118,7 @@ class _Foreground:
 
 def _shall_stop(job_id: str, *, ask: bool) -> bool:
     """Whether a person, where there is one to ``ask``, wants the job stopped."""
-    report.message(f"\njobctl: {_goes_on(job_id)}")
+    report.message_below(f"jobctl: {_goes_on(job_id)}")
     if not (ask and sys.stdin.isatty()):
         return False
     sys.stderr.write("Stop it? [y/N] ")

@@ -38,6 +38,14 @@ def message(text: str) -> None:
     sys.stderr.write((escaped(text) if sys.stderr.isatty() else text) + "\n")
 
 
+def message_below(text: str) -> None:
+    """Prints a message on a line of its own: the cursor may stand behind a job's output or ^C."""
+    sys.stdout.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    message(text)
+
+
 def escaped(text: str) -> str:
     r"""``text`` with control characters written as ``\x1b``, so that none acts."""
     if text.isprintable():

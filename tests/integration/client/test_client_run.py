@@ -203,6 +203,7 @@ def test_ctrl_c_on_a_terminal_asks(jobctl: Jobctl, server: Server, reply: str, e
         seen += os.read(controller, 65_536)
         if b"begun" in seen:
             shown.set()
+    assert f"begun\r\njobctl: job {ID} goes on;".encode() in seen
     os.write(controller, reply.encode())
     if exits == 137:  # what came after the interrupt comes, and nothing twice
         while b"rest" not in seen:
