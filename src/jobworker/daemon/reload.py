@@ -1,4 +1,4 @@
-"""Puts the rules of the configuration in force anew on SIGHUP."""
+"""Makes the rules of the configuration effective anew on SIGHUP."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def reloading(
     authority: Authority,
     refresh: Callable[[], None],
 ) -> Iterator[None]:
-    """Logs the rules in force, and reloads them on SIGHUP for as long as this lasts.
+    """Logs the effective rules, and reloads them on SIGHUP for as long as this lasts.
 
-    ``settings`` are those in force, ``load_settings`` reads them anew; ``refresh`` is
+    ``settings`` are the effective ones, ``load_settings`` reads them anew; ``refresh`` is
     called when ``authority`` has other rules. Without a file there
     is nothing to do, and SIGHUP stays as it came: whoever uses nohup means it.
     """
@@ -60,9 +60,9 @@ async def _reload_when(
             await asyncio.to_thread(reload)
             refresh()
         except ConfigurationInvalid as error:
-            _log.error("the policy in force stays, as the new one cannot be used: %s", error)
+            _log.error("the effective policy stays, as the new one cannot be used: %s", error)
         except Exception:  # noqa: BLE001 - whatever it is, a server with a policy goes on
-            _log.exception("the policy in force stays, as the new one cannot be loaded")
+            _log.exception("the effective policy stays, as the new one cannot be loaded")
 
 
 def _reload(settings: Settings, found: Settings, authority: Authority) -> None:
