@@ -7,6 +7,7 @@ imported for its types alone still is a thing to know about.
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,7 @@ def read_tree(source: Path) -> dict[str, ast.Module]:
     return trees
 
 
+@functools.cache  # a tree is read once
 def imports_of(source: Path) -> list[Import]:
     trees = read_tree(source)
     packages = {name for name in trees if (source / name.replace(".", "/")).is_dir()}

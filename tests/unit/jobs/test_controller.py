@@ -234,6 +234,7 @@ async def test_a_program_that_fails_says_what_it_could_not_see(
     parts.controller.apply(live.job.id, Ended(end))
     assert live.job.end is not None
     assert live.job.end.detail == detail
+    parts.engine.exit(live.job.id)  # so that the engine can discard it
 
 
 async def test_an_event_that_cannot_be_changes_nothing(parts: Parts) -> None:
