@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobworker.archive.database import Database
+from jobworker.archive.database import FILE_NAME, Database
 from jobworker.archive.owners import SqlOwners
 from jobworker.archive.sql import SqlArchive
 from jobworker.config.settings import Containment
@@ -21,8 +21,6 @@ from jobworker.errors import StateInUse
 from jobworker.jobs import manager
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
 from jobworker.policy.authority import Authority
-
-DATABASE = "jobd.db"
 
 
 class SystemClock:
@@ -41,7 +39,7 @@ async def open_database(state: Path) -> AsyncIterator[Database]:
     database cannot be used.
     """
     with _locked(state):
-        database = Database.open(state / DATABASE)
+        database = Database.open(state / FILE_NAME)
         try:
             yield database
         finally:

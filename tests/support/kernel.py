@@ -213,10 +213,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kernel: takes a kernel of its own")
 
 
-def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> str | None:
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> str | None:
     """Say in the run's header by which way kernels are booted, where a test takes one."""
+    if is_inside() or config.option.collectonly:
+        return None
     wanted = any(item.get_closest_marker("kernel") for item in items)
-    return f"kernel of our own: {choice().told}" if wanted and not is_inside() else None
+    return f"kernel of our own: {choice().told}" if wanted else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -21,6 +21,9 @@ from jobworker.errors import StorageFull
 
 T = TypeVar("T")
 
+FILE_NAME = "jobd.db"
+"""The name of the database in a state directory."""
+
 _READ_THREADS = 2
 """Lists read at the same time; more would only contend for the interpreter."""
 

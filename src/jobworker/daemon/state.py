@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobworker.archive.database import Database
+from jobworker.archive.database import FILE_NAME, Database
 from jobworker.errors import StateUnusable
 from jobworker.identity.users import Users
 
@@ -25,7 +25,7 @@ class State:
     @property
     def database(self) -> Path:
         """Jobs, users, and the digests of tokens."""
-        return self.directory / "jobd.db"
+        return self.directory / FILE_NAME
 
     @property
     def tls(self) -> Path:
