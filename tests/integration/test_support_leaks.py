@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.engines.host.cgroup_tree import memberships
+
 SUPPORT = Path(__file__).parents[1]
 SETTINGS = {
     "PYTHONPATH": str(SUPPORT),
@@ -80,12 +82,52 @@ def test_a_descriptor_left_open_fails_its_test(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_mount_left_behind_fails_its_test(tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    done = run_inside(tmp_path, f"subprocess.run(['mount', '-t', 'tmpfs', 'left', '{here}'])")
-    subprocess.run(["umount", here], check=True)
+    base = tmp_path / "base"
+    body = "subprocess.run(['mount', '-t', 'tmpfs', 'left', tmp_path], check=True)"
+    done = run_inside(tmp_path, body, PYTEST_ADDOPTS=f"--basetemp={base}")
+    subprocess.run(["umount", *base.glob("test_it*0")], check=True)
     assert done.returncode == 1
-    assert f" {here} " in done.stdout
+    assert f": {base}/test_it" in done.stdout
+
+
+@pytest.mark.root
+def test_a_mount_of_somebody_else_is_no_leak(tmp_path: Path) -> None:
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    body = f"subprocess.run(['mount', '-t', 'tmpfs', 'theirs', '{here}'])"
+    done = run_inside(tmp_path, body, PYTEST_ADDOPTS=f"--basetemp={tmp_path}/base")
+    subprocess.run(["umount", here], check=True)
+    assert done.returncode == 0, done.stdout
+
+
+_MAKE_A_CGROUP = """
+from jobworker.engines.host.cgroup_tree import memberships, own_directory
+from jobworker.engines.host.mountinfo import mounts
+from pathlib import Path
+member_of = memberships(Path("/proc/self/cgroup").read_bytes())
+own = own_directory("pids", mounts(), member_of)
+assert own
+made = os.path.join({where}, "jobd-jobs-0badbeef")
+os.mkdir(made)
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("where", "code"), [("own", 1), ("os.path.dirname(own)", 0)])
+def test_a_cgroup_counts_where_a_server_of_the_test_made_it(
+    tmp_path: Path, where: str, code: int
+) -> None:
+    """Beside it are those of every other server of the machine."""
+    if "pids" not in memberships(Path("/proc/self/cgroup").read_bytes()):
+        pytest.skip("takes a cgroup v1 hierarchy of pids")
+    done = run_inside(
+        tmp_path, _MAKE_A_CGROUP.format(where=where) + "print('made:', made)", PYTEST_ADDOPTS="-s"
+    )
+    made = Path(done.stdout.partition("made: ")[2].partition("\n")[0])
+    made.rmdir()
+    if code:
+        made.parent.rmdir()
+    assert done.returncode == code, done.stdout
 
 
 def test_a_skip_is_a_failure_where_nothing_may_be_skipped(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.directories import make_directory
 
 _READY = "jobd is ready at "
 _READY_BUDGET = 30.0
@@ -249,7 +250,7 @@ def module_jobd(make_module_jobd: MakeJobd) -> Jobd:
 @pytest.fixture
 def shared_dir() -> Iterator[Path]:
     """A directory for files that jobs read: not under /tmp, readable by every user."""
-    path = Path(tempfile.mkdtemp(prefix="jobworker-", dir="/var/tmp"))
+    path = make_directory("jobworker-")
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
@@ -260,7 +261,7 @@ def _servers() -> Iterator[MakeJobd]:
 
     def make(*options: str, account: int | None = None, wrapper: tuple[str, ...] = ()) -> Jobd:
         # Short, as the path of a Unix socket has at most 107 bytes.
-        home = Path(tempfile.mkdtemp(prefix="jobd-", dir="/var/tmp"))
+        home = make_directory("jobd-")
         if account is not None:
             os.chown(home, account, account)
         server = Jobd(home, *options, account=account, wrapper=wrapper)

@@ -1,4 +1,8 @@
-"""Fails a test that leaves a process, a descriptor, a mount or a cgroup behind."""
+"""Fails a test that leaves a process, a descriptor, a mount or a cgroup behind.
+
+Only what this run has made counts: beside it there may be other servers, containers and
+runs of these tests.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +16,41 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.engines.host.cgroup_tree import memberships, own_directory
 from jobworker.engines.host.mountinfo import mounts
+from support import own_cgroup
 from support.adoption import everything_below
-
-_OURS = "jobd-jobs-"
+from support.directories import made_by_this_run
 
 _BUDGET = float(os.environ.get("JOBWORKER_LEAK_BUDGET", "5"))
 """Seconds for what is just ending: a job's tree is gone within 1 s of its stop (T16),
 and the machine may be busy. The tests of this file set it lower."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Enter a cgroup of our own: after ``support.adoption`` has forked."""
+    own_cgroup.enter()
+
+
+def pytest_unconfigure() -> None:
+    own_cgroup.leave()
+
+
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def no_leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compare what there is before and after each test.
 
     It is the first fixture of a test's own scope and so the last to be torn down.
     What a fixture of a wider scope holds was there before.
     """
-    processes, descriptors, mounted = everything_below(), _descriptors(), _mounts()
-    cgroups = _cgroups()
+    ours = tmp_path_factory.getbasetemp().resolve()
+    processes, descriptors, mounted = everything_below(), _descriptors(), _mounts(ours)
+    cgroups = own_cgroup.of_servers()
     yield
     leaks = [f"process {pid}: {text}" for pid, text in _left_running(processes).items()]
     leaks += [f"descriptor {text}" for text in _left_open(descriptors)]
-    leaks += [f"mount {line}" for line in sorted(_mounts() - mounted)]
-    leaks += [f"cgroup {path}" for path in sorted(_cgroups() - cgroups)]
+    leaks += [f"mount {line}" for line in sorted(_mounts(ours) - mounted)]
+    leaks += [f"cgroup {path}" for path in sorted(own_cgroup.of_servers() - cgroups)]
     if leaks:
         pytest.fail("the test left behind:\n  " + "\n  ".join(leaks), pytrace=False)
 
@@ -113,17 +127,11 @@ def _descriptors() -> dict[int, str]:
     return found
 
 
-def _cgroups() -> set[str]:
-    """The cgroups that servers have made below our own (``engines.cgroups``)."""
-    mounted = mounts()
-    member_of = memberships(Path("/proc/self/cgroup").read_bytes())
-    found = set()
-    for controller in member_of:
-        own = own_directory(controller, mounted, member_of)
-        if own:
-            found |= {entry.path for entry in os.scandir(own) if entry.name.startswith(_OURS)}
-    return found
-
-
-def _mounts() -> set[str]:
-    return set(Path("/proc/self/mountinfo").read_text().splitlines())
+def _mounts(base: Path) -> set[str]:
+    """The mounts in the directories that this run has made."""
+    ours = (base, *made_by_this_run())
+    return {
+        f"{mount.number}: {mount.point}"
+        for mount in mounts()
+        if any(Path(mount.point).is_relative_to(path) for path in ours)
+    }

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from support.adoption import descendants, leave_alone
+from support.directories import make_directory
 from support.kernel import ALICE, ROOT, FileSystem, choice, is_inside, run_tests_in_kernel
 from support.kernel_boot import WAYS, Way
 
@@ -79,7 +79,7 @@ class Outcomes:
     """What becomes of the runs that a session has begun."""
 
     def __init__(self, names: list[str], way: Way, at_once: int) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="kernels-", dir="/var/tmp"))
+        self._directory = make_directory("kernels-")
         with self._log.open("wb") as log:
             self._runner = subprocess.Popen(
                 [

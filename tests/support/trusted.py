@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.directories import make_directory
+
 
 @pytest.fixture
 def trusted_dir() -> Iterator[Path]:
     """Not under a directory with a sticky bit, as all other temporary ones are. Takes root."""
-    path = Path(tempfile.mkdtemp(prefix="jobworker-", dir="/var/lib"))
+    path = make_directory("jobworker-", "/var/lib")
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
