@@ -107,8 +107,9 @@ def facts(printed: str) -> list[str]:
     names = "Uid|Gid|Groups|Cap...|NoNewPrivs|Sig(?:Blk|Ign|Cgt)|Umask"
     directory = re.sub("j-[0-9a-f-]+", "", printed.splitlines()[-1])
     descriptors = re.search(r"\n0\n1\n2\n3\n(?!4\n)", printed)
+    lines = re.findall(rf"^(?:{names}):.*$", printed, re.MULTILINE)
     return [
-        *(_without_the_c_library(line) for line in re.findall(rf"^(?:{names}):.*$", printed, re.M)),
+        *map(_without_the_c_library, lines),
         directory,
         str(bool(descriptors)),
     ]
