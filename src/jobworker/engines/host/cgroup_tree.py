@@ -33,7 +33,8 @@ def own_directory(controller: str, mounted: list[Mount], member_of: dict[str, st
     path = member_of.get(controller)
     if path is None:
         return None
-    for mount in reversed(sorted(mounted, key=_is_usual)):
+    usual_last = sorted(mounted, key=_is_usual)
+    for mount in reversed(usual_last):
         if _shows(mount, controller) and (found := directory(mount, path)):
             return found
     return None
