@@ -68,6 +68,28 @@ def test_the_first_profile_is_the_default_one_until_another_is_made_so() -> None
 
 
 @pytest.mark.usefixtures("path")
+def test_where_there_is_no_default_one_the_next_to_be_stored_becomes_it() -> None:
+    """Its only default was that of a user who was removed."""
+    profiles.store(profile("alice"))
+    profiles.store(profile("bob"))
+    profiles.remove("alice")
+    profiles.store(profile("carol"))
+    assert profiles.load().name == "carol"
+
+
+@pytest.mark.parametrize("default", [None, "gone"])
+def test_the_first_profile_of_a_file_becomes_its_default_one(
+    path: Path, default: str | None
+) -> None:
+    """Whatever else the file holds."""
+    path.parent.mkdir(mode=0o700)
+    path.write_text(json.dumps({"defaultProfile": default, "profiles": {}, "theme": "dark"}))
+    path.chmod(0o600)
+    profiles.store(profile("alice"))
+    assert profiles.load().name == "alice"
+
+
+@pytest.mark.usefixtures("path")
 def test_the_environment_names_the_profile_and_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     profiles.store(profile("alice"))
     profiles.store(profile("bob"))
