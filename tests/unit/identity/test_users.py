@@ -23,7 +23,7 @@ from jobworker.errors import (
 from jobworker.identity.tokens import Secret, mint
 from jobworker.identity.users import User, Users
 from jobworker.jobs.lifecycle import final_status
-from jobworker.model import Cause, End, Job, JobId, Role, Spec, StartKey, Starting, Terms
+from jobworker.model import Cause, End, Job, JobId, Role, Spec, Starting, StartKey, Terms
 from jobworker.testing import MemoryOutput
 
 
