@@ -213,6 +213,20 @@ class UserExists(JobWorkerError):
     summary = "user exists already"
 
 
+class NameTaken(JobWorkerError):
+    """The name belongs to a user who was removed and has left jobs."""
+
+    code = "name_taken"
+    summary = "the name has jobs of a user who was removed"
+
+
+class LastAdmin(JobWorkerError):
+    """The user is the only admin, without whom nobody could act on others' jobs."""
+
+    code = "last_admin"
+    summary = "the user is the only admin"
+
+
 class StartFailed(JobWorkerError):
     """The service could not set the job up; the program was not run."""
 

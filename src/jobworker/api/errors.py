@@ -24,6 +24,8 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.JobRunning: 409,
     errors.NoDeadline: 409,
     errors.UserExists: 409,
+    errors.NameTaken: 409,
+    errors.LastAdmin: 409,
     errors.InputBusy: 409,
     errors.InputClosed: 409,
     errors.BodyTooLarge: 413,

@@ -38,6 +38,12 @@ def message(text: str) -> None:
     sys.stderr.write((escaped(text) if sys.stderr.isatty() else text) + "\n")
 
 
+def hint(call: Invocation, text: str) -> None:
+    """Prints what may be done about it: to a person only, and to none who wants it quiet."""
+    if sys.stderr.isatty() and not call.has("quiet"):
+        message(f"hint: {text}")
+
+
 def message_below(text: str) -> None:
     """Prints a message on a line of its own: the cursor may stand behind a job's output or ^C."""
     sys.stdout.flush()
@@ -78,8 +84,8 @@ def failure(error: JobWorkerError, call: Invocation, about: str | None = None) -
         job = {"id": about} if about else {}
         answer({**job, **failures.to_answer(error)})
     message(f"Error: {error}" + (f" ({about})" if about else ""))
-    if hint := error.hint or _ADVICE.get(error.code):
-        message(f"hint: {hint}")
+    if advice := error.hint or _ADVICE.get(error.code):
+        hint(call, advice)
 
 
 def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
@@ -88,8 +94,8 @@ def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
         answer(body)
     else:
         line(body["id"] if call.has("quiet") else sentence.format(body["id"]))
-    if hint := body.get("hint"):
-        message(f"hint: {hint}")
+    if advice := body.get("hint"):
+        hint(call, advice)
 
 
 def job(call: Invocation, view: JobView, *, apart: bool = False) -> None:

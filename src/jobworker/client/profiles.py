@@ -87,19 +87,18 @@ def known() -> list[tuple[str, str]]:
 def store(profile: Profile, *, make_default: bool = False) -> None:
     """Keeps ``profile``, in the place of one of the same name.
 
-    The first profile that is stored becomes the default one in any case. All else that
-    the file holds is kept. Raises ``ConfigurationInvalid``.
+    Where the file has no default one, as at first, it becomes that in any case. All else
+    that the file holds is kept. Raises ``ConfigurationInvalid``.
     """
     _check(profile)
 
     def change(config: Config) -> None:
-        first = not config["profiles"]
         replaced = config["profiles"].get(profile.name, {})
         # What a newer client keeps with a profile is meant for the server of its CA alone.
         others = replaced if replaced.get("ca") == profile.ca else {}
         fields = {field: getattr(profile, field) for field in config_text.FIELDS}
         config["profiles"][profile.name] = others | fields
-        if make_default or first:
+        if make_default or config["defaultProfile"] not in config["profiles"]:
             config["defaultProfile"] = profile.name
 
     _update(change)

@@ -25,10 +25,11 @@ class Server:
     ca: Path
 
 
-def enrol(users: Users, name: str, role: Role, server: Server) -> None:
+def enrol(users: Users, name: str, role: Role, server: Server, *, take_over: bool = False) -> None:
     """Makes the user, and stores its profile for this account.
 
-    Both or neither: the profile is stored before the user is committed. Raises what
+    With ``take_over`` it gets the jobs that a removed user of that name has left. Both or
+    neither: the profile is stored before the user is committed. Raises what
     ``Users.add`` and ``profiles.store`` do, and ``ConfigurationInvalid`` where the
     account has a profile of that name for another server.
     """
@@ -38,7 +39,7 @@ def enrol(users: Users, name: str, role: Role, server: Server) -> None:
         profile = Profile(name, server=server.url, ca=str(server.ca), token=token.reveal())
         profiles.store(profile)
 
-    users.add(name, role, keep)
+    users.add(name, role, keep, take_over=take_over)
 
 
 def forget(name: str, ca: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,8 +107,19 @@ def _check(directory: Path) -> None:
         raise StateUnusable(
             f"cannot use the state directory {directory}: its mode is "
             f"{stat.S_IMODE(status.st_mode):04o}, so others may write in it",
-            hint=f"see that nobody has, then chmod go-w {directory}",
+            hint=_how_to_close(directory, status),
         )
+
+
+def _how_to_close(directory: Path, status: os.stat_result) -> str:
+    """The advice for a directory that others may write: no change of mode where it serves others.
+
+    One with the sticky bit, such as ``/tmp``, does; and one with files, but no database.
+    """
+    ours = (directory / FILE_NAME).exists() or not any(directory.iterdir())
+    if status.st_mode & stat.S_ISVTX or not ours:
+        return "name a directory of its own with --state or JOBD_STATE"
+    return f"see that nobody has, then {shlex.join(('chmod', 'go-w', str(directory)))}"
 
 
 def _account(uid: int) -> str:

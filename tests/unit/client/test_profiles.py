@@ -68,6 +68,28 @@ def test_the_first_profile_is_the_default_one_until_another_is_made_so() -> None
 
 
 @pytest.mark.usefixtures("path")
+def test_where_there_is_no_default_one_the_next_to_be_stored_becomes_it() -> None:
+    """Its only default was that of a user who was removed."""
+    profiles.store(profile("alice"))
+    profiles.store(profile("bob"))
+    profiles.remove("alice")
+    profiles.store(profile("carol"))
+    assert profiles.load().name == "carol"
+
+
+@pytest.mark.parametrize("default", [None, "gone"])
+def test_the_first_profile_of_a_file_becomes_its_default_one(
+    path: Path, default: str | None
+) -> None:
+    """Whatever else the file holds."""
+    path.parent.mkdir(mode=0o700)
+    path.write_text(json.dumps({"defaultProfile": default, "profiles": {}, "theme": "dark"}))
+    path.chmod(0o600)
+    profiles.store(profile("alice"))
+    assert profiles.load().name == "alice"
+
+
+@pytest.mark.usefixtures("path")
 def test_the_environment_names_the_profile_and_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     profiles.store(profile("alice"))
     profiles.store(profile("bob"))
@@ -208,6 +230,40 @@ def test_a_directory_that_others_may_write_to_is_refused(path: Path, loose: int)
         profiles.load("admin")
     with pytest.raises(ConfigurationInvalid, match="others may replace"):
         profiles.store(profile("alice"))
+
+
+@pytest.mark.parametrize("loose", [0o777, 0o1777])
+def test_nobody_is_told_to_change_the_mode_of_a_directory_that_is_for_others_too(
+    path: Path, loose: int
+) -> None:
+    """JOBCTL_CONFIG=/tmp/profiles.json as root: the hint would break the machine."""
+    profiles.store(profile())
+    if loose == 0o777:
+        (path.parent / "somebody's").touch()
+    path.parent.chmod(loose)
+    with pytest.raises(ConfigurationInvalid, match="others may replace") as caught:
+        profiles.load("admin")
+    hint = str(caught.value.hint)
+    assert hint.startswith("keep the file in a directory of your own")
+    assert "chmod" not in hint
+
+
+def test_the_mode_of_a_directory_for_the_file_alone_is_to_be_changed(path: Path) -> None:
+    profiles.store(profile())
+    path.parent.chmod(0o777)
+    with pytest.raises(ConfigurationInvalid) as caught:
+        profiles.load("admin")
+    assert caught.value.hint == f"chmod go-w {path.parent}"
+
+
+def test_nobody_is_told_to_change_the_mode_of_a_file_that_holds_no_profiles(path: Path) -> None:
+    """JOBCTL_CONFIG=/etc/passwd as root: the hint would break the machine."""
+    path.parent.mkdir(mode=0o700)
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationInvalid, match="others may read") as caught:
+        profiles.load("admin")
+    assert caught.value.hint == "it holds no profiles; name another file with JOBCTL_CONFIG"
 
 
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:

@@ -34,7 +34,20 @@ def test_a_directory_with_files_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(tmp_path) == 0o755
 
 
-@pytest.mark.parametrize("bits", [0o770, 0o707, 0o1777])
+@pytest.mark.parametrize("bits", [0o1777, 0o777])
+def test_nobody_is_told_to_change_the_mode_of_a_directory_that_is_for_others_too(
+    tmp_path: Path, bits: int
+) -> None:
+    """``--state /tmp`` as root: the hint would break the machine."""
+    tmp_path.chmod(bits)
+    if bits == 0o777:
+        (tmp_path / "somebody's").touch()
+    with pytest.raises(StateUnusable, match="others may write") as caught:
+        make_state(tmp_path)
+    assert caught.value.hint == "name a directory of its own with --state or JOBD_STATE"
+
+
+@pytest.mark.parametrize("bits", [0o770, 0o707])
 def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, bits: int) -> None:
     tmp_path.chmod(bits)
     with pytest.raises(StateUnusable, match=f"mode is {bits:04o}, so others may write") as caught:
