@@ -144,7 +144,7 @@ class Engine(Protocol):
         """
         ...
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """A sentence on the first path in ``spec`` that the job will not see; or None."""
         ...
 

@@ -80,7 +80,7 @@ class Starter:
         terms = Terms.of(grant)
         self._engine.check(spec, terms)
         account = await self._owners.account(owner)
-        warning = self._engine.visibility_warning(spec, terms, account)
+        warning = await self._engine.visibility_warning(spec, terms, account)
         live = await self._accept(order, terms, warning)
         if isinstance(live.job.status, Queued):
             return live.job

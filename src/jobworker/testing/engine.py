@@ -258,7 +258,7 @@ class FakeEngine:
         if self.unavailable:
             raise self.unavailable
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
         """The value that ``hidden`` was set to."""
         return self.hidden
 

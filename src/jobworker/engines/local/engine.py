@@ -20,7 +20,7 @@ from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
 from jobworker.engines.host.probe import hidden_paths
 from jobworker.engines.host.uids import uid_of
-from jobworker.engines.host.visibility import visibility_warning
+from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals
 from jobworker.engines.local.input import LocalInput
 from jobworker.engines.local.janitor import Janitor
@@ -97,6 +97,8 @@ class LocalEngine:
         self._hidden = hidden
         self._listener: Listener = _nobody
         self._jobs: dict[JobId, _LocalJob] = {}
+        self._warnings = VisibilityWarnings(machine.containment)
+        self._refusals: set[asyncio.Task[None]] = set()
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
         self._janitor = Janitor(spool, machine.cgroups)
@@ -157,6 +159,9 @@ class LocalEngine:
             os.close(spawner_log)
 
     async def _close(self) -> None:
+        if self._refusals:  # each takes as long as a look
+            await asyncio.wait(self._refusals)
+        self._warnings.close()
         self._monitor.close()
         await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
         self._watcher.close()
@@ -177,10 +182,10 @@ class LocalEngine:
         check_isolation(spec, terms, self.containment)
         check_limits(terms.limits, self.machine.limits)
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
         uid = None if terms.run_as else self.uid(account)
-        return visibility_warning(spec, self.containment, uid)
+        return await self._warnings.find(spec, uid)
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Writes the spec and orders a supervisor; raises what ``check`` does."""
@@ -301,7 +306,7 @@ class LocalEngine:
                 start = start_record(fields)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
-                self._refuse(job_id, known, event)
+                self._begin_to_refuse(known, event)
             case b"ended":
                 self._tell(job_id, known, Ended(end_of(fields)))
             case b"gone":
@@ -309,20 +314,26 @@ class LocalEngine:
                 broke = event["status"] != b"0"
                 self._supervisor_gone(job_id, known, broke=broke)
 
-    def _refuse(self, job_id: JobId, known: _LocalJob, event: dict[str, bytes]) -> None:
+    def _begin_to_refuse(self, known: _LocalJob, event: dict[str, bytes]) -> None:
         if known.job is None:
             return  # a start of another server's, which was told of it
+        known.advance(_Phase.TOLD)  # what comes next of it is not its end
+        task = asyncio.ensure_future(self._refuse(known.job, known.uid, event))
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
+
+    async def _refuse(self, job: Job, uid: int | None, event: dict[str, bytes]) -> None:
         error = refusal(
-            known.job.spec,
-            known.job.terms,
+            job.spec,
+            job.terms,
             event["stage"].decode(),
             int(event["errno"]),
             event["kind"].decode(),
-            visibility_warning(known.job.spec, self.containment, known.uid),
+            await self._warnings.find(job.spec, uid),
         )
         if isinstance(error, StartFailed):
-            log.error("cannot start job %s: %s", job_id, error)
-        self._tell(job_id, known, Refused(error, datetime.now(UTC)))
+            log.error("cannot start job %s: %s", job.id, error)
+        self._listener(job.id, Refused(error, datetime.now(UTC)))
 
     def _supervisor_gone(self, job_id: JobId, known: _LocalJob, *, broke: bool = False) -> None:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
