@@ -119,6 +119,13 @@ def program(value: Any) -> str:
     return value
 
 
+def directory(value: Any) -> str:
+    """An absolute path of a directory, in the form of ``program``."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return "/" if value == "/" else program(value)
+
+
 def digests(value: Any) -> frozenset[str]:
     """One SHA-256 in hexadecimal, or a list of them."""
     found = [value] if isinstance(value, str) else value

@@ -7,10 +7,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
+from jobworker.config.settings import Settings
 from jobworker.daemon.options import add_settings, settings_of
 from jobworker.engines.host.enforcement import Enforcement
 from jobworker.engines.host.probe import Probe, choose, probe
 from jobworker.engines.host.survey import survey
+from jobworker.errors import ConfigurationInvalid
+from jobworker.policy.load import load, warnings
 
 ABOUT = (
     "Show which levels of containment work here, which limits are enforced, and what is missing "
@@ -28,18 +31,29 @@ def run(arguments: argparse.Namespace) -> None:
     """Tries each level and each limit, and prints the results."""
     probes = probe()
     level = choose("auto")
-    limits = survey(level, settings_of(arguments).state)
+    settings = settings_of(arguments)
+    limits = survey(level, settings.state)
+    warned = list(of_policy(settings))
     if arguments.json:
         found = {
             "containment": [asdict(one) for one in probes],
             "limits": [asdict(one) for one in limits],
+            "warnings": warned,
         }
         print(json.dumps(found))  # noqa: T201 - what a command prints
         return
     for line in (*levels(probes), "", f"Limits at {level}, the level that auto takes here:"):
         print(line)  # noqa: T201 - what a command prints
-    for line in table(limits):
+    for line in (*table(limits), *(f"Warning: {warning}." for warning in warned)):
         print(line)  # noqa: T201 - what a command prints
+
+
+def of_policy(settings: Settings) -> Iterator[str]:
+    """A sentence about each thing in the policy that an operator may not have meant."""
+    try:
+        yield from warnings(load(settings.config).policy)
+    except ConfigurationInvalid as error:
+        yield f"the configuration cannot be used: {error}"
 
 
 def levels(probes: Iterable[Probe]) -> Iterator[str]:

@@ -90,6 +90,7 @@ class Authority:
             limits=decision.limits(spec.limits),
             network=decision.network,
             run_as=decision.account,
+            cwd=decision.cwd,
             executable=executable,
             on_output_limit=decision.on_output_limit,
         )
@@ -120,6 +121,7 @@ class Authority:
             program=spec.program,
             canonical=canonical(spec.program) if by_path else spec.program,
             args=spec.args,
+            cwd=_plain(spec.cwd),
             env=spec.env,
             run_as=spec.run_as,
             network=spec.network,
@@ -139,6 +141,11 @@ class Authority:
         except Untrusted as error:
             why = str(error)
         raise ProgramForbidden(f"the policy does not allow the program as it is: {why}")
+
+
+def _plain(directory: str | None) -> str | None:
+    """A directory as a rule has it, where somebody has typed a slash at its end."""
+    return directory and (directory.rstrip("/") or "/")
 
 
 def _sentence(decision: Decision) -> str:

@@ -24,7 +24,8 @@ class Rule:
 
     ``programs`` and ``args`` hold patterns (``patterns``), ``args`` one for each argument
     with a last ``...`` for any rest. ``env`` lists variables that may be set although
-    programs obey them. ``digests`` are SHA-256 in hexadecimal: the file must have one of
+    programs obey them. Jobs of a rule with ``programs`` begin in ``cwd``, or in their own
+    ``/tmp``. ``digests`` are SHA-256 in hexadecimal: the file must have one of
     them. ``account`` is what ``run_as`` names, once the machine has been asked.
     """
 
@@ -36,6 +37,7 @@ class Rule:
     digests: frozenset[str] = frozenset()
     args: tuple[str, ...] | None = None
     env: tuple[str, ...] = ()
+    cwd: str | None = None
     run_as: str | None = None
     account: Account | None = None
     network: bool = True

@@ -61,13 +61,14 @@ RULE: dict[str, Parser] = {
     "sha256": values.digests,
     "args": values.several(values.pattern, empty=True),
     "env": values.several(values.pattern),
+    "cwd": values.directory,
     "run-as": values.text,
     "network": values.boolean,
     "limits": dict,
     "on-output-limit": _ON_OUTPUT_LIMIT,
 }
 POLICY: dict[str, Parser] = {"default": values.one_of("allow", "deny"), "rules": list}
-_ALLOWS_ONLY = ("sha256", "env", "network", "limits", "on-output-limit")
+_ALLOWS_ONLY = ("sha256", "env", "cwd", "network", "limits", "on-output-limit")
 """Keys that say how an allowed program runs, and so mean nothing in a rule that denies."""
 
 
@@ -152,9 +153,11 @@ def _rule(policy: Table, number: int, entry: Any) -> Rule:
             if name in table.content:
                 raise table.wrong("means nothing in a rule that denies", name)
     if rule.programs is None:
-        for name in ("sha256", "env"):
+        for name in ("sha256", "cwd"):
             if name in table.content:
                 raise table.wrong("means something only beside programs", name)
+        if "env" in table.content and rule.run_as is None:
+            raise table.wrong("means something only beside programs or run-as", "env")
     return rule
 
 
@@ -170,6 +173,7 @@ def _read_rule(table: Table, default_name: str) -> Rule:
         digests=table.read("sha256", RULE, frozenset()),
         args=table.read("args", RULE, None),
         env=table.read("env", RULE, ()),
+        cwd=table.read("cwd", RULE, None),
         run_as=table.read("run-as", RULE, None),
         network=table.read("network", RULE, True),
         ceilings=_limits(table.table("limits", LIMITS)),

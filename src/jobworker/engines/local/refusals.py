@@ -70,6 +70,9 @@ def _asked_wrong(
     if stage == "changed":
         message = "the program's file was changed between its check and its start"
         return ProgramForbidden(message, hint="try again, and it is checked anew")
+    if stage == "cwd" and spec.cwd is None:
+        message = f"cannot enter the working directory that the policy gives: {why}"
+        return ProgramForbidden(message, hint="see that the account of the job may enter it")
     if stage == "cwd":
         message = f"cannot enter the working directory {spec.cwd}: {why}"
         return InvalidRequest(message, field="cwd", hint=hint)
