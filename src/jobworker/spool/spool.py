@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
 from pathlib import Path
 
 from jobworker import atomic_file
@@ -26,13 +27,18 @@ from jobworker.spool.record import (
     Record,
     deadline,
     end_of,
+    launch_record,
     parse,
+    refusal_record,
     start_record,
     stop_request,
 )
 from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""A ``struct flock`` (fcntl(2)): type, whence, start, length, PID."""
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -125,6 +131,15 @@ class Spool:
         """Whether the job has a directory, and a supervisor holds its lock."""
         return self.exists(job_id) and self.supervised(job_id)
 
+    def order_taker(self) -> int | None:
+        """The PID of a spawner that may still take orders; None where there is none.
+
+        It has a lock of the kind that belongs to a process (fcntl(2)) on this directory.
+        """
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(self._root, fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else pid
+
     def wait_until_unsupervised(self, job_id: JobId) -> None:
         """Blocks until no supervisor holds the lock."""
         directory = self._open(job_id)
@@ -146,6 +161,8 @@ class Spool:
             deadline=parse(deadline, sections.get(records.DEADLINE)),
             end=parse(end_of, sections.get(records.EXIT)),
             input_over=records.EOF in sections,
+            launch=parse(launch_record, sections.get(records.LAUNCH)),
+            refusal=parse(refusal_record, sections.get(records.REFUSED)),
         )
 
     def note_stop(self, job_id: JobId, stop: StopRequest) -> None:

@@ -1,10 +1,11 @@
 """The spool: names of its directories and files, and the format of a job's record.
 
 A record is one file that is only ever appended to, a section at a time: ``spec``,
-``stop``, ``deadline`` and ``eof`` by the server, ``started`` and ``exit`` by the supervisor. A
-section is a list of ``key=value`` fields, each ended by a NUL, like the environment in
-``/proc/PID/environ``: no argument of exec can hold a NUL, so no byte needs escaping,
-and reading it takes no module that would sit in the memory of every supervisor.
+``stop``, ``deadline`` and ``eof`` by the server, ``launch``, ``started``, ``refused`` and
+``exit`` by the supervisor. A section is a list of ``key=value`` fields, each ended by a NUL,
+like the environment in ``/proc/PID/environ``: no argument of exec can hold a NUL, so no
+byte needs escaping, and reading it takes no module that would sit in the memory of every
+supervisor.
 
 Both sides of the contract use this module: the supervisor as it is, the server
 through ``jobworker.spool.spool``. Everything goes by directory descriptor.
@@ -26,6 +27,8 @@ INDEX = "index"
 SIGNALS = "signals"
 
 SPEC = "spec"
+LAUNCH = "launch"
+REFUSED = "refused"
 STARTED = "started"
 STOP = "stop"
 DEADLINE = "deadline"
@@ -79,6 +82,16 @@ def append(directory: int, section: str, fields: Fields, *, durable: bool = Fals
     ``durable`` it survives a power cut once this returns.
     """
     _append(directory, _section(section, fields), durable=durable)
+
+
+def open_to_add(directory: int) -> int:
+    """The record of a job that has one, opened for ``add``."""
+    return os.open(RECORD, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, dir_fd=directory)
+
+
+def add(record: int, section: str, fields: Fields) -> None:
+    """Adds a section to an open record, as ``append`` does."""
+    write_all(record, _section(section, fields))
 
 
 def begin(directory: int, fields: Fields) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from jobworker.engines.local.supervisors import find_supervisor
 from jobworker.model import JobId
-from jobworker.spool.record import StartRecord
+from jobworker.spool.record import LaunchRecord, StartRecord
 from jobworker.spool.spool import Spool
 
 
@@ -22,7 +22,9 @@ class Monitor:
     def __repr__(self) -> str:
         return f"<Monitor of {len(self._pidfds)} supervisors>"
 
-    def watch(self, job_id: JobId, start: StartRecord | None, gone: Callable[[], None]) -> None:
+    def watch(
+        self, job_id: JobId, start: StartRecord | LaunchRecord | None, gone: Callable[[], None]
+    ) -> None:
         """Calls ``gone`` on the event loop once the job's supervisor has ended."""
         loop = asyncio.get_running_loop()
         pidfd = find_supervisor(start)

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Callable
 
 from jobworker.engines.spawner import SpawnerProcess
-from jobworker.futures import until_writable
+from jobworker.futures import resolve
 from jobworker.model import JobId
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
+
+_PAUSE = 1.0
+"""Seconds between attempts to start a spawner: a free process has no event to wait for."""
 
 
 class SpawnerLink:
@@ -31,6 +34,7 @@ class SpawnerLink:
         self._on_event = on_event
         self._on_replaced = on_replaced
         self._spawner = self._started()
+        self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -50,9 +54,24 @@ class SpawnerLink:
                 self._spawner.order(job_id, uid, offline=offline)
             except BlockingIOError:
                 # Its queue is full: it makes hundreds a second, so this does not last.
-                await until_writable(self._spawner.channel.fileno())
+                await self._until_room()
             else:
                 return
+
+    async def _until_room(self) -> None:
+        """Returns once a spawner takes orders again: this one, or the one after it."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.add_writer(self._spawner.channel, self._wake)
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def _wake(self) -> None:
+        asyncio.get_running_loop().remove_writer(self._spawner.channel)
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            resolve(future)
 
     def _started(self) -> SpawnerProcess:
         spawner = self._start()
@@ -66,6 +85,7 @@ class SpawnerLink:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._spawner.channel)
         loop.remove_reader(self._spawner.pidfd)
+        self._wake()
         self._spawner.close()
 
     def _receive(self) -> None:
@@ -86,5 +106,15 @@ class SpawnerLink:
         self._receive()
         self._hang_up()
         self._spawner.wait()
-        self._spawner = self._started()
-        self._on_replaced()
+        self._start_another()
+
+    def _start_another(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._spawner = self._started()
+        except OSError as error:
+            log.warning("cannot start a spawner, will try again: %s", error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._start_another)
+        else:
+            self._on_replaced()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from jobworker.spool.record import StartRecord
+from jobworker.spool.record import LaunchRecord, StartRecord
 from jobworker.supervisor import records
 
 
-def find_supervisor(start: StartRecord | None) -> int | None:
+def find_supervisor(start: StartRecord | LaunchRecord | None) -> int | None:
     """A pidfd of the supervisor, or None where it cannot be told from a stranger.
 
     A PID may have been given to another process since. Start time and boot ID are
@@ -32,7 +32,7 @@ def find_supervisor(start: StartRecord | None) -> int | None:
     return pidfd
 
 
-def notify(start: StartRecord | None) -> None:
+def notify(start: StartRecord | LaunchRecord | None) -> None:
     """Makes a supervisor look at its record; one that is just starting will anyway."""
     pidfd = find_supervisor(start)
     if pidfd is None:
