@@ -197,6 +197,30 @@ class Spool:
         """Records that the job's input is over, of which the supervisor learns likewise."""
         self._note(job_id, records.EOF, [])
 
+    def note_void(self, job_id: JobId) -> None:
+        """Records that the job's program is not to be executed any more."""
+        self._note(job_id, records.VOID, [])
+
+    def claim(self, job_id: JobId) -> int | None:
+        """A descriptor of the job's directory, with its lock; None where a supervisor has that.
+
+        As long as it is open, no supervisor can take charge of the job.
+        """
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(directory)
+            return None
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def release(self, claimed: int) -> None:
+        """Gives a claim back."""
+        os.close(claimed)
+
     def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
         directory = self._open(job_id)
         try:

@@ -112,8 +112,10 @@ class Spawner:
         except ConnectionResetError:
             # It died with events unread, which is told once, and first: its orders still wait.
             return True
-        if order:
-            fields = dict(records.unpack(order))
+        fields = dict(records.unpack(order))
+        if "ping" in fields:
+            tell(self._channel, "pong", "", [])
+        elif fields:
             offline = fields.get("network") == network.NONE
             self._make_supervisor(fields["job"].decode(), int(fields["uid"]), offline=offline)
         return bool(order)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _OUT_OF_SPACE = (28, 122)
 """ENOSPC and EDQUOT: by number, as each module takes memory in every supervisor."""
 
+_ECANCELED = 125
+
 _PAUSE = 1.0
 """Seconds between attempts to record an end on a full disk, which has no event to wait for."""
 
@@ -55,6 +57,7 @@ class Charge:
             # kernel knows whether there is one.
             fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.order = Order.read(self.spool, uid)
+            self.size = os.stat(records.RECORD, dir_fd=self.spool).st_size
             if self.order.limits or site.ceiling:
                 self._make_cgroup(site)
         except BaseException:
@@ -176,7 +179,11 @@ def _start(site: Site, charge: Charge) -> Attendance:
     # From this section on it is not certain that the program was never executed. The record
     # stays open for the one that follows: after the exec nothing more has to be opened for it.
     record = records.open_to_add(spool)
-    records.add(record, records.LAUNCH, supervisor)
+    size = charge.size + records.add(record, records.LAUNCH, supervisor)
+    if records.is_void(record, spool, size):
+        # The server has told that the program will not run. Where it does so later than we
+        # look, it sees our section, and kills us.
+        raise NotExecuted("given up", _ECANCELED)
     try:
         program = launch(site, order, charge.group, tmp, streams)
         started = [

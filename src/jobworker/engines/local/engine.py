@@ -26,6 +26,7 @@ from jobworker.engines.local.followed import LocalJob, Phase, Start
 from jobworker.engines.local.input import LocalInput
 from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
+from jobworker.engines.local.orders import Orders
 from jobworker.engines.local.output import LocalOutput
 from jobworker.engines.local.recovery import Evidence, same_boot, standing
 from jobworker.engines.local.refusals import refusal
@@ -64,6 +65,10 @@ from jobworker.supervisor.records import Fields
 log = logging.getLogger(__name__)
 
 
+_ANSWER = 2.0
+"""Seconds for the spawner to answer that it takes orders: what is before that in its socket
+takes one at most."""
+
 _PAUSE = 1.0
 """Seconds between attempts to look at a job. EMFILE and a broken disk have no event to wait for."""
 
@@ -80,10 +85,10 @@ class LocalEngine:
         self._jobs: dict[JobId, LocalJob] = {}
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._janitor = Janitor(spool, machine.cgroups)
         self._spawner = SpawnerLink(self._start_spawner, self._take, self._adopt_all)
+        self._orders = Orders(spool, self._spawner, self._tell, self._find)
         self.output = LocalOutput(spool, self._watcher)
         self.input = LocalInput(spool)
         self.node = socket.gethostname()
@@ -142,6 +147,7 @@ class LocalEngine:
 
     async def _close(self) -> None:
         self._closed = True
+        self._orders.close()
         self._monitor.close()
         await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
         self._watcher.close()
@@ -162,6 +168,11 @@ class LocalEngine:
         check_isolation(spec, terms, self.containment)
         check_limits(terms.limits, self.machine.limits)
 
+    async def check_health(self) -> None:
+        """Raises ``ServiceUnavailable`` where no job can be started just now."""
+        if not await self._spawner.answers(_ANSWER):
+            raise ServiceUnavailable("the spawner, which starts jobs, does not answer")
+
     def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
         uid = None if terms.run_as else self.uid(account)
@@ -181,19 +192,14 @@ class LocalEngine:
         except OSError as error:
             self._spool.remove(job.id)
             raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
-        ordered = Start(job, uid, offline=not grant.network)
-        self._jobs[job.id] = LocalJob(ordered)
+        known = LocalJob(Start(job, uid, offline=not grant.network))
+        self._jobs[job.id] = known
         try:
-            await self._order(ordered)
+            await self._orders.give(known)
         except OSError as error:
             del self._jobs[job.id]
             self._spool.remove(job.id)
             raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
-
-    async def _order(self, start: Start) -> None:
-        start.ordered = False
-        await self._spawner.order(start.job.id, start.uid, offline=start.offline)
-        start.ordered = True
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor."""
@@ -242,6 +248,10 @@ class LocalEngine:
         for job_id in list(self._jobs):
             self._adopt(job_id, same_boot=True, order_lost=True)
 
+    def _find(self, job_id: JobId) -> None:
+        """Looks at a job of which nothing was heard although its program runs."""
+        self._adopt(job_id, same_boot=True)
+
     def _adopt(self, job_id: JobId, *, same_boot: bool, order_lost: bool = False) -> None:
         """Follows a supervisor that is not (any more) our spawner's.
 
@@ -281,7 +291,10 @@ class LocalEngine:
             supervisor = record.supervisor if record else None
             self._monitor.watch(job_id, supervisor, lambda: self._supervisor_gone(job_id, known))
         elif stands.unbegun and known.start:
-            self._start_again(known, known.start, order_lost=order_lost)
+            if order_lost:
+                self._orders.give_again(known)
+            else:
+                self._orders.give_up(known, "its supervisor was killed before that")
             return
         else:
             known.advance(Phase.ABANDONED if found else Phase.GONE)
@@ -301,29 +314,6 @@ class LocalEngine:
             self._tell(job_id, known, event)
         except JobWorkerError as error:
             log.info("job %s: %s was found too late: %s", job_id, type(event).__name__, error)
-
-    def _start_again(self, known: LocalJob, start: Start, *, order_lost: bool) -> None:
-        """Gives an order again that was lost with its spawner; once, as it may have killed that."""
-        if not order_lost or start.again:
-            self._give_up(known, start, "it was killed before the start")
-            return
-        start.again = True
-
-        async def order() -> None:
-            try:
-                await self._order(start)
-            except OSError as error:
-                self._give_up(known, start, error)
-
-        task = asyncio.ensure_future(order())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _give_up(self, known: LocalJob, start: Start, why: object) -> None:
-        """Tells that a job was not started, and never will be: it may be tried again."""
-        known.advance(Phase.ABANDONED)
-        error = ServiceUnavailable(f"the job could not be started: {why}", hint="try again")
-        self._tell(start.job.id, known, Refused(error, datetime.now(UTC)))
 
     def _clear_away_safely(self, job_id: JobId) -> None:
         """Does so, now or later: it keeps no server from starting."""
@@ -353,7 +343,7 @@ class LocalEngine:
         event = dict(fields)
         job_id = JobId.parse(event["job"].decode())
         known = self._jobs.get(job_id)
-        if known is None:
+        if known is None or (known.phase >= Phase.TOLD and event["event"] != b"gone"):
             return
         match event["event"]:
             case b"started":
@@ -398,6 +388,7 @@ class LocalEngine:
         if isinstance(event, Ended | Lost | Refused):
             known.advance(Phase.TOLD)
         known.begun = known.begun or isinstance(event, Started)
+        known.heard()
         self._listener(job_id, event)
 
 

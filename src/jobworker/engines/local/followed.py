@@ -26,7 +26,8 @@ class Phase(IntEnum):
 class Start:
     """A start by this very server; ``again`` once its order was lost, and given once more.
 
-    ``ordered`` is false while the order waits for a spawner to take it.
+    ``ordered`` is false while the order waits for a spawner to take it; ``overdue`` is the
+    timer of a start of which nothing was heard yet.
     """
 
     job: Job
@@ -34,6 +35,7 @@ class Start:
     offline: bool
     ordered: bool = False
     again: bool = False
+    overdue: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +50,12 @@ class LocalJob:
     begun: bool = False
     phase: Phase = Phase.FOLLOWED
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def heard(self) -> None:
+        """Takes note that something came of its start."""
+        if self.start and self.start.overdue:
+            self.start.overdue.cancel()
+            self.start.overdue = None
 
     def advance(self, phase: Phase) -> None:
         """Enters a phase; an earlier one changes nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from jobworker.engines.spawner import SpawnerProcess
 from jobworker.futures import resolve
@@ -12,6 +13,15 @@ from jobworker.model import JobId
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
+
+_PONG = ("event", b"pong")
+
+_QUIET = 5.0
+"""Seconds after an order until it is asked whether the spawner still answers."""
+
+_PATIENCE = 15.0
+"""Seconds for its answer. It carries out hundreds of orders a second, and its socket holds some
+300: on the busiest machine it is stopped, or waits for a disk that does not answer."""
 
 _PAUSE = 1.0
 """Seconds between attempts to start a spawner: a free process has no event to wait for."""
@@ -35,6 +45,10 @@ class SpawnerLink:
         self._on_replaced = on_replaced
         self._spawner = self._started()
         self._waiting: list[asyncio.Future[None]] = []
+        self._asked: asyncio.Task[None] | None = None
+        self._pong = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -43,12 +57,19 @@ class SpawnerLink:
     async def close(self, *, wait: bool) -> None:
         """Hangs up; the spawner goes on while it has supervisors. ``wait`` only if it has none."""
         self._closed = True
+        for waiting in (self._watch, self._watching):
+            if waiting is not None:
+                waiting.cancel()
+        if self._spawner.channel.fileno() < 0:
+            return  # it was killed, and no other could be started
         self._hang_up()
         if wait:
             await asyncio.to_thread(self._spawner.wait)
 
     async def order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
         """Has a supervisor made; raises ``OSError`` where the spawner takes no orders."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(_QUIET, self._look)
         while True:
             try:
                 self._spawner.order(job_id, uid, offline=offline)
@@ -57,6 +78,37 @@ class SpawnerLink:
                 await self._until_room()
             else:
                 return
+
+    async def answers(self, patience: float) -> bool:
+        """Whether the spawner answers, and so takes orders, within that many seconds."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+        asked = self._asked
+        await asyncio.wait([asked], timeout=patience)
+        return asked.done() and not asked.cancelled() and asked.exception() is None
+
+    async def _ask(self) -> None:
+        self._pong.clear()
+        while True:
+            try:
+                self._spawner.ping()
+            except BlockingIOError:
+                await self._until_room()
+            else:
+                break
+        await self._pong.wait()
+
+    def _look(self) -> None:
+        """Looks after a spawner that has had an order: one that hangs would leave it for ever."""
+        self._watch = None
+        self._watching = asyncio.create_task(self._kill_if_it_hangs())
+
+    async def _kill_if_it_hangs(self) -> None:
+        spawner = self._spawner
+        if not await self.answers(_PATIENCE) and spawner is self._spawner:
+            log.error("the spawner does not answer; killing it, as its supervisors need it not")
+            with suppress(OSError):  # it is gone by itself
+                spawner.kill()
 
     async def _until_room(self) -> None:
         """Returns once a spawner takes orders again: this one, or the one after it."""
@@ -86,6 +138,8 @@ class SpawnerLink:
         loop.remove_reader(self._spawner.channel)
         loop.remove_reader(self._spawner.pidfd)
         self._wake()
+        if self._asked is not None:
+            self._asked.cancel()
         self._spawner.close()
 
     def _receive(self) -> None:
@@ -98,7 +152,10 @@ class SpawnerLink:
             if event is None:  # gone; its pidfd says so too, and may be relied on
                 asyncio.get_running_loop().remove_reader(self._spawner.channel)
                 return
-            self._on_event(event)
+            if event[0] == _PONG:
+                self._pong.set()
+            else:
+                self._on_event(event)
 
     def _replace(self) -> None:
         """Starts another spawner for one that was killed, whose supervisors live on."""
