@@ -208,3 +208,19 @@ def test_t77_a_program_that_ran_is_never_told_as_refused(
             jobd.jobctl("stop", job_id)
     assert 201 in outcomes
     assert outcomes <= {201, 503, 507}
+
+
+def test_t80_a_spawner_that_hangs_is_told_and_replaced(jobd: Jobd) -> None:
+    """A start does not wait without end: here it waits for another spawner."""
+    call, old = Calls.of(jobd, "admin"), spawner_of(jobd)
+    assert call("GET", "/readyz")[0] == 200
+    os.kill(old, signal.SIGSTOP)
+    body: dict[str, object] = {"program": "/bin/sleep", "args": ["1000"]}
+    with started(jobd, ("one", body)) as (start,):
+        status, answer = call("GET", "/readyz")
+        assert status == 503
+        assert "does not answer" in answer["error"]
+        assert start.result() in (201, 503)
+    assert spawner_of(jobd) != old
+    assert call("GET", "/readyz")[0] == 200
+    assert jobd.jobctl("run", "--", "/bin/true").returncode == 0

@@ -140,14 +140,6 @@ class Spool:
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(self._root, fcntl.F_GETLK, asked))
         return None if kind == fcntl.F_UNLCK else pid
 
-    def wait_until_unsupervised(self, job_id: JobId) -> None:
-        """Blocks until no supervisor holds the lock."""
-        directory = self._open(job_id)
-        try:
-            fcntl.flock(directory, fcntl.LOCK_SH)
-        finally:
-            os.close(directory)
-
     def record(self, job_id: JobId) -> Record:
         """The record of a job's start, stop and end."""
         directory = self._open(job_id)
