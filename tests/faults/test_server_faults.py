@@ -17,6 +17,7 @@ from jobworker.client.client import Client
 from jobworker.client.profiles import Profile
 from support.adoption import everything_below
 from support.jobd import Jobd, MakeJobd
+from support.supervisors import spawner_of
 from support.waiting import until
 
 SPOILED_START = """
@@ -41,12 +42,6 @@ def spool(jobd: Jobd) -> list[str]:
 
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names are wanted
-
-
-def spawner_of(jobd: Jobd) -> int:
-    """The server's one child."""
-    (pid,) = Path(f"/proc/{jobd.pid}/task/{jobd.pid}/children").read_text().split()
-    return int(pid)
 
 
 def test_t53_ten_thousand_short_jobs_leave_nothing(jobd: Jobd) -> None:

@@ -1,4 +1,4 @@
-"""Find the supervisor of a running job, from its record in the spool."""
+"""Find the spawner of a server, and the supervisor of a job that runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from jobworker.supervisor import records
+from support.jobd import Jobd
 
 
 def supervisor_of(state: Path, job_id: str) -> int:
@@ -15,3 +16,14 @@ def supervisor_of(state: Path, job_id: str) -> int:
         return int(dict(records.read(directory)[records.STARTED])["supervisor"])
     finally:
         os.close(directory)
+
+
+def spawner_of(jobd: Jobd) -> int:
+    """The server's one child."""
+    (pid,) = children_of(jobd.pid)
+    return pid
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of a process that has one thread."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -78,6 +79,14 @@ class SpawnerProcess:
         if offline:
             fields.append(("network", network.NONE))
         self.channel.send(records.pack(fields))
+
+    def ping(self) -> None:
+        """Asks for the event ``pong``, which comes once all orders before are carried out."""
+        self.channel.send(records.pack([("ping", b"")]))
+
+    def kill(self) -> None:
+        """Kills it; its supervisors go on."""
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def receive(self) -> Fields | None:
         """The next event; None if the spawner is gone."""

@@ -144,6 +144,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def check_health(self) -> None:
+        """Raises ``ServiceUnavailable`` where no job can be started just now, and says why."""
+        ...
+
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """A sentence on the first path in ``spec`` that the job will not see; or None."""
         ...
@@ -155,8 +159,8 @@ class Engine(Protocol):
         or only if its program is the file that was checked. Raises what ``check`` does, and
         ``ServiceUnavailable``, also where its input was not kept; then there is no job.
 
-        The result reaches the listener as ``Started``, ``Refused`` (its ``error`` says why)
-        or ``Ended``.
+        The result reaches the listener as ``Started``, ``Refused`` (its ``error`` says why),
+        ``Ended`` or ``Lost``, within a time that the engine has set itself.
         """
         ...
 

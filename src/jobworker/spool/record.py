@@ -28,6 +28,24 @@ _TEXTS = frozenset({"by", "at", "extendedBy", "signal", "sender", "sentAt", "out
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchRecord:
+    """The ``launch`` section: written by a supervisor that is about to execute its program."""
+
+    supervisor: int
+    supervisor_start: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """The ``refused`` section: the program was not executed, ``failure`` has what these mean."""
+
+    stage: str
+    errno: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartRecord:
     """The ``started`` section: written by a supervisor once its program's exec had succeeded."""
 
@@ -55,6 +73,31 @@ class Record:
     deadline: Deadline | None
     end: End | None
     input_over: bool = False
+    launch: LaunchRecord | None = None
+    refusal: RefusalRecord | None = None
+
+    @property
+    def supervisor(self) -> LaunchRecord | StartRecord | None:
+        """The section that names the job's supervisor; None where it is not known yet."""
+        return self.start or self.launch
+
+
+def launch_record(fields: Fields) -> LaunchRecord:
+    """Reads the supervisor's account of itself."""
+    values = dict(fields)
+    return LaunchRecord(
+        supervisor=int(values["supervisor"]),
+        supervisor_start=int(values["supervisorStart"]),
+        boot_id=values["bootId"].decode(),
+    )
+
+
+def refusal_record(fields: Fields) -> RefusalRecord:
+    """Reads the supervisor's account of why it did not execute the program."""
+    values = dict(fields)
+    return RefusalRecord(
+        stage=values["stage"].decode(), errno=int(values["errno"]), kind=values["kind"].decode()
+    )
 
 
 def start_record(fields: Fields) -> StartRecord:

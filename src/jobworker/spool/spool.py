@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
 from pathlib import Path
 
 from jobworker import atomic_file
@@ -26,13 +27,18 @@ from jobworker.spool.record import (
     Record,
     deadline,
     end_of,
+    launch_record,
     parse,
+    refusal_record,
     start_record,
     stop_request,
 )
 from jobworker.supervisor import quota, records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.removal import remove_tree
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""A ``struct flock`` (fcntl(2)): type, whence, start, length, PID."""
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -125,13 +131,14 @@ class Spool:
         """Whether the job has a directory, and a supervisor holds its lock."""
         return self.exists(job_id) and self.supervised(job_id)
 
-    def wait_until_unsupervised(self, job_id: JobId) -> None:
-        """Blocks until no supervisor holds the lock."""
-        directory = self._open(job_id)
-        try:
-            fcntl.flock(directory, fcntl.LOCK_SH)
-        finally:
-            os.close(directory)
+    def order_taker(self) -> int | None:
+        """The PID of a spawner that may still take orders; None where there is none.
+
+        It has a lock of the kind that belongs to a process (fcntl(2)) on this directory.
+        """
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(self._root, fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else pid
 
     def record(self, job_id: JobId) -> Record:
         """The record of a job's start, stop and end."""
@@ -146,6 +153,8 @@ class Spool:
             deadline=parse(deadline, sections.get(records.DEADLINE)),
             end=parse(end_of, sections.get(records.EXIT)),
             input_over=records.EOF in sections,
+            launch=parse(launch_record, sections.get(records.LAUNCH)),
+            refusal=parse(refusal_record, sections.get(records.REFUSED)),
         )
 
     def note_stop(self, job_id: JobId, stop: StopRequest) -> None:
@@ -179,6 +188,30 @@ class Spool:
     def note_end_of_input(self, job_id: JobId) -> None:
         """Records that the job's input is over, of which the supervisor learns likewise."""
         self._note(job_id, records.EOF, [])
+
+    def note_void(self, job_id: JobId) -> None:
+        """Records that the job's program is not to be executed any more."""
+        self._note(job_id, records.VOID, [])
+
+    def claim(self, job_id: JobId) -> int | None:
+        """A descriptor of the job's directory, with its lock; None where a supervisor has that.
+
+        As long as it is open, no supervisor can take charge of the job.
+        """
+        directory = self._open(job_id)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(directory)
+            return None
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def release(self, claimed: int) -> None:
+        """Gives a claim back."""
+        os.close(claimed)
 
     def _note(self, job_id: JobId, section: str, fields: Fields) -> None:
         directory = self._open(job_id)

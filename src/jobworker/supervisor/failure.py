@@ -27,6 +27,10 @@ class NotExecuted(Exception):
         self.kind = kind
 
 
+class Unattended(Exception):
+    """The program was executed, or may have been, and its supervisor cannot attend it."""
+
+
 def kind_of_failure(program: bytes, errno: int) -> str:
     """The kind of failure that exec's errno leaves open, as the job's own user sees it."""
     try:

@@ -1,11 +1,19 @@
-"""Executes the program: the supervisor puts on the job's shape for the moment of the spawn.
+"""Executes the program, as the job's user, in the job's directory and under its limits.
 
 posix_spawn(3) shares the supervisor's memory with the child until its exec. A fork would
 copy the supervisor instead, page by page as either side touches it, which measured as
-most of the cost of a start. The supervisor itself changes the user and the directory
-around the call, as posix_spawn cannot do that for the child. Under limits that are kept by
+most of the cost of a start. posix_spawn cannot change the user or the directory for the
+child, so the supervisor puts both on itself around the call. Under limits that are kept by
 cgroups of v1 a thread makes the call from within them (``visit``); any others take the
 fork (``limited``), as only the program's own process may be put under them.
+
+At ``uid`` every program takes the fork: a supervisor that has a user's UID, be it for the
+moment of a spawn, can be killed and stopped by all processes of that user (kill(2)). At
+``full`` nobody else of that user sees it, and the program itself is below it: no signal
+from there reaches the init of a PID namespace that has no handler for it, SIGKILL and
+SIGSTOP included (pid_namespaces(7)). All else is denied at either level, as the supervisor
+keeps capabilities that a job has not: its priority (``cap_safe_nice`` in the kernel's
+``commoncap.c``), its memory (ptrace(2)).
 """
 
 from __future__ import annotations
@@ -13,7 +21,7 @@ from __future__ import annotations
 import os
 
 from . import kernel, records, signals
-from .executable import Changed, image_of
+from .executable import Changed, Image, image_of
 from .failure import E2BIG, ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
 from .seal import seal
 from .site import OWN_NAMESPACES, OWN_UID, Site
@@ -72,14 +80,17 @@ class Program:
 def launch(
     site: Site, order: Order, group: JobCgroup | None, tmp: int, streams: Streams
 ) -> Program:
-    """Executes the program; returns once its exec has succeeded, else raises ``NotExecuted``.
+    """Executes the program; returns once its exec has succeeded.
 
-    ``group`` is the job's cgroup, None where it has no limits. ``tmp`` is a
-    descriptor of its temporary directory.
+    Raises ``NotExecuted`` where it was surely not executed; any other error leaves that open.
+    ``group`` is the job's cgroup, None where it has no limits. ``tmp`` is a descriptor of its
+    temporary directory.
     """
     _give_up_privileges(site)
     if group is not None:
         pid = _spawn_limited(site, order, group, tmp, streams)
+    elif site.level == "uid":
+        pid = _fork(site, order, None, tmp, None, streams)
     else:
         pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, streams))
     streams.let_go()
@@ -88,9 +99,12 @@ def launch(
 
 def _give_up_privileges(site: Site) -> None:
     """Gives up, for the supervisor too, what its program must never have."""
-    if site.level == "namespaces":
-        kernel.drop_bounding_set()  # a new user namespace comes with a full one
-    kernel.close_from_on_exec(3)
+    try:
+        if site.level == "namespaces":
+            kernel.drop_bounding_set()  # a new user namespace comes with a full one
+        kernel.close_from_on_exec(3)
+    except OSError as error:
+        raise NotExecuted(f"privileges ({error})", error.errno or 5) from error
 
 
 def _spawn_as_user(site: Site, order: Order, tmp: int, spawn: Callable[[], int]) -> int:
@@ -113,10 +127,10 @@ def _spawn_limited(site: Site, order: Order, group: JobCgroup, tmp: int, streams
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
 
     limits = limited.ProcessLimits(order.limits, site, counted=group.counts_processes)
-    if group.takes_threads and not limits.resources:
+    if group.takes_threads and not limits.resources and site.level != "uid":
         pid = _spawn_within(site, order, group, tmp, limits, streams)
     else:
-        pid = _fork_limited(site, order, group, tmp, limits, streams)
+        pid = _fork(site, order, group, tmp, limits, streams)
     limited.reject_unexecuted(pid, group)
     return pid
 
@@ -143,12 +157,12 @@ def _spawn_within(
         raise
 
 
-def _fork_limited(
+def _fork(
     site: Site,
     order: Order,
-    group: JobCgroup,
+    group: JobCgroup | None,
     tmp: int,
-    limits: ProcessLimits,
+    limits: ProcessLimits | None,
     streams: Streams,
 ) -> int:
     from . import limited  # noqa: PLC0415 - loaded by the spawner, see there
@@ -163,7 +177,7 @@ def _fork_limited(
         _enter_directory(site, order, tmp)
 
     program = limited.Command(order.argv, order.env, order.executable, streams, be_the_job)
-    pid = limited.spawn(program, limits, group)
+    pid = limited.spawn(program, limits, group, exposed=site.level == "uid")
     os.chdir("/")  # as is the supervisor of a job without limits, out of the state directory
     return pid
 
@@ -183,6 +197,7 @@ def _become_user(order: Order) -> None:
 def _become_user_for_good(order: Order) -> None:
     """Becomes the job's user for good: all three IDs, and so no capability either."""
     _change_user(order, saved_uid=order.uid, saved_gid=order.gid)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # a change of user may have set it (prctl(2))
 
 
 def _change_user(order: Order, *, saved_uid: int, saved_gid: int) -> None:
@@ -216,26 +231,35 @@ def _enter_directory(site: Site, order: Order, tmp: int) -> None:
 
 
 def _spawn(order: Order, streams: Streams) -> int:
-    program = order.argv[0]
+    image = _image(order)
     try:
-        image = image_of(program, order.executable)
-        try:
-            return os.posix_spawn(
-                image.path,
-                order.argv,
-                order.env,
-                file_actions=(*streams.spawn_actions(), *image.spawn_actions()),
-                setsid=True,
-                setsigmask=(),
-                setsigdef=signals.IGNORED,
-            )
-        finally:
-            image.close()
+        return os.posix_spawn(
+            image.path,
+            order.argv,
+            order.env,
+            file_actions=(*streams.spawn_actions(), *image.spawn_actions()),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=signals.IGNORED,
+        )
+    except OSError as error:
+        raise _not_executed(order, error) from error
+    finally:
+        image.close()
+
+
+def _image(order: Order) -> Image:
+    try:
+        return image_of(order.argv[0], order.executable)
     except Changed:
         raise NotExecuted("changed", ESTALE) from None
     except OSError as error:
-        errno = error.errno or 5
-        raise NotExecuted("exec", errno, kind_of_failure(program, errno)) from error
+        raise _not_executed(order, error) from error
+
+
+def _not_executed(order: Order, error: OSError) -> NotExecuted:
+    errno = error.errno or 5
+    return NotExecuted("exec", errno, kind_of_failure(order.argv[0], errno))
 
 
 def _machine_pid(pid: int, proc: int) -> int:

@@ -1,14 +1,16 @@
-"""Executes a program under limits, by a fork that puts itself under them before its exec.
+"""Executes a program by a fork that becomes the job's user, under its limits, before its exec.
 
 The supervisor waits meanwhile (``CLONE_VFORK``): it would copy each page that it touches,
 and so would the child for as long as both have it. A failure comes back through a pipe
-that exec closes.
+that exec closes. Where the child is exposed to other processes of its user, which may stop
+it, the supervisor looks after it instead, and has it go on.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import select
 
 from . import kernel, records, signals
 from .cgroups import JobCgroup
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     """A function that is told the name of the next step, for the report of its failure."""
 
 _EPERM, _ENODEV, _ENOSYS = 1, 19, 38
+_LOOK = 50
+"""Milliseconds between looks whether somebody has stopped the child. An exec takes one or two;
+a stop is announced to us by nothing that could be waited for together with the report."""
+
 _ENDED_UNEXECUTED = 0x44
 """PF_FORKNOEXEC and PF_EXITING of ``linux/sched.h``, as in ``flags`` of ``/proc/PID/stat``."""
 
@@ -80,15 +86,23 @@ class ProcessLimits:
             os.setpriority(os.PRIO_PROCESS, 0, max(current, self.nice))
 
 
-def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
-    """Executes the program; returns its PID after the exec, or raises ``NotExecuted``."""
-    report, report_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+def spawn(
+    command: Command, limits: ProcessLimits | None, group: JobCgroup | None, *, exposed: bool
+) -> int:
+    """Executes the program; returns its PID after the exec, or raises ``NotExecuted``.
+
+    The child is ``exposed`` where other processes of its user can see it.
+    """
     try:
-        pid, unified = _fork(group)
-        if pid == 0:
-            _be_program(command, limits, group, report_in, unified=unified)
-    finally:
-        os.close(report_in)
+        report, report_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        pid, unified = _fork(group, 0 if exposed else kernel.CLONE_VFORK)
+    except OSError as error:
+        raise NotExecuted(f"setup ({error})", error.errno or 5) from error
+    if pid == 0:
+        _be_program(command, limits, group, report_in, unified=unified)
+    os.close(report_in)
+    if exposed:
+        _wait_for_exec(report, pid)
     try:
         failure = os.read(report, 256)
     except BlockingIOError:
@@ -105,6 +119,15 @@ def spawn(command: Command, limits: ProcessLimits, group: JobCgroup) -> int:
     return pid
 
 
+def _wait_for_exec(report: int, pid: int) -> None:
+    """Returns once the child has executed its program, has reported why not, or is dead."""
+    poll = select.poll()
+    poll.register(report, select.POLLIN)
+    while not poll.poll(_LOOK):
+        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None:
+            os.kill(pid, signals.SIGCONT)
+
+
 def reject_unexecuted(pid: int, group: JobCgroup) -> None:
     """Raises ``NotExecuted`` where the memory limit is too small for the exec itself.
 
@@ -115,20 +138,25 @@ def reject_unexecuted(pid: int, group: JobCgroup) -> None:
         raise NotExecuted(MEMORY_STAGE, ENOMEM)
 
 
-def _fork(group: JobCgroup) -> tuple[int, bool]:
+def _fork(group: JobCgroup | None, flags: int) -> tuple[int, bool]:
     """The child's PID, 0 in the child; and whether the child has to enter v2 itself."""
-    if group.unified is not None:
+    if group is not None and group.unified is not None:
         try:
-            return kernel.clone_into(group.unified, kernel.CLONE_VFORK), False
+            return kernel.clone_into(group.unified, flags), False
         except OSError as error:
             # A filter of system calls cannot look at clone3's flags and forbids it whole.
             if error.errno not in (_ENOSYS, _EPERM):
                 raise
-    return kernel.clone(kernel.CLONE_VFORK), True
+    return kernel.clone(flags), True
 
 
 def _be_program(
-    command: Command, limits: ProcessLimits, group: JobCgroup, report: int, *, unified: bool
+    command: Command,
+    limits: ProcessLimits | None,
+    group: JobCgroup | None,
+    report: int,
+    *,
+    unified: bool,
 ) -> None:
     """Executes the program, in the child, or reports why not. Never returns."""
     stage = "cgroup"
@@ -138,7 +166,8 @@ def _be_program(
         stage = name
 
     try:
-        group.enter(unified=unified)
+        if group is not None:
+            group.enter(unified=unified)
         step("setup")
         os.setsid()
         command.streams.take_place()
@@ -147,7 +176,8 @@ def _be_program(
         image = image_of(command.argv[0], command.executable)
         image.place()
         step("limits")
-        limits.impose()  # last, as with few descriptors we could open nothing more ourselves
+        if limits is not None:
+            limits.impose()  # last, as with few descriptors we could open nothing more ourselves
         step("exec")
         signals.reset_for_program()
         os.execve(image.path, command.argv, command.env)

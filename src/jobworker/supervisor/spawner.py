@@ -10,6 +10,7 @@ the descriptor of a socket to the server, and those of ``site.Site``.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import resource
@@ -19,7 +20,7 @@ import sys
 from . import kernel, network, records, signals, tree
 from .contain import clone_flags
 from .site import OWN_NAMESPACES, Site
-from .supervise import Charge, supervise, tell_refused
+from .supervise import Charge, refusal, supervise, tell
 
 _MOST_ORDER = 4096
 _SIGNALS = 1024
@@ -86,6 +87,9 @@ class Spawner:
 
     def run(self) -> None:
         """Takes orders and reaps until the server and all supervisors are gone."""
+        # Held for as long as there may be orders, also of a server that is gone: the next one
+        # waits for it. It is of the kind that belongs to a process, so no clone has it.
+        fcntl.lockf(self._site.spool, fcntl.LOCK_SH)
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._site.signals, select.POLLIN)
@@ -97,6 +101,7 @@ class Spawner:
                 elif not self._take_order():
                     poll.unregister(self._channel)
                     self._server_is_there = False
+                    fcntl.lockf(self._site.spool, fcntl.LOCK_UN)
             if self._strays:
                 self._kill_strays()
 
@@ -105,9 +110,12 @@ class Spawner:
         try:
             order = os.read(self._channel, _MOST_ORDER)
         except ConnectionResetError:
-            return False
-        if order:
-            fields = dict(records.unpack(order))
+            # It died with events unread, which is told once, and first: its orders still wait.
+            return True
+        fields = dict(records.unpack(order))
+        if "ping" in fields:
+            tell(self._channel, "pong", "", [])
+        elif fields:
             offline = fields.get("network") == network.NONE
             self._make_supervisor(fields["job"].decode(), int(fields["uid"]), offline=offline)
         return bool(order)
@@ -134,7 +142,7 @@ class Spawner:
         charge.hand_over()
 
     def _refuse(self, job_id: str, stage: str, error: OSError) -> None:
-        tell_refused(self._channel, job_id, f"{stage} ({error})", error.errno or 5)
+        tell(self._channel, "refused", job_id, refusal(f"{stage} ({error})", error.errno or 5))
         self._tell_gone(job_id, 0)
 
     def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:
@@ -151,6 +159,10 @@ class Spawner:
     def _reap(self) -> None:
         while (reaped := _reap_one()) is not None:
             pid, status = reaped
+            if os.WIFSTOPPED(status):
+                # Whoever did it (at ``basic`` a job may): its job could not be stopped, nor timed.
+                os.kill(pid, signals.SIGCONT)
+                continue
             job_id = self._supervisors.pop(pid, None)
             if job_id is not None:
                 self._tell_gone(job_id, status)
@@ -167,16 +179,13 @@ class Spawner:
             self._strays = False
 
     def _tell_gone(self, job_id: str, status: int) -> None:
-        gone = [("event", b"gone"), ("job", job_id.encode()), ("status", b"%d" % status)]
-        try:
-            os.write(self._channel, records.pack(gone))
-        except (BrokenPipeError, ConnectionResetError):
-            return  # the next server finds out for itself
+        tell(self._channel, "gone", job_id, [("status", b"%d" % status)])
 
 
 def _reap_one() -> tuple[int, int] | None:
+    """A child that has ended, or was stopped, with its status; None where there is no more."""
     try:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
     except ChildProcessError:
         return None
     return (pid, status) if pid else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 
 from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
-from .failure import NotExecuted
+from .failure import NotExecuted, Unattended
 from .launch import Order, launch
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _OUT_OF_SPACE = (28, 122)
 """ENOSPC and EDQUOT: by number, as each module takes memory in every supervisor."""
+
+_ECANCELED = 125
 
 _PAUSE = 1.0
 """Seconds between attempts to record an end on a full disk, which has no event to wait for."""
@@ -54,6 +57,7 @@ class Charge:
             # kernel knows whether there is one.
             fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.order = Order.read(self.spool, uid)
+            self.size = os.stat(records.RECORD, dir_fd=self.spool).st_size
             if self.order.limits or site.ceiling:
                 self._make_cgroup(site)
         except BaseException:
@@ -91,15 +95,17 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
             network.bring_up_loopback()
         attendance = _start(site, charge)
     except NotExecuted as failure:
-        tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
+        _refuse(charge, channel, refusal(failure.stage, failure.errno, failure.kind))
     except OSError as error:
-        tree.end(site.level)  # the program may run already
-        tell_refused(channel, job_id, f"setup ({error})", error.errno or 5)
+        _refuse(charge, channel, refusal(f"setup ({error})", error.errno or 5))
+    except Unattended as failure:
+        tree.end(site.level)
+        tell(channel, "lost", job_id, [("why", str(failure).encode())])
     else:
-        _tell(channel, "started", job_id, attendance.started)
+        tell(channel, "started", job_id, attendance.started)
         end = attendance.run()
         recorded = _record(spool, end)
-        _tell(channel, "ended", job_id, end)
+        tell(channel, "ended", job_id, end)
         while not recorded:
             time.sleep(_PAUSE)  # room on a full disk has no event to wait for
             recorded = _record(spool, end)
@@ -121,13 +127,21 @@ def _record(spool: int, end: records.Fields) -> bool:
     return True
 
 
-def tell_refused(channel: int, job_id: str, stage: str, errno: int, kind: str = "other") -> None:
-    """Tells the server that the program was not executed, and why."""
-    why = [("stage", stage.encode()), ("errno", b"%d" % errno), ("kind", kind.encode())]
-    _tell(channel, "refused", job_id, why)
+def refusal(stage: str, errno: int, kind: str = "other") -> records.Fields:
+    """The account of why a program was not executed."""
+    return [("stage", stage.encode()), ("errno", b"%d" % errno), ("kind", kind.encode())]
 
 
-def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None:
+def _refuse(charge: Charge, channel: int, why: records.Fields) -> None:
+    """Notes, for a server that comes later, and tells that the program was not executed."""
+    try:
+        records.append(charge.spool, records.REFUSED, why)
+    except OSError as error:
+        sys.stderr.write(f"cannot note that {charge.job_id} was not executed: {error}\n")
+    tell(channel, "refused", charge.job_id, why)
+
+
+def tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None:
     """Tells the server, if there is one; else the spool has it."""
     try:
         os.write(
@@ -138,15 +152,18 @@ def _tell(channel: int, event: str, job_id: str, fields: records.Fields) -> None
 
 
 def _start(site: Site, charge: Charge) -> Attendance:
-    """Contains and executes the program; raises where either cannot be done."""
+    """Contains and executes the program.
+
+    Raises ``NotExecuted`` or ``OSError`` where it was surely not executed, else ``Unattended``.
+    """
     order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    supervisor = records.process_identity(records.read_text("/proc/self/stat"))
+    identity = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
     if order.tmp is not None:
-        _limit_tmp(tmp, order.tmp, supervisor[0], charge.kept)
+        _limit_tmp(tmp, order.tmp, identity[0], charge.kept)
     if site.level in OWN_NAMESPACES:
         contain.enter_file_system(site, charge.job_id)
     else:
@@ -154,18 +171,33 @@ def _start(site: Site, charge: Charge) -> Attendance:
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)
     streams, tap = _streams(site, charge)
     attendance = Attendance(site, spool, pump, charge.group, tap)
-    program = launch(site, order, charge.group, tmp, streams)
-    started_at = b"%.6f" % time.time()
-    os.close(tmp)
-    started = [
-        ("pid", b"%d" % program.machine_pid),
-        ("startedAt", started_at),
-        ("supervisor", b"%d" % supervisor[0]),
-        ("supervisorStart", b"%d" % supervisor[1]),
+    supervisor = [
+        ("supervisor", b"%d" % identity[0]),
+        ("supervisorStart", b"%d" % identity[1]),
         ("bootId", site.boot_id.encode()),
-        ("containment", site.level.encode()),
     ]
-    records.append(spool, records.STARTED, started)
+    # From this section on it is not certain that the program was never executed. The record
+    # stays open for the one that follows: after the exec nothing more has to be opened for it.
+    record = records.open_to_add(spool)
+    size = charge.size + records.add(record, records.LAUNCH, supervisor)
+    if records.is_void(record, spool, size):
+        # The server has told that the program will not run. Where it does so later than we
+        # look, it sees our section, and kills us.
+        raise NotExecuted("given up", _ECANCELED)
+    try:
+        program = launch(site, order, charge.group, tmp, streams)
+        started = [
+            ("pid", b"%d" % program.machine_pid),
+            ("startedAt", b"%.6f" % time.time()),
+            *supervisor,
+            ("containment", site.level.encode()),
+        ]
+        records.add(record, records.STARTED, started)
+    except OSError as error:
+        # A program whose start is on no record could not be found again, nor stopped.
+        raise Unattended(f"its start could not be recorded: {error}") from error
+    os.close(tmp)
+    os.close(record)
     attendance.take_up(program, started)
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)

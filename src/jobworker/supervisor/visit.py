@@ -48,17 +48,20 @@ class _Visit:
             self._over.release()
 
     def result(self) -> int:
-        """The PID, or what was raised."""
+        """The PID, or what was raised; it is ``NotExecuted`` where there was no spawn at all."""
         self._over.acquire()
-        if self._error is not None:
-            raise self._error
+        error = self._error
+        if isinstance(error, OSError) and not self._pid:
+            raise NotExecuted(f"cgroup ({error})", error.errno or 5) from error
+        if error is not None:
+            raise error
         return self._pid
 
 
 def spawn_within(spawn: Callable[[], int], limits: ProcessLimits, group: JobCgroup) -> int:
     """Calls ``spawn`` from within ``group``; returns or raises what it does.
 
-    Raises ``NotExecuted`` where there can be no thread, ``OSError`` where it cannot enter.
+    Raises ``NotExecuted`` where there can be no thread, or it cannot enter.
     """
     visit = _Visit(spawn, limits, group)
     try:

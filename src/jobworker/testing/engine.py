@@ -170,7 +170,8 @@ class FakeEngine:
     A job that is handed over counts as started at once. ``stops`` holds every stop that
     was asked, ``signals`` every signal, ``extensions`` every change of a time limit;
     where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
-    ``visibility_warning`` answers, ``unavailable`` what ``check`` and ``start`` raise. What
+    ``visibility_warning`` answers, ``unavailable`` what ``check`` and ``start`` raise,
+    ``unhealthy`` what ``check_health`` does. What
     happens while it is disconnected is told by ``recover``, as after a restart.
     """
 
@@ -182,6 +183,7 @@ class FakeEngine:
         self.obeys = True
         self.hidden: str | None = None
         self.unavailable: JobWorkerError | None = None
+        self.unhealthy: JobWorkerError | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
         self.signals: list[tuple[JobId, SignalRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
@@ -257,6 +259,11 @@ class FakeEngine:
         """Raises what ``unavailable`` was set to."""
         if self.unavailable:
             raise self.unavailable
+
+    async def check_health(self) -> None:
+        """Raises what ``unhealthy`` was set to."""
+        if self.unhealthy:
+            raise self.unhealthy
 
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
         """The value that ``hidden`` was set to."""

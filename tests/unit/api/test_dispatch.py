@@ -27,6 +27,7 @@ from jobworker.errors import (
     JobWorkerError,
     ProgramNotExecutable,
     ProgramNotFound,
+    ServiceUnavailable,
     StateInUse,
     StorageFull,
 )
@@ -305,6 +306,16 @@ async def test_a_long_poll_ends_when_the_server_stops(client: Client, job: Job) 
     assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
     assert answer.headers["retry-after"] == "1"
     assert (await client("GET", "/readyz", token=None)).status == 503
+    assert (await client("GET", "/healthz", token=None)).status == 200
+
+
+async def test_t80_it_is_not_ready_where_no_job_can_be_started(
+    client: Client, managed: Managed
+) -> None:
+    assert (await client("GET", "/readyz", token=None)).status == 200
+    managed.engine.unhealthy = ServiceUnavailable("the spawner does not answer")
+    answer = await client("GET", "/readyz", token=None)
+    assert (answer.status, answer.json["error"]) == (503, "Error: the spawner does not answer")
     assert (await client("GET", "/healthz", token=None)).status == 200
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jobworker.engines.local.engine import LocalEngine
 from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
 from jobworker.model import JobId
+from jobworker.spool.record import StartRecord
 from jobworker.spool.spool import Spool
 from jobworker.testing import MemoryArchive, MemoryOwners
 
@@ -74,6 +76,41 @@ async def test_the_monitor_shows_how_many_it_waits_for(
     await asyncio.wait_for(gone.wait(), BUDGET)
     assert repr(monitor) == "<Monitor of 0 supervisors>"
     await process.wait()
+
+
+async def test_t79_the_monitor_takes_a_bounded_number_of_descriptors(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has none is looked after by its lock, and gets one that becomes free."""
+    jobs = [JobId.new() for _ in range(5)]
+    processes = {
+        job_id: await asyncio.create_subprocess_exec("/bin/cat", stdin=asyncio.subprocess.PIPE)
+        for job_id in jobs
+    }
+    ended: dict[JobId, asyncio.Event] = {job_id: asyncio.Event() for job_id in jobs}
+    starts = {
+        job_id: StartRecord(1, datetime.now(UTC), process.pid, 0, "boot")
+        for job_id, process in processes.items()
+    }
+    monkeypatch.setattr(
+        monitor_module, "find_supervisor", lambda start: os.pidfd_open(start.supervisor)
+    )
+    locked = set(jobs)
+    monkeypatch.setattr(spool, "is_supervised", lambda job_id: job_id in locked)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are wanted
+    monitor = Monitor(spool, most=2)
+    for job_id in jobs:
+        monitor.watch(job_id, starts[job_id], ended[job_id].set)
+    assert len(os.listdir("/proc/self/fd")) == before + 2  # noqa: PTH208 - names are wanted
+    assert repr(monitor) == "<Monitor of 5 supervisors>"
+    for job_id in reversed(jobs):
+        locked.discard(job_id)
+        processes[job_id].kill()
+        await asyncio.wait_for(ended[job_id].wait(), BUDGET)
+        assert sum(event.is_set() for event in ended.values()) == len(jobs) - len(locked)
+        await processes[job_id].wait()
+    assert repr(monitor) == "<Monitor of 0 supervisors>"
+    monitor.close()
 
 
 async def test_the_janitor_shows_what_waits_for_it(

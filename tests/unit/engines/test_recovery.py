@@ -12,14 +12,20 @@ from jobworker.engines.local.recovery import (
     KILLED,
     NEVER_STARTED,
     RESTARTED,
+    UNCONFIRMED,
     Evidence,
     Standing,
     standing,
 )
-from jobworker.errors import ServiceUnavailable
 from jobworker.jobs.lifecycle import Ended, Event, Extended, Lost, Refused, Started, StopAsked
 from jobworker.model import Cause, End, StopRequest
-from jobworker.spool.record import Deadline, Record, StartRecord
+from jobworker.spool.record import (
+    Deadline,
+    LaunchRecord,
+    Record,
+    RefusalRecord,
+    StartRecord,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BOOT = "this-boot"
@@ -29,19 +35,34 @@ STOP = StopRequest("alice", NOW)
 DEADLINE = Deadline(60.0, "alice")
 END = End(Cause.EXITED, finished_at=NOW, started_at=NOW, exit_code=0)
 
+LAUNCH = LaunchRecord(supervisor=41, supervisor_start=7, boot_id=BOOT)
+LAUNCH_BEFORE = replace(LAUNCH, boot_id="an-earlier-boot")
+REFUSAL = RefusalRecord("exec", 2, "missing")
+
 RECORDS: list[Record | None] = [
     None,
     *(
-        Record(start, stop, deadline, end)
-        for start, stop, deadline, end in product(
-            (None, START, BEFORE), (None, STOP), (None, DEADLINE), (None, END)
+        Record(start, stop, deadline, end, launch=launch, refusal=refusal)
+        for (launch, start), stop, deadline, end, refusal in product(
+            (
+                (None, None),
+                (LAUNCH, None),
+                (LAUNCH_BEFORE, None),
+                (LAUNCH, START),
+                (LAUNCH_BEFORE, BEFORE),
+            ),
+            (None, STOP),
+            (None, DEADLINE),
+            (None, END),
+            (None, REFUSAL),
         )
+        if not (refusal and start)
     ),
 ]
 EVERYTHING = [
-    Evidence(record, supervised, BOOT, same_boot, ours, told)
+    Evidence(record, supervised, BOOT, same_boot, told)
     for record in RECORDS
-    for supervised, same_boot, ours, told in product((False, True), repeat=4)
+    for supervised, same_boot, told in product((False, True), repeat=3)
     if record is not None or not supervised  # the lock is that of a directory
 ]
 FINAL = (Ended, Lost, Refused)
@@ -66,10 +87,16 @@ def test_every_combination(seen: Evidence) -> None:
     if record and record.end:
         assert all(event == Ended(END) for event in ends)
         assert not {StopAsked, Extended} & set(kinds(stands))
-    # A program that has begun is never told as refused: a retry would run it again.
+    # A program that may have begun is never told as refused: a retry would run it again.
+    begun = record and record.supervisor and not record.refusal
+    never = [event for event in ends if isinstance(event, Lost) and event.never_ran]
+    if begun or (not seen.same_boot and not (record and record.refusal)):
+        assert not never
+        assert not stands.unbegun
+    assert not stands.unbegun or never
+    assert Refused not in kinds(stands)
     if record and record.start:
         assert kinds(stands)[0] is Started
-        assert Refused not in kinds(stands)
     # A stop is passed on to a supervisor that may heed it, and to no job that has ended.
     if StopAsked in kinds(stands):
         assert seen.supervised
@@ -82,27 +109,40 @@ def end_of(seen: Evidence) -> Event:
 
 
 NOTHING = Record(None, None, None, None)
-FOUND = Evidence(NOTHING, supervised=False, boot_id=BOOT, same_boot=True, ours=False, told=False)
+FOUND = Evidence(NOTHING, supervised=False, boot_id=BOOT, same_boot=True, told=False)
 
 
-@pytest.mark.parametrize("same_boot", [True, False])
-def test_without_a_directory_it_was_never_started(same_boot: bool) -> None:  # noqa: FBT001 - a case
-    """After a power cut the directory may have been lost, so it may have run."""
-    seen = replace(FOUND, record=None, same_boot=same_boot)
-    assert end_of(seen) == Lost(NEVER_STARTED, NOW, never_ran=same_boot)
+@pytest.mark.parametrize("record", [None, NOTHING])
+def test_t80_what_no_supervisor_came_to_never_began(record: Record | None) -> None:
+    """After a power cut a directory or a section may have been lost, so it may have run."""
+    seen = replace(FOUND, record=record)
+    assert end_of(seen) == Lost(NEVER_STARTED, NOW, never_ran=True)
+    assert standing(seen, NOW).unbegun
+    assert end_of(replace(seen, same_boot=False)) == Lost(RESTARTED, NOW)
 
 
 @pytest.mark.parametrize(
-    ("start", "why"), [(None, NEVER_STARTED), (START, KILLED), (BEFORE, RESTARTED)]
+    ("launch", "start", "why"),
+    [
+        (LAUNCH, None, UNCONFIRMED),
+        (LAUNCH_BEFORE, None, RESTARTED),
+        (LAUNCH, START, KILLED),
+        (LAUNCH_BEFORE, BEFORE, RESTARTED),
+        (None, START, KILLED),  # by a supervisor of the version before
+    ],
 )
-def test_without_a_supervisor_and_an_end_it_is_lost(start: StartRecord | None, why: str) -> None:
-    assert end_of(replace(FOUND, record=replace(NOTHING, start=start))) == Lost(why, NOW)
+def test_t77_what_may_have_run_is_lost(
+    launch: LaunchRecord | None, start: StartRecord | None, why: str
+) -> None:
+    """A key that is bound to it stays so: a retry would run it again."""
+    record = replace(NOTHING, launch=launch, start=start)
+    assert end_of(replace(FOUND, record=record)) == Lost(why, NOW)
 
 
-def test_a_start_of_our_own_that_was_not_confirmed_can_be_tried_again() -> None:
-    event = end_of(replace(FOUND, ours=True))
-    assert isinstance(event, Refused)
-    assert isinstance(event.error, ServiceUnavailable)
+def test_a_refusal_that_nobody_heard_is_believed() -> None:
+    record = replace(NOTHING, launch=LAUNCH, refusal=REFUSAL)
+    why = "its program was not executed: No such file or directory"
+    assert end_of(replace(FOUND, record=record)) == Lost(why, NOW, never_ran=True)
 
 
 def test_a_running_job_goes_on_with_its_time_and_its_stop() -> None:

@@ -128,9 +128,10 @@ async def health(_: Call) -> HealthAnswer:
 
 
 async def ready(call: Call) -> HealthAnswer:
-    """Tell whether the server takes new work; 503 while it stops."""
+    """Tell whether the server takes new work; 503 while it stops, or cannot start jobs."""
     if call.service.draining.is_set():
         raise ServiceUnavailable("the server is stopping")
+    await call.jobs.check_health()
     return HealthAnswer()
 
 

@@ -8,9 +8,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 from jobworker.config.settings import Containment
@@ -22,17 +21,20 @@ from jobworker.engines.host.probe import hidden_paths
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals
+from jobworker.engines.local.drain import until_drained
+from jobworker.engines.local.followed import LocalJob, Phase, Start
 from jobworker.engines.local.input import LocalInput
 from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
+from jobworker.engines.local.orders import Orders
 from jobworker.engines.local.output import LocalOutput
-from jobworker.engines.local.recovery import KILLED, Evidence, same_boot, standing
+from jobworker.engines.local.recovery import Evidence, same_boot, standing
 from jobworker.engines.local.refusals import refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import ServiceUnavailable, StartFailed
+from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
@@ -48,7 +50,14 @@ from jobworker.model import (
     Terms,
 )
 from jobworker.output.watcher import Watcher
-from jobworker.spool.record import Deadline, end_of, start_record
+from jobworker.spool.record import (
+    Deadline,
+    Record,
+    RefusalRecord,
+    end_of,
+    refusal_record,
+    start_record,
+)
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
@@ -56,35 +65,12 @@ from jobworker.supervisor.records import Fields
 log = logging.getLogger(__name__)
 
 
-class _Phase(IntEnum):
-    """The engine's progress with a job; it never goes back."""
+_ANSWER = 2.0
+"""Seconds for the spawner to answer that it takes orders: what is before that in its socket
+takes one at most."""
 
-    FOLLOWED = 0
-    """Its supervisor was ordered, or found again."""
-    TOLD = 1
-    """The listener knows of its end; its supervisor may be about to go."""
-    GONE = 2
-    """No process of it is left."""
-    ABANDONED = 3
-    """No process of it is left, and its supervisor did not clean up after it."""
-
-
-@dataclass(slots=True)
-class _LocalJob:
-    """The engine's memory of a job, kept until its directory is gone.
-
-    ``job`` and ``uid`` are those of a start that this very server has ordered.
-    """
-
-    job: Job | None = None
-    uid: int | None = None
-    phase: _Phase = _Phase.FOLLOWED
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def advance(self, phase: _Phase) -> None:
-        self.phase = max(self.phase, phase)
-        if self.phase >= _Phase.GONE:
-            self.gone.set()
+_PAUSE = 1.0
+"""Seconds between attempts to look at a job. EMFILE and a broken disk have no event to wait for."""
 
 
 class LocalEngine:
@@ -96,13 +82,15 @@ class LocalEngine:
         self.machine = machine
         self._hidden = hidden
         self._listener: Listener = _nobody
-        self._jobs: dict[JobId, _LocalJob] = {}
+        self._jobs: dict[JobId, LocalJob] = {}
         self._warnings = VisibilityWarnings(machine.containment)
         self._refusals: set[asyncio.Task[None]] = set()
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
+        self._closed = False
         self._janitor = Janitor(spool, machine.cgroups)
         self._spawner = SpawnerLink(self._start_spawner, self._take, self._adopt_all)
+        self._orders = Orders(spool, self._spawner, self._tell, self._find)
         self.output = LocalOutput(spool, self._watcher)
         self.input = LocalInput(spool)
         self.node = socket.gethostname()
@@ -129,12 +117,13 @@ class LocalEngine:
                 Machine.survey, state, containment, ceiling, spool.is_supervised
             )
             stack.push_async_callback(asyncio.to_thread, cgroup_upkeep.leave, machine.cgroups)
+            await until_drained(spool)
             engine = cls(state, spool, machine, hidden_paths(state, hidden))
             stack.push_async_callback(engine._close)
             yield engine
 
     def __repr__(self) -> str:
-        counts = dict.fromkeys(_Phase, 0)
+        counts = dict.fromkeys(Phase, 0)
         for known in self._jobs.values():
             counts[known.phase] += 1
         told = ", ".join(f"{count} {phase.name}" for phase, count in counts.items() if count)
@@ -159,6 +148,8 @@ class LocalEngine:
             os.close(spawner_log)
 
     async def _close(self) -> None:
+        self._closed = True
+        self._orders.close()
         if self._refusals:  # each takes as long as a look
             await asyncio.wait(self._refusals)
         self._warnings.close()
@@ -182,6 +173,11 @@ class LocalEngine:
         check_isolation(spec, terms, self.containment)
         check_limits(terms.limits, self.machine.limits)
 
+    async def check_health(self) -> None:
+        """Raises ``ServiceUnavailable`` where no job can be started just now."""
+        if not await self._spawner.answers(_ANSWER):
+            raise ServiceUnavailable("the spawner, which starts jobs, does not answer")
+
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
         uid = None if terms.run_as else self.uid(account)
@@ -201,9 +197,10 @@ class LocalEngine:
         except OSError as error:
             self._spool.remove(job.id)
             raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
-        self._jobs[job.id] = _LocalJob(job, uid)
+        known = LocalJob(Start(job, uid, offline=not grant.network))
+        self._jobs[job.id] = known
         try:
-            await self._spawner.order(job.id, uid, offline=not grant.network)
+            await self._orders.give(known)
         except OSError as error:
             del self._jobs[job.id]
             self._spool.remove(job.id)
@@ -236,7 +233,7 @@ class LocalEngine:
         known = self._jobs.get(job_id)
         if known is not None:
             await known.gone.wait()
-        abandoned = known is not None and known.phase is _Phase.ABANDONED
+        abandoned = known is not None and known.phase is Phase.ABANDONED
         await self._janitor.remove(job_id, abandoned=abandoned)
         self._jobs.pop(job_id, None)
 
@@ -246,20 +243,43 @@ class LocalEngine:
         certain = same_boot(self._state)
         for job_id in self._spool.jobs():
             if job_id not in known:
-                self._clear_away(job_id)
+                self._clear_away_safely(job_id)
         for job_id in known:
-            self._jobs[job_id] = _LocalJob()
+            self._jobs[job_id] = LocalJob()
             self._adopt(job_id, same_boot=certain)
 
     def _adopt_all(self) -> None:
         """Follows one by one the supervisors of a spawner that was killed."""
-        for job_id, known in list(self._jobs.items()):
-            if known.phase < _Phase.GONE:
-                self._adopt(job_id, same_boot=True)
+        for job_id in list(self._jobs):
+            self._adopt(job_id, same_boot=True, order_lost=True)
 
-    def _adopt(self, job_id: JobId, *, same_boot: bool) -> None:
-        """Follows a supervisor that is not (any more) our spawner's."""
-        known = self._jobs[job_id]
+    def _find(self, job_id: JobId) -> None:
+        """Looks at a job of which nothing was heard although its program runs."""
+        self._adopt(job_id, same_boot=True)
+
+    def _adopt(self, job_id: JobId, *, same_boot: bool, order_lost: bool = False) -> None:
+        """Follows a supervisor that is not (any more) our spawner's.
+
+        Where the job cannot be looked at, that is tried again: it keeps no other from being
+        followed.
+        """
+        known = self._jobs.get(job_id)
+        if known is None or known.phase >= Phase.GONE or self._closed:
+            return
+        if known.start and not known.start.ordered:
+            return  # no spawner has heard of it yet
+        try:
+            self._look_at(job_id, known, same_boot=same_boot, order_lost=order_lost)
+        except OSError as error:
+            log.warning("cannot look at job %s, will try again: %s", job_id, error)
+            again = partial(self._adopt, job_id, same_boot=same_boot, order_lost=order_lost)
+            asyncio.get_running_loop().call_later(_PAUSE, again)
+        except Exception:
+            log.exception("cannot follow job %s", job_id)  # the others can be followed
+
+    def _look_at(
+        self, job_id: JobId, known: LocalJob, *, same_boot: bool, order_lost: bool
+    ) -> None:
         found = self._spool.exists(job_id)
         # The lock is asked for first: who holds none any more records no more.
         supervised = found and self._spool.supervised(job_id)
@@ -269,25 +289,54 @@ class LocalEngine:
             supervised=supervised,
             boot_id=records.boot_id(),
             same_boot=same_boot,
-            ours=known.job is not None,
-            told=known.phase >= _Phase.TOLD,
+            told=known.phase >= Phase.TOLD,
         )
         stands = standing(evidence, datetime.now(UTC))
-        for event in stands.events:
-            self._tell(job_id, known, event)
         if stands.supervised:
-            start = record.start if record else None
-            self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
+            supervisor = record.supervisor if record else None
+            self._monitor.watch(job_id, supervisor, lambda: self._supervisor_gone(job_id, known))
+        elif stands.unbegun and known.start:
+            if order_lost:
+                self._orders.give_again(known)
+            else:
+                self._orders.give_up(known, "its supervisor was killed before that")
+            return
         else:
-            known.advance(_Phase.ABANDONED if found else _Phase.GONE)
+            known.advance(Phase.ABANDONED if found else Phase.GONE)
+        for event in stands.events:
+            self._tell_found(job_id, known, event, record)
+
+    def _tell_found(
+        self, job_id: JobId, known: LocalJob, event: Event, record: Record | None
+    ) -> None:
+        """Tells what was found of a job; a stop or an extension may have come too late there."""
+        if isinstance(event, Lost) and known.start and record and record.refusal:
+            self._begin_to_refuse(known, record.refusal)
+            return
+        if isinstance(event, Started) and known.begun:
+            return
+        try:
+            self._tell(job_id, known, event)
+        except JobWorkerError as error:
+            log.info("job %s: %s was found too late: %s", job_id, type(event).__name__, error)
+
+    def _clear_away_safely(self, job_id: JobId) -> None:
+        """Does so, now or later: it keeps no server from starting."""
+        if self._closed:
+            return
+        try:
+            self._clear_away(job_id)
+        except OSError as error:
+            log.warning("cannot remove what is left of job %s, will try again: %s", job_id, error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._clear_away_safely, job_id)
 
     def _clear_away(self, job_id: JobId) -> None:
         """Removes the directory of a job that nobody was told of."""
         if not self._spool.supervised(job_id):
             self._spool.remove(job_id)
             return
-        known = self._jobs[job_id] = _LocalJob(phase=_Phase.TOLD)
-        start = self._spool.record(job_id).start
+        known = self._jobs[job_id] = LocalJob(phase=Phase.TOLD)
+        start = self._spool.record(job_id).supervisor
         self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
         notify(start)
         self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
@@ -299,14 +348,16 @@ class LocalEngine:
         event = dict(fields)
         job_id = JobId.parse(event["job"].decode())
         known = self._jobs.get(job_id)
-        if known is None:
+        if known is None or (known.phase >= Phase.TOLD and event["event"] != b"gone"):
             return
         match event["event"]:
             case b"started":
                 start = start_record(fields)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
-                self._begin_to_refuse(known, event)
+                self._begin_to_refuse(known, refusal_record(fields))
+            case b"lost":
+                self._tell(job_id, known, Lost(event["why"].decode(), datetime.now(UTC)))
             case b"ended":
                 self._tell(job_id, known, Ended(end_of(fields)))
             case b"gone":
@@ -314,38 +365,42 @@ class LocalEngine:
                 broke = event["status"] != b"0"
                 self._supervisor_gone(job_id, known, broke=broke)
 
-    def _begin_to_refuse(self, known: _LocalJob, event: dict[str, bytes]) -> None:
-        if known.job is None:
+    def _begin_to_refuse(self, known: LocalJob, why: RefusalRecord) -> None:
+        if known.start is None:
             return  # a start of another server's, which was told of it
-        known.advance(_Phase.TOLD)  # what comes next of it is not its end
-        task = asyncio.ensure_future(self._refuse(known.job, known.uid, event))
+        known.advance(Phase.TOLD)  # what comes next of it is not its end
+        known.heard()
+        task = asyncio.ensure_future(self._refuse(known.start, why))
         self._refusals.add(task)
         task.add_done_callback(self._refusals.discard)
 
-    async def _refuse(self, job: Job, uid: int | None, event: dict[str, bytes]) -> None:
+    async def _refuse(self, start: Start, why: RefusalRecord) -> None:
+        job = start.job
         error = refusal(
             job.spec,
             job.terms,
-            event["stage"].decode(),
-            int(event["errno"]),
-            event["kind"].decode(),
-            await self._warnings.find(job.spec, uid),
+            why.stage,
+            why.errno,
+            why.kind,
+            await self._warnings.find(job.spec, start.uid),
         )
         if isinstance(error, StartFailed):
             log.error("cannot start job %s: %s", job.id, error)
         self._listener(job.id, Refused(error, datetime.now(UTC)))
 
-    def _supervisor_gone(self, job_id: JobId, known: _LocalJob, *, broke: bool = False) -> None:
+    def _supervisor_gone(self, job_id: JobId, known: LocalJob, *, broke: bool = False) -> None:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
-        if known.phase < _Phase.TOLD:
-            broke = True
-            end = self._spool.record(job_id).end
-            self._tell(job_id, known, Ended(end) if end else Lost(KILLED, datetime.now(UTC)))
-        known.advance(_Phase.ABANDONED if broke else _Phase.GONE)
+        if known.phase < Phase.TOLD:
+            self._adopt(job_id, same_boot=True)
+            return
+        broke = broke or (known.start is not None and known.start.again)
+        known.advance(Phase.ABANDONED if broke else Phase.GONE)
 
-    def _tell(self, job_id: JobId, known: _LocalJob, event: Event) -> None:
+    def _tell(self, job_id: JobId, known: LocalJob, event: Event) -> None:
         if isinstance(event, Ended | Lost | Refused):
-            known.advance(_Phase.TOLD)
+            known.advance(Phase.TOLD)
+        known.begun = known.begun or isinstance(event, Started)
+        known.heard()
         self._listener(job_id, event)
 
 

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from jobworker.errors import ServiceUnavailable
-from jobworker.jobs.lifecycle import Ended, Event, Extended, Lost, Refused, Started, StopAsked
-from jobworker.spool.record import Record, StartRecord
+from jobworker.jobs.lifecycle import Ended, Event, Extended, Lost, Started, StopAsked
+from jobworker.spool.record import Record
 from jobworker.supervisor import records
 
 NEVER_STARTED = "the server stopped before the program was started"
+UNCONFIRMED = "its supervisor was killed before it had noted the start: the program may have run"
 KILLED = "its supervisor was killed"
 RESTARTED = "the machine restarted"
 
@@ -29,61 +30,73 @@ class Evidence:
 
     ``record`` is None where it has no directory; ``supervised`` where somebody holds that
     directory's lock. ``boot_id`` is this boot's, ``same_boot`` whether the server before ran
-    in it. ``ours`` where this server ordered the start, and ``told`` where the manager knows
-    of the job's end: it takes no other, and no stop.
+    in it. ``told`` where the manager knows of the job's end: it takes no other, and no stop.
+    No order for it is under way any more: whoever had one is gone, or has carried it out.
     """
 
     record: Record | None
     supervised: bool
     boot_id: str
     same_boot: bool
-    ours: bool
     told: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The events to tell the manager, in this order, and whether the job still has a supervisor."""
+    """The events to tell the manager, in this order, and whether the job still has a supervisor.
+
+    ``unbegun`` where no supervisor has come as far as to execute the program: an order for
+    it that is given again, in place of the last event, makes it run once.
+    """
 
     events: tuple[Event, ...]
     supervised: bool
+    unbegun: bool = False
 
 
 def standing(seen: Evidence, now: datetime) -> Standing:
     """The standing of a job by the evidence. Pure.
 
-    There are four cases. 1: without a directory it was never started. 2: with a supervisor
-    it goes on, and its stop, if one was asked for, with it. 3: without one, what its record
-    says of its end is the truth. 4: where that says nothing, a start that this server ordered
-    and that was not confirmed is refused, for it can be tried again; any other is lost.
+    With a supervisor it goes on, and its stop, if one was asked for, with it. Without one,
+    what its record says of its end is the truth. Where that says nothing, it never began or
+    it is lost.
     """
-    record = seen.record
-    if record is None:
-        lost = Lost(NEVER_STARTED, now, never_ran=seen.same_boot)
-        return Standing(() if seen.told else (lost,), supervised=False)
+    record = seen.record or _NO_RECORD
     events: list[Event] = []
     if record.start:
         events.append(Started(record.start.pid, record.start.at))
     if record.deadline and not record.end and not record.stop:
         events.append(Extended(record.deadline.timeout, record.deadline.by))
+    unbegun = False
     if seen.told:
-        return Standing(tuple(events), seen.supervised)
-    if record.end:
+        pass
+    elif record.end:
         events.append(Ended(record.end))
     elif not seen.supervised:
-        events.append(_outcome_without_end(seen, record.start, now))
+        unbegun = record.supervisor is None and record.refusal is None and seen.same_boot
+        events.append(_lost(record, now, seen))
     elif record.stop:
         events.append(StopAsked(record.stop))
-    return Standing(tuple(events), seen.supervised)
+    return Standing(tuple(events), seen.supervised, unbegun)
 
 
-def _outcome_without_end(seen: Evidence, start: StartRecord | None, now: datetime) -> Event:
-    if seen.ours and start is None:
-        why = "the spawner was killed before the start; try again"
-        return Refused(ServiceUnavailable(why), now)
-    if start is None:
-        return Lost(NEVER_STARTED, now)
-    return Lost(RESTARTED if start.boot_id != seen.boot_id else KILLED, now)
+_NO_RECORD = Record(start=None, stop=None, deadline=None, end=None)
+
+
+def _lost(record: Record, now: datetime, seen: Evidence) -> Lost:
+    """The loss of a job whose end is not on record: whether it began may not be known.
+
+    After a restart of the machine what is not there may have been, as of directories and
+    records the last section alone is sure to be on the disk before the power goes.
+    """
+    if record.refusal:
+        why = f"its program was not executed: {os.strerror(record.refusal.errno)}"
+        return Lost(why, now, never_ran=True)
+    if record.supervisor is None:
+        return Lost(NEVER_STARTED, now, never_ran=True) if seen.same_boot else Lost(RESTARTED, now)
+    if record.supervisor.boot_id != seen.boot_id:
+        return Lost(RESTARTED, now)
+    return Lost(KILLED if record.start else UNCONFIRMED, now)
 
 
 def same_boot(state: Path) -> bool:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from jobworker.engines.spawner import SpawnerProcess
-from jobworker.futures import until_writable
+from jobworker.futures import resolve
 from jobworker.model import JobId
 from jobworker.supervisor.records import Fields
 
 log = logging.getLogger(__name__)
+
+_PONG = ("event", b"pong")
+
+_QUIET = 5.0
+"""Seconds after an order until it is asked whether the spawner still answers."""
+
+_PATIENCE = 15.0
+"""Seconds for its answer. It carries out hundreds of orders a second, and its socket holds some
+300: on the busiest machine it is stopped, or waits for a disk that does not answer."""
+
+_PAUSE = 1.0
+"""Seconds between attempts to start a spawner: a free process has no event to wait for."""
 
 
 class SpawnerLink:
@@ -31,6 +44,11 @@ class SpawnerLink:
         self._on_event = on_event
         self._on_replaced = on_replaced
         self._spawner = self._started()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._asked: asyncio.Task[None] | None = None
+        self._pong = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -39,20 +57,73 @@ class SpawnerLink:
     async def close(self, *, wait: bool) -> None:
         """Hangs up; the spawner goes on while it has supervisors. ``wait`` only if it has none."""
         self._closed = True
+        for waiting in (self._watch, self._watching):
+            if waiting is not None:
+                waiting.cancel()
+        if self._spawner.channel.fileno() < 0:
+            return  # it was killed, and no other could be started
         self._hang_up()
         if wait:
             await asyncio.to_thread(self._spawner.wait)
 
     async def order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
         """Has a supervisor made; raises ``OSError`` where the spawner takes no orders."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(_QUIET, self._look)
         while True:
             try:
                 self._spawner.order(job_id, uid, offline=offline)
             except BlockingIOError:
                 # Its queue is full: it makes hundreds a second, so this does not last.
-                await until_writable(self._spawner.channel.fileno())
+                await self._until_room()
             else:
                 return
+
+    async def answers(self, patience: float) -> bool:
+        """Whether the spawner answers, and so takes orders, within that many seconds."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+        asked = self._asked
+        await asyncio.wait([asked], timeout=patience)
+        return asked.done() and not asked.cancelled() and asked.exception() is None
+
+    async def _ask(self) -> None:
+        self._pong.clear()
+        while True:
+            try:
+                self._spawner.ping()
+            except BlockingIOError:
+                await self._until_room()
+            else:
+                break
+        await self._pong.wait()
+
+    def _look(self) -> None:
+        """Looks after a spawner that has had an order: one that hangs would leave it for ever."""
+        self._watch = None
+        self._watching = asyncio.create_task(self._kill_if_it_hangs())
+
+    async def _kill_if_it_hangs(self) -> None:
+        spawner = self._spawner
+        if not await self.answers(_PATIENCE) and spawner is self._spawner:
+            log.error("the spawner does not answer; killing it, as its supervisors need it not")
+            with suppress(OSError):  # it is gone by itself
+                spawner.kill()
+
+    async def _until_room(self) -> None:
+        """Returns once a spawner takes orders again: this one, or the one after it."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.add_writer(self._spawner.channel, self._wake)
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def _wake(self) -> None:
+        asyncio.get_running_loop().remove_writer(self._spawner.channel)
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            resolve(future)
 
     def _started(self) -> SpawnerProcess:
         spawner = self._start()
@@ -66,6 +137,9 @@ class SpawnerLink:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._spawner.channel)
         loop.remove_reader(self._spawner.pidfd)
+        self._wake()
+        if self._asked is not None:
+            self._asked.cancel()
         self._spawner.close()
 
     def _receive(self) -> None:
@@ -78,7 +152,10 @@ class SpawnerLink:
             if event is None:  # gone; its pidfd says so too, and may be relied on
                 asyncio.get_running_loop().remove_reader(self._spawner.channel)
                 return
-            self._on_event(event)
+            if event[0] == _PONG:
+                self._pong.set()
+            else:
+                self._on_event(event)
 
     def _replace(self) -> None:
         """Starts another spawner for one that was killed, whose supervisors live on."""
@@ -86,5 +163,15 @@ class SpawnerLink:
         self._receive()
         self._hang_up()
         self._spawner.wait()
-        self._spawner = self._started()
-        self._on_replaced()
+        self._start_another()
+
+    def _start_another(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._spawner = self._started()
+        except OSError as error:
+            log.warning("cannot start a spawner, will try again: %s", error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._start_another)
+        else:
+            self._on_replaced()

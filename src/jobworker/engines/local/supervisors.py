@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from jobworker.spool.record import StartRecord
+from jobworker.spool.record import LaunchRecord, StartRecord
 from jobworker.supervisor import records
 
 
-def find_supervisor(start: StartRecord | None) -> int | None:
+def find_supervisor(start: StartRecord | LaunchRecord | None) -> int | None:
     """A pidfd of the supervisor, or None where it cannot be told from a stranger.
 
     A PID may have been given to another process since. Start time and boot ID are
@@ -32,13 +32,22 @@ def find_supervisor(start: StartRecord | None) -> int | None:
     return pidfd
 
 
-def notify(start: StartRecord | None) -> None:
+def notify(start: StartRecord | LaunchRecord | None) -> None:
     """Makes a supervisor look at its record; one that is just starting will anyway."""
+    _send(start, signal.SIGTERM)
+
+
+def kill(start: StartRecord | LaunchRecord | None) -> None:
+    """Kills a supervisor, and with it its job: by the kernel, or by the spawner that sees it."""
+    _send(start, signal.SIGKILL)
+
+
+def _send(start: StartRecord | LaunchRecord | None, number: signal.Signals) -> None:
     pidfd = find_supervisor(start)
     if pidfd is None:
         return
     try:
-        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return  # it has ended by itself
     finally:

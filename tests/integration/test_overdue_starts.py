@@ -1,0 +1,116 @@
+"""Starts of which nothing is heard: given up, and never carried out later (T80)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobworker.engines.local import engine as engine_module
+from jobworker.engines.local import orders, spawner_link
+from jobworker.errors import ServiceUnavailable
+from jobworker.jobs.lifecycle import Lost, Refused, Started
+from jobworker.model import Job, Spec
+from support.engine_rigs import BUDGET, LocalRig
+from support.injection import injected
+
+SHORT = 0.5
+"""Seconds for a start that is to hang: many times what one takes here."""
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalRig]:
+    monkeypatch.setattr(orders, "BUDGET", SHORT)
+    made = LocalRig(tmp_path)
+    await made.open()
+    await made.engine.recover([])
+    yield made
+    monkeypatch.undo()
+    await made.close()
+
+
+def link_of(rig: LocalRig) -> Any:
+    engine: Any = rig.engine
+    return engine._spawner
+
+
+@contextmanager
+def hanging(rig: LocalRig) -> Iterator[int]:
+    spawner: int = link_of(rig)._spawner._pid
+    os.kill(spawner, signal.SIGSTOP)
+    try:
+        yield spawner
+    finally:
+        os.kill(spawner, signal.SIGCONT)
+
+
+def marking(rig: LocalRig, marks: Path) -> Job:
+    return rig.job(Spec("/bin/sh", ("-c", f"echo ran >> {marks}; exec sleep 1000")))
+
+
+async def test_t80_a_start_that_the_spawner_does_not_take_is_refused_for_good(
+    rig: LocalRig, tmp_path: Path
+) -> None:
+    """Also once the spawner goes on: the order is still in its socket."""
+    job = marking(rig, tmp_path / "marks")
+    with hanging(rig):
+        await rig.hand_over(job)
+        refused = await rig.told.first(job, Refused)
+        assert isinstance(refused.error, ServiceUnavailable)
+        assert "nothing came of its start" in str(refused.error)
+    await rig.start()  # by when the order before it has been looked at
+    assert rig.told.of(job) == [refused]
+    assert not (tmp_path / "marks").exists()
+    await rig.engine.discard(job.id)
+
+
+async def test_t80_an_engine_whose_spawner_hangs_is_not_well(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_ANSWER", SHORT)
+    await rig.engine.check_health()
+    with hanging(rig):
+        many = [rig.engine.check_health() for _ in range(1000)]  # none of which fills its socket
+        told = await asyncio.gather(*many, return_exceptions=True)
+        assert {type(each) for each in told} == {ServiceUnavailable}
+    monkeypatch.undo()
+    await rig.engine.check_health()
+
+
+async def test_t80_a_spawner_that_hangs_with_an_order_is_replaced_and_the_job_runs(
+    rig: LocalRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "BUDGET", BUDGET)
+    monkeypatch.setattr(spawner_link, "_QUIET", SHORT)
+    monkeypatch.setattr(spawner_link, "_PATIENCE", SHORT)
+    link = link_of(rig)
+    old = link._spawner
+    os.kill(old._pid, signal.SIGSTOP)
+    job = await rig.start()
+    assert link._spawner is not old
+    assert [type(event) for event in rig.told.of(job)] == [Started]
+
+
+@pytest.mark.root
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize(("call", "outcome"), [(1, Refused), (2, Lost)])
+async def test_t80_a_supervisor_that_hangs_is_given_up_and_runs_nothing_later(
+    rig: LocalRig, tmp_path: Path, call: int, outcome: type[Refused | Lost]
+) -> None:
+    """Its first write is that it is about to execute the program, its second that it has."""
+    job, marks = marking(rig, tmp_path / "marks"), tmp_path / "marks"
+    spawner = link_of(rig)._spawner._pid
+    fault = f"delay_enter=3000000:when={call}"
+    strace = injected(spawner, "write", fault)
+    with strace:
+        await rig.hand_over(job)
+        end = await rig.told.first(job, outcome)
+        await asyncio.wait_for(rig.engine.discard(job.id), BUDGET)
+    assert rig.told.of(job) == [end]
+    assert marks.exists() == (outcome is Lost)
