@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "output": {"futures", "model", "supervisor"},
     "config": {"errors", "limits", "model", "units"},
     "policy": {"config", "errors", "limits", "model"},
-    "jobs": {"errors", "futures", "model", "output", "policy", "signals"},
+    "jobs": {"errors", "futures", "model", "output", "policy", "signals"} | {"units"},
     "spool": {"atomic_file", "errors", "model", "output", "supervisor"},
     "engines": {"config", "errors", "futures", "jobs", "limits", "model", "output", "spool"}
     | {"supervisor"}

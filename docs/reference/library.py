@@ -54,7 +54,8 @@ MODEL: Groups = {
         "StatusName Status Live Final Queued Starting Running Stopping Completed Failed Stopped"
     ),
     "What is asked for": (
-        "Spec Limits NO_LIMITS Input Level LEVELS Role StopRequest SignalRequest StartKey"
+        "Spec Limits NO_LIMITS Input Level LEVELS Role StopRequest SignalRequest StartKey "
+        "Safeguards NO_SAFEGUARDS"
     ),
     "What is granted": "Terms Grant Account Executable OnOutputLimit",
     "Output": "Output Stream Piece Gap",

@@ -89,7 +89,9 @@ class Manager(manager.Manager):
                 stack.enter_context(_locked(state))
             if engine is None:
                 engine = await stack.enter_async_context(
-                    LocalEngine.open(state, containment, hidden, authority.total)
+                    LocalEngine.open(
+                        state, containment, hidden, authority.total, authority.safeguards
+                    )
                 )
             opened = cls(engine, archive, owners, clock or SystemClock(), authority)
             stack.push_async_callback(opened.close)

@@ -103,6 +103,18 @@ async def test_a_job_comes_back_as_it_was_accepted(archive: Archive) -> None:
     assert archive.get(job.id) == job
 
 
+async def test_the_output_of_an_owner_is_summed_up(archive: Archive) -> None:
+    """Of finished jobs, and of that owner alone."""
+    assert await archive.stored("alice") == 0
+    first = await finished(archive, make_job(), written(b"x" * LARGE, b"yy"))
+    await finished(archive, make_job(), written(b"z"))
+    await finished(archive, make_job(owner="bob"), written(b"not hers"))
+    await archive.add(make_job())
+    assert await archive.stored("alice") == LARGE + 3
+    await archive.remove(first.id)
+    assert await archive.stored("alice") == 1
+
+
 async def test_a_live_status_is_not_kept(archive: Archive) -> None:
     """The archive knows that a job was accepted and how it ended; the manager the rest."""
     job = make_job()

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from jobworker.archive import keys
 from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
-from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
+from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
 from jobworker.archive.rows import accepted, ending, job_of, searchable
 from jobworker.archive.tables import job_labels, jobs
@@ -125,6 +125,10 @@ class SqlArchive:
         """
         await self._database.write(partial(_remove, job_id))
 
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
+        return await self._database.read_async(partial(_stored, owner))
+
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""
         row = self._database.read(lambda connection: _row(connection, _GET, job_id))
@@ -214,6 +218,10 @@ def _remove(job_id: JobId, connection: Connection) -> None:
     if state.finished_at is None:
         raise JobRunning
     connection.execute(_REMOVE, {"job": str(job_id)})
+
+
+def _stored(owner: str, connection: Connection) -> int:
+    return int(connection.execute(STORED, {"owner": owner}).scalar_one())
 
 
 def _find(query: JobQuery, connection: Connection) -> Page:

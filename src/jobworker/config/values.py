@@ -62,6 +62,19 @@ def number(bounds: Range) -> Callable[[Any], float]:
     return parse
 
 
+NONE = "none"
+"""No bound, where one would hold if nothing was said."""
+
+
+def or_none(parse: Callable[[Any], T]) -> Callable[[Any], T | str]:
+    """Such a value, or ``none``."""
+
+    def parse_one(value: Any) -> T | str:
+        return NONE if value == NONE else parse(value)
+
+    return parse_one
+
+
 def boolean(value: Any) -> bool:
     """``true`` or ``false``."""
     if value in (True, False) and isinstance(value, bool):

@@ -15,6 +15,7 @@ from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
 from jobworker.config.settings import Settings
 from jobworker.daemon.address import published, url_of
+from jobworker.daemon.bounds import gaps, rules_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
 from jobworker.daemon.options import add_settings, load_settings, settings_of
@@ -29,7 +30,6 @@ from jobworker.embedded import Manager, open_database
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import Users
 from jobworker.policy.authority import Authority
-from jobworker.policy.load import load
 from jobworker.tls.files import provide
 
 ABOUT = "Run the server in the foreground; the first start makes all that it needs."
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None:
     stop = _stop_asked()
-    authority = Authority(load(settings.config))
+    authority = Authority(rules_of(settings))
     state = make_state(settings.state)
     # The lock goes first: it makes all the rest ours to change.
     async with (
@@ -66,6 +66,8 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
             authority=authority,
         ) as manager,
     ):
+        for gap in gaps(authority.rules):
+            _log.warning("%s", gap)
         with reloading(settings, load_again, authority, manager.refresh):
             users = Users(database)
             service = Service(manager, users, authority)

@@ -167,7 +167,7 @@ class Controller:
             self.apply(job.id, Refused(error, self._clock.now()))
             return
         if isinstance(live.job.status, Queued):
-            live.job = replace(live.job, terms=Terms.of(grant))
+            live.job = replace(live.job, terms=_terms(grant, live.reserved))
             self.apply(job.id, Admitted())
             await self.hand_over(live, account, grant)
 
@@ -211,6 +211,15 @@ class Controller:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a job could not be followed up", exc_info=error)
+
+
+def _terms(grant: Grant, reserved: int) -> Terms:
+    """The terms of a job that was queued: of output it gets no more than was reserved for it."""
+    terms = Terms.of(grant)
+    output = terms.limits.output
+    if output is None or not reserved:
+        return terms
+    return replace(terms, limits=replace(terms.limits, output=min(output, reserved)))
 
 
 def _with_hint(event: Ended, warning: str | None) -> Ended:

@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from jobworker.errors import JobNotFound, JobWorkerError
 from jobworker.futures import resolve
+from jobworker.jobs.stored_output import StoredOutput
 from jobworker.model import Job, JobId
 
 
@@ -37,14 +38,15 @@ class Phase(IntEnum):
 class LiveJob:
     """A live job, its phase and the futures that wait for the next one.
 
-    ``warning`` is its visibility warning; ``refusal`` says why its start was refused, in the
-    phases from ``REFUSED`` on.
+    ``warning`` is its visibility warning; ``reserved`` the bytes of output that it may write;
+    ``refusal`` says why its start was refused, in the phases from ``REFUSED`` on.
     """
 
     job: Job
     phase: Phase = Phase.STARTING
     warning: str | None = None
     refusal: JobWorkerError | None = None
+    reserved: int = 0
     _waiters: set[tuple[Phase, asyncio.Future[None]]] = field(default_factory=set)
 
     def __repr__(self) -> str:
@@ -92,6 +94,7 @@ class LiveJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, LiveJob] = {}
+        self.stored = StoredOutput()
 
     def __repr__(self) -> str:
         counts = dict.fromkeys(Phase, 0)
@@ -103,10 +106,14 @@ class LiveJobs:
     def register(self, live: LiveJob) -> None:
         """Adds a job."""
         self._jobs[live.job.id] = live
+        live.reserved = live.job.terms.limits.output or 0
+        self.stored.reserve(live.job.owner, live.reserved)
 
     def remove(self, live: LiveJob) -> None:
         """Removes a job, which is ``GONE``."""
         del self._jobs[live.job.id]
+        self.stored.reserve(live.job.owner, -live.reserved)
+        self.stored.add(live.job.owner, live.job.output_kept)
         live.advance(Phase.GONE)
 
     def get(self, job_id: JobId) -> LiveJob | None:

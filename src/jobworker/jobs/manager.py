@@ -258,6 +258,7 @@ class Manager:
         if live := self._live_jobs.get(job.id):
             await live.reached(Phase.GONE)
         await self._archive.remove(job.id)
+        self._live_jobs.stored.add(job.owner, -job.output_kept)
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""

@@ -257,6 +257,10 @@ class Archive(Protocol):
         """Deletes a finished job and its output; its key stays bound to the deleted job."""
         ...
 
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
+        ...
+
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""
         ...

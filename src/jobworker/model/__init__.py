@@ -30,6 +30,7 @@ from jobworker.model.job import (
 from jobworker.model.output import Gap, Output, Piece, Stream
 from jobworker.model.query import JobQuery, KeyBinding, Page
 from jobworker.model.requests import Role, SignalRequest, StartKey, StopRequest
+from jobworker.model.safeguards import NO_SAFEGUARDS, Safeguards
 from jobworker.model.spec import (
     LEVELS,
     NO_LIMITS,
@@ -55,6 +56,7 @@ __all__ = [
     "LEVELS",
     "NOT_JOBD",
     "NO_LIMITS",
+    "NO_SAFEGUARDS",
     "Account",
     "Cause",
     "Completed",
@@ -80,6 +82,7 @@ __all__ = [
     "Queued",
     "Role",
     "Running",
+    "Safeguards",
     "SignalRequest",
     "Spec",
     "StartKey",

@@ -11,6 +11,7 @@ from jobworker.config.toml import Source, read
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import Account
 from jobworker.policy.accounts import powers, resolve
+from jobworker.policy.defaults import NO_DEFAULTS, Defaults
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.interpreters import interpreter_of
 from jobworker.policy.patterns import fixed_directory, is_pattern
@@ -18,15 +19,13 @@ from jobworker.policy.rules import Policy, Rule, Rules
 from jobworker.policy.tables import rules_from
 
 
-def load(path: Path | None) -> Rules:
+def load(path: Path | None, defaults: Defaults = NO_DEFAULTS) -> Rules:
     """The rules in a configuration file, checked against this machine.
 
     Without a file, the built-in ones. Raises ``ConfigurationInvalid`` naming the place.
     """
-    if path is None:
-        return Rules()
-    content, source = read(path)
-    rules = rules_from(content, source)
+    content, source = read(path) if path else ({}, Source("", ""))
+    rules = rules_from(content, source, defaults)
     settled = tuple(
         _settled(rule, source, number) for number, rule in enumerate(rules.policy.rules)
     )

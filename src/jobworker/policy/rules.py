@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobworker.limits import LIMITS
-from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
+from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role, Safeguards
 
 _DEFAULTS: dict[str, Any] = {limit.name: limit.default for limit in LIMITS}
 
@@ -95,10 +95,14 @@ NO_BOUNDS = QueueBounds()
 class Rules:
     """Everything in the configuration that decides about jobs.
 
-    ``total`` is what all jobs together may use.
+    ``total`` is what all jobs together may use; ``safeguards`` are None where there are to be
+    none and nobody is to be told so, ``stored_output`` is the most bytes that are kept of one
+    user's output.
     """
 
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Limits = NO_LIMITS
+    safeguards: Safeguards | None = None
+    stored_output: int | None = None
     queue: QueueBounds = NO_BOUNDS
     policy: Policy = Policy()

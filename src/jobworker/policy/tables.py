@@ -14,7 +14,8 @@ from jobworker.config import values
 from jobworker.config.place import Key
 from jobworker.config.toml import Parser, Source, Table, read_table
 from jobworker.limits import BYTES, COUNT, CPUS, SECONDS, Kind, Range
-from jobworker.model import Limits, Role
+from jobworker.model import NO_SAFEGUARDS, Limits, Role, Safeguards
+from jobworker.policy.defaults import NO_DEFAULTS, Defaults
 from jobworker.policy.limits import exceeds
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
@@ -45,12 +46,17 @@ DEFAULTS: dict[str, Parser] = LIMITS | {"on-output-limit": _ON_OUTPUT_LIMIT}
 TOTAL: dict[str, Parser] = {
     limit.option: LIMITS[limit.option] for limit in limits.LIMITS if limit.total
 }
+TOTAL["memory"] = values.or_none(TOTAL["memory"])
 _JOBS = 1_000_000
 _COUNT = values.whole(Range(1, _JOBS))
 QUEUE: dict[str, Parser] = {
     "max-running": _COUNT,
-    "max-running-per-user": _COUNT,
+    "max-running-per-user": values.or_none(_COUNT),
     "max-queued": values.whole(Range(0, _JOBS)),
+}
+PER_USER: dict[str, Parser] = {
+    "pids": values.or_none(LIMITS["pids"]),
+    "stored-output": values.or_none(LIMITS["output"]),
 }
 RULE: dict[str, Parser] = {
     "name": values.text,
@@ -72,20 +78,49 @@ _ALLOWS_ONLY = ("sha256", "env", "cwd", "network", "limits", "on-output-limit")
 """Keys that say how an allowed program runs, and so mean nothing in a rule that denies."""
 
 
-def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
+def rules_from(
+    content: Mapping[str, Any], source: Source, defaults: Defaults = NO_DEFAULTS
+) -> Rules:
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
-    queue = top.table("queue", QUEUE)
+    queue, per_user = top.table("queue", QUEUE), top.table("per-user", PER_USER)
     return Rules(
         bounds=_bounds(top),
-        total=_limits(top.table("total", TOTAL), TOTAL),
+        total=_total(top),
+        safeguards=_safeguards(top, per_user, defaults.safeguards),
+        stored_output=_unless_none(
+            per_user.read("stored-output", PER_USER, defaults.stored_output)
+        ),
         queue=QueueBounds(
             running=queue.read("max-running", QUEUE, None),
-            running_per_user=queue.read("max-running-per-user", QUEUE, None),
+            running_per_user=_unless_none(
+                queue.read("max-running-per-user", QUEUE, defaults.running_per_user)
+            ),
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
         ),
         policy=_policy(top),
     )
+
+
+def _total(top: Table) -> Limits:
+    found = _limits(top.table("total", TOTAL), TOTAL)
+    return replace(found, memory=_unless_none(found.memory))
+
+
+def _safeguards(top: Table, per_user: Table, default: Safeguards | None) -> Safeguards | None:
+    """A limit of all jobs that is given takes the place of the safeguard of memory."""
+    if default is None and "pids" not in per_user.content:
+        return None
+    default = default or NO_SAFEGUARDS
+    given = "memory" in top.table("total", TOTAL).content
+    return Safeguards(
+        memory=None if given else default.memory,
+        pids=_unless_none(per_user.read("pids", PER_USER, default.pids)),
+    )
+
+
+def _unless_none(value: Any) -> Any:
+    return None if value == values.NONE else value
 
 
 def _bounds(top: Table) -> dict[Role, RoleBounds]:

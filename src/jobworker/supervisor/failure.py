@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-E2BIG, ENOMEM, ESTALE = 7, 12, 116
+E2BIG, EAGAIN, ENOMEM, ESTALE = 7, 11, 12, 116
 
 MEMORY_STAGE = "memory limit"
 """The stage at which a program is not executed for want of memory under its own limit."""
@@ -17,7 +17,7 @@ class NotExecuted(Exception):
     """The program was not executed; ``stage`` says at which step and ``errno`` why.
 
     ``kind`` tells apart what exec's errno does not: ``missing``, ``directory``,
-    ``interpreter``, ``denied``, ``other``.
+    ``interpreter``, ``denied``, ``processes`` (of its user, too many), ``other``.
     """
 
     def __init__(self, stage: str, errno: int, kind: str = "other") -> None:

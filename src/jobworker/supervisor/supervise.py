@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import sys
 import time
 
@@ -51,6 +52,7 @@ class Charge:
         self.job_id = job_id
         self.kept: Kept = []
         self.group: JobCgroup | None = None
+        self.oom_kills = site.commons.kills() if site.commons is not None else 0
         self.spool = records.open_directory(job_id, site.spool)
         try:
             # The lock goes with the open file: the supervisor holds it for life, and so the
@@ -159,6 +161,9 @@ def _start(site: Site, charge: Charge) -> Attendance:
     order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
+        if site.processes is not None and "pids" not in order.limits:
+            # Counted in this user namespace alone (limited.ProcessLimits).
+            resource.setrlimit(resource.RLIMIT_NPROC, (site.processes, site.processes))
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     identity = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
@@ -198,7 +203,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
         raise Unattended(f"its start could not be recorded: {error}") from error
     os.close(tmp)
     os.close(record)
-    attendance.take_up(program, started)
+    attendance.take_up(program, started, charge.oom_kills)
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)
     return attendance

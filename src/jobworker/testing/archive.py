@@ -91,6 +91,16 @@ class MemoryArchive:
         """Lets the owner's key stand for nothing again."""
         self._bindings.pop((owner, key), None)
 
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
+        return sum(
+            end - start
+            for record in self._records.values()
+            if record.job.owner == owner and record.output is not None
+            for stream in Stream
+            for start, end in record.output.spans(stream)
+        )
+
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""
         record = self._records.get(job_id)

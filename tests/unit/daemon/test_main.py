@@ -143,6 +143,8 @@ def test_doctor_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
         "openFiles   rlimit         -",
         "",
         "For memory: make one.",
+        "",
+        "Warning: the memory of all jobs together is not bounded: there is no cgroup.",
     ]
 
 

@@ -44,6 +44,7 @@ from jobworker.model import (
     JobId,
     Level,
     Limits,
+    Safeguards,
     SignalRequest,
     Spec,
     StopRequest,
@@ -103,8 +104,11 @@ class LocalEngine:
         containment: Containment,
         hidden: Sequence[Path] = (),
         ceiling: Limits = NO_LIMITS,
+        safeguards: Safeguards | None = None,
     ) -> AsyncIterator[LocalEngine]:
         """Finds out what this machine can do, and starts a spawner.
+
+        What of the ``safeguards`` cannot be kept is logged.
 
         On leaving, supervisors and their spawner go on. Raises ``ContainmentUnavailable``,
         and ``LimitUnavailable`` where the ceiling of all jobs is not enforced here.
@@ -114,7 +118,7 @@ class LocalEngine:
             spool = Spool(state)
             stack.callback(spool.close)
             machine = await asyncio.to_thread(
-                Machine.survey, state, containment, ceiling, spool.is_supervised
+                Machine.survey, state, containment, ceiling, spool.is_supervised, safeguards
             )
             stack.push_async_callback(asyncio.to_thread, cgroup_upkeep.leave, machine.cgroups)
             await until_drained(spool)
@@ -142,7 +146,9 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                spawner_arguments(self.machine.cgroups, self.machine.ceiling),
+                spawner_arguments(
+                    self.machine.cgroups, self.machine.ceiling, self.machine.safeguards
+                ),
             )
         finally:
             os.close(spawner_log)

@@ -14,6 +14,7 @@ from jobworker.errors import (
     ServiceUnavailable,
     StartFailed,
     StorageFull,
+    TooManyJobs,
 )
 from jobworker.model import Spec, Terms
 from jobworker.supervisor.failure import MEMORY_STAGE
@@ -44,6 +45,11 @@ def refusal(
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
     if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
         return StorageFull()
+    if kind == "processes":
+        return TooManyJobs(
+            "the job could not be started: its user has as many processes as one user's jobs may",
+            hint="end some of them (jobctl stop), and try again",
+        )
     if number in _SCARCE:
         return ServiceUnavailable(
             f"the job could not be started: {stage}: {why}",
