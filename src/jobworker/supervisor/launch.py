@@ -14,7 +14,7 @@ import os
 
 from . import kernel, records, signals
 from .executable import Changed, image_of
-from .failure import E2BIG, ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
+from .failure import E2BIG, ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure, step_of
 from .seal import seal
 from .site import OWN_NAMESPACES, OWN_UID, Site
 
@@ -97,7 +97,7 @@ def _spawn_as_user(site: Site, order: Order, tmp: int, spawn: Callable[[], int])
     try:
         seal(site)  # for the supervisor too, as posix_spawn has no step for it
     except OSError as error:
-        raise NotExecuted(f"seal ({error})", error.errno or 5) from error
+        raise NotExecuted(step_of("seal", error), error.errno or 5) from error
     own_uid = site.level in OWN_UID
     try:
         if own_uid:

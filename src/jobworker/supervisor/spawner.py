@@ -18,6 +18,7 @@ import sys
 
 from . import kernel, network, records, signals, tree
 from .contain import clone_flags
+from .failure import step_of
 from .site import OWN_NAMESPACES, Site
 from .supervise import Charge, supervise, tell_refused
 
@@ -134,7 +135,7 @@ class Spawner:
         charge.hand_over()
 
     def _refuse(self, job_id: str, stage: str, error: OSError) -> None:
-        tell_refused(self._channel, job_id, f"{stage} ({error})", error.errno or 5)
+        tell_refused(self._channel, job_id, step_of(stage, error), error.errno or 5)
         self._tell_gone(job_id, 0)
 
     def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:

@@ -13,7 +13,7 @@ import time
 
 from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
-from .failure import NotExecuted
+from .failure import NotExecuted, step_of
 from .launch import Order, launch
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
@@ -94,7 +94,7 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
         tell_refused(channel, job_id, failure.stage, failure.errno, failure.kind)
     except OSError as error:
         tree.end(site.level)  # the program may run already
-        tell_refused(channel, job_id, f"setup ({error})", error.errno or 5)
+        tell_refused(channel, job_id, step_of("setup", error), error.errno or 5)
     else:
         _tell(channel, "started", job_id, attendance.started)
         end = attendance.run()
@@ -197,4 +197,4 @@ def _limit_tmp(tmp: int, size: int, seed: int, kept: Kept) -> None:
     try:
         quota.limit(size, seed)
     except OSError as error:
-        raise NotExecuted(f"limits (tmp: {error})", error.errno or 5) from error
+        raise NotExecuted(step_of("limit of tmp", error), error.errno or 5) from error

@@ -32,7 +32,7 @@ from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import ServiceUnavailable, StartFailed
+from jobworker.errors import ServiceUnavailable, StartFailed, reason_of
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
@@ -189,20 +189,26 @@ class LocalEngine:
         try:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
-            raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
+            raise ServiceUnavailable(
+                f"cannot make the job's directory: {reason_of(error)}"
+            ) from error
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
         except OSError as error:
             self._spool.remove(job.id)
-            raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
+            raise ServiceUnavailable(
+                f"cannot give the job its input: {reason_of(error)}"
+            ) from error
         self._jobs[job.id] = _LocalJob(job, uid)
         try:
             await self._spawner.order(job.id, uid, offline=not grant.network)
         except OSError as error:
             del self._jobs[job.id]
             self._spool.remove(job.id)
-            raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
+            raise ServiceUnavailable(
+                f"the spawner does not take orders: {reason_of(error)}"
+            ) from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor."""
