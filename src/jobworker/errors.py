@@ -31,6 +31,15 @@ class JobWorkerError(Exception):
         self.field = field
 
 
+def reason_of(error: Exception) -> str:
+    """The error in words, ``/a/file: Permission denied``: no number, no quotes, no class."""
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename
+        text = name.decode(errors="replace") if isinstance(name, bytes) else name
+        return f"{text}: {error.strerror}" if isinstance(text, str) else error.strerror
+    return str(error)
+
+
 class BadAuthentication(JobWorkerError):
     """The caller's token is missing, malformed, unknown or revoked."""
 

@@ -1,6 +1,9 @@
 """The real ``jobd``, as an operator runs it: first start, second server, stop."""
 
+import json
 import os
+import pty
+import re
 import signal
 import stat
 import subprocess
@@ -280,3 +283,41 @@ def test_others_of_the_same_account_cannot_look_inside(nobodys: Machine) -> None
     assert {(proc / name).stat().st_uid for name in ("environ", "mem", "fd")} == {0}
     assert nobodys.get("admin", "/me") == 200
     assert nobodys.stop() == 0
+
+
+def entries(machine: Machine) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in machine.log.read_text().splitlines()]
+
+
+def test_the_log_tells_of_each_start_and_each_end(machine: Machine) -> None:
+    """By job and program, and by no argument, which may be a secret."""
+    machine.serve()
+    ran = machine.jobctl("run", "--timeout", "0.5", "--", "/bin/sh", "-c", "sleep 60; : secret")
+    assert ran.returncode == 124
+    assert machine.stop() == 0
+    (start,) = [each for each in entries(machine) if each.get("path") == "/jobs/start"]
+    (end,) = [each for each in entries(machine) if each["message"] == "job ended"]
+    assert (start["program"], start["status"]) == ("/bin/sh", 201)
+    assert end["job"] == start["job"]
+    assert (end["owner"], end["program"], end["cause"]) == ("admin", "/bin/sh", "timeout")
+    assert (end["status"], end["reason"]) == ("Failed", "timed out after 0.5 s")
+    assert 0.4 < end["seconds"] < BUDGET
+    assert "secret" not in machine.log.read_text()
+
+
+def test_on_a_terminal_the_log_is_plain_lines(machine: Machine) -> None:
+    """As docs/reference/jobd.md says."""
+    controller, terminal = pty.openpty()
+    try:
+        machine.serve(stderr=terminal)
+        assert machine.jobctl("run", "--", "/bin/true").returncode == 0
+        assert machine.stop() == 0
+        shown = os.read(controller, 65_536).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert re.search(
+        r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ info    ready address=", shown, re.MULTILINE
+    )
+    assert re.search(r" info    job ended job=j-\S+ owner=admin program=/bin/true ", shown)
+    assert "{" not in shown

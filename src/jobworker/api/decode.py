@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from jobworker.api.asgi import Receive
+from jobworker.api.complaints import complaint
 from jobworker.api.fields import MAX_BODY
 from jobworker.errors import (
     BadAuthentication,
@@ -104,7 +105,7 @@ def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
             values[name] = _time(name, values[name])
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "the query") from None
+        raise invalid(error, "the query", typed=False) from None
 
 
 def _time(name: str, text: str) -> datetime:
@@ -162,7 +163,7 @@ def decode_body(headers: Headers, raw: bytes, shape: type[msgspec.Struct]) -> An
         value = _decoder(shape).decode(raw)
         json.loads(raw, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "the body") from None
+        raise invalid(error, "the body") from None
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {_reason(error)}") from None
     return value
@@ -206,14 +207,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _invalid(error: msgspec.ValidationError, whole: str) -> InvalidRequest:
-    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``."""
+def invalid(error: msgspec.ValidationError, whole: str, *, typed: bool = True) -> InvalidRequest:
+    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``.
+
+    It says of which type a value is where that is for the client to choose (``typed``).
+    """
     match = _PLACE.fullmatch(str(error))
     assert match is not None
-    what, path = match["what"], (match["path"] or "").removesuffix("[...]")
+    what, place = match["what"], match["path"] or ""
+    path = place.removesuffix("[...]")
     member = _MEMBER.search(what)
     field = ".".join(filter(None, (path, member[1] if member else "")))[:200]
-    return InvalidRequest(f"{field or whole}: {what[:1].lower()}{what[1:300]}", field=field or None)
+    subject = f"a value in {field}" if path != place else field or whole
+    return InvalidRequest(f"{subject} {complaint(what, typed=typed)[:300]}", field=field or None)
 
 
 def _unknown_parameter(name: str, known: frozenset[str]) -> InvalidRequest:
@@ -226,5 +232,9 @@ def _too_large(most: int) -> BodyTooLarge:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
     text = str(error).removeprefix("JSON is malformed: ")
-    return "nested too deeply" if isinstance(error, RecursionError) else text[:200]
+    return text[:200].replace("Input data was truncated", "it breaks off")

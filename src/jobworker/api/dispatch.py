@@ -217,6 +217,8 @@ class Dispatcher:
 
     async def _perform(self, route: Route, request: _Request, query: Any, most_body: int) -> Answer:
         body = None
+        if route.action is permissions.Action.RERUN and request.job:
+            request.program = request.job.spec.program
         if route.body is not None:
             raw = await read_body(request.headers, request.receive, most_body)
             if len(raw) > IN_PASSING:
@@ -224,6 +226,7 @@ class Dispatcher:
             else:
                 body = decode_body(request.headers, raw, route.body)
             del raw
+            request.program = getattr(body, "program", request.program)
         call = Call(
             service=self.service,
             caller=request.user,
@@ -235,6 +238,7 @@ class Dispatcher:
             token=request.token,
         )
         result = await route.handler(call)
+        request.acted_on = getattr(result, "id", None)
         return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
 
 
@@ -247,6 +251,8 @@ class _Request:
     user: User | None = None
     token: str | None = field(default=None, repr=False)
     job: Job | None = None
+    program: str | None = None
+    acted_on: str | None = None
     status: int = 500
     began: float = field(default_factory=perf_counter)
 
@@ -299,4 +305,7 @@ def _log_request(request: _Request) -> None:
         "status": request.status,
         "ms": round((perf_counter() - request.began) * 1000, 2),
     }
+    if request.program is not None:
+        job = request.acted_on and str(request.acted_on)
+        fields |= {"program": redact(request.program[:200]), "job": job}
     _log.log(level, "request", extra=fields)

@@ -25,6 +25,10 @@ COMMON: tuple[Option, ...] = (
 )
 
 
+VERSION: Option = ("version", "", "", "show the version of jobctl")
+"""The option that is none of any verb."""
+
+
 class UsageError(Exception):
     """A wrong use of ``jobctl``, told in one line; the exit code is 2."""
 

@@ -39,13 +39,19 @@ def read(path: str) -> str | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from None
-    with open(descriptor, encoding="utf-8") as file:
+    try:
         _check_file(path, os.fstat(descriptor))
         _check_directory(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with open(descriptor, encoding="utf-8") as file:
         try:
             return file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+        except OSError as error:
+            raise _unusable(path, error) from None
+        except UnicodeDecodeError:
+            raise ConfigurationInvalid(f"cannot read {path}: it is not UTF-8 text") from None
 
 
 def update(path: str, change: Callable[[str | None], str]) -> None:

@@ -8,7 +8,7 @@ from http.client import IncompleteRead
 from urllib.parse import urlsplit
 
 from jobworker.client.failures import ConnectionLost
-from jobworker.errors import ConfigurationInvalid
+from jobworker.errors import ConfigurationInvalid, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def has_been_closed(descriptor: int) -> bool:
 
 def lost(profile: Profile, error: Exception | str) -> ConnectionLost:
     """The failure of a connection over which something was sent already."""
-    reason = str(error)
+    reason = reason_of(error) if isinstance(error, Exception) else error
     if isinstance(error, TimeoutError):
         reason = "it did not answer in time"
     elif isinstance(error, IncompleteRead):

@@ -27,7 +27,7 @@ from jobworker.jobs.lifecycle import (
 )
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
-from jobworker.model import Cause, Grant, Job, JobId, Queued, StopRequest, Terms
+from jobworker.model import Cause, End, Grant, Job, JobId, Queued, StopRequest, Terms
 from jobworker.policy.authority import Authority
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Controller:
             case DeliverStop(stop):
                 self._in_background(self._deliver(live, stop))
             case Finalize():
+                _log_end(live.job)
                 had_slot = live.has_slot
                 live.advance(Phase.ENDED)
                 self._leave(live, had_slot=had_slot)
@@ -220,6 +221,30 @@ def _terms(grant: Grant, reserved: int) -> Terms:
     if output is None or not reserved:
         return terms
     return replace(terms, limits=replace(terms.limits, output=min(output, reserved)))
+
+
+def _log_end(job: Job) -> None:
+    """Logs a line for each end; arguments and variables are left out: they may hold secrets."""
+    end = job.end
+    assert end is not None
+    fields = {
+        "job": str(job.id),
+        "owner": job.owner,
+        "program": job.spec.program[:200],
+        "status": str(job.status.name),
+        "cause": str(end.cause),
+        "reason": job.reason,
+        "exit": end.exit_code,
+        "seconds": _lasted(end),
+    }
+    log.info("job ended", extra=fields)
+
+
+def _lasted(end: End) -> float | None:
+    """Seconds from the program's start to its end; None where it was not started."""
+    if end.started_at is None:
+        return None
+    return round((end.finished_at - end.started_at).total_seconds(), 3)
 
 
 def _with_hint(event: Ended, warning: str | None) -> Ended:

@@ -19,6 +19,7 @@ import sys
 
 from . import kernel, network, records, signals, tree
 from .contain import clone_flags
+from .failure import step_of
 from .site import OWN_NAMESPACES, OWN_UID, Site
 from .supervise import Charge, refusal, supervise, tell
 
@@ -148,7 +149,7 @@ class Spawner:
         charge.hand_over()
 
     def _refuse(self, job_id: str, stage: str, error: OSError) -> None:
-        tell(self._channel, "refused", job_id, refusal(f"{stage} ({error})", error.errno or 5))
+        tell(self._channel, "refused", job_id, refusal(step_of(stage, error), error.errno or 5))
         self._tell_gone(job_id, 0)
 
     def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:

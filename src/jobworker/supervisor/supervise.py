@@ -15,7 +15,7 @@ import time
 
 from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
-from .failure import NotExecuted, Unattended
+from .failure import NotExecuted, Unattended, step_of
 from .launch import Order, launch
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
@@ -99,7 +99,7 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
     except NotExecuted as failure:
         _refuse(charge, channel, refusal(failure.stage, failure.errno, failure.kind))
     except OSError as error:
-        _refuse(charge, channel, refusal(f"setup ({error})", error.errno or 5))
+        _refuse(charge, channel, refusal(step_of("setup", error), error.errno or 5))
     except Unattended as failure:
         tree.end(site.level)
         tell(channel, "lost", job_id, [("why", str(failure).encode())])
@@ -200,7 +200,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
         records.add(record, records.STARTED, started)
     except OSError as error:
         # A program whose start is on no record could not be found again, nor stopped.
-        raise Unattended(f"its start could not be recorded: {error}") from error
+        raise Unattended(step_of("its start could not be recorded", error)) from error
     os.close(tmp)
     os.close(record)
     attendance.take_up(program, started, charge.oom_kills)
@@ -234,4 +234,4 @@ def _limit_tmp(tmp: int, size: int, seed: int, kept: Kept) -> None:
     try:
         quota.limit(size, seed)
     except OSError as error:
-        raise NotExecuted(f"limits (tmp: {error})", error.errno or 5) from error
+        raise NotExecuted(step_of("limit of tmp", error), error.errno or 5) from error

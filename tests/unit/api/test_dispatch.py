@@ -870,6 +870,20 @@ async def test_one_line_is_logged_for_each_request(
         assert secret not in repr(fields)
 
 
+async def test_the_line_of_a_start_has_its_job_and_program(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no argument or variable, which may be secrets."""
+    body = {"program": "/bin/true", "args": ["secret"], "env": {"A": "secret"}}
+    with caplog.at_level(logging.INFO, "jobworker.api.dispatch"):
+        started = (await client("POST", "/jobs/start", body)).json["id"]
+        again = (await client("POST", f"/jobs/{started}/rerun")).json["id"]
+        await client("POST", "/jobs/start", {"program": "relative"})
+    lines = [(vars(record)["program"], vars(record)["job"]) for record in caplog.records]
+    assert lines == [("/bin/true", started), ("/bin/true", again), ("relative", None)]
+    assert "secret" not in repr([vars(record) for record in caplog.records])
+
+
 def test_every_error_that_a_route_names_has_a_status() -> None:
     named = {error for route in ROUTES for error in route.all_errors}
     assert named <= STATUS.keys()

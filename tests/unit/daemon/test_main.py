@@ -67,7 +67,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (StateUnusable("cannot use /x: why", hint="do this"), "cannot use /x: why; do this"),
         (
             OSError(errno.ENOSPC, "No space left", "/x"),
-            "cannot version: [Errno 28] No space left: '/x'",
+            "cannot version: /x: No space left",
         ),
         (KeyboardInterrupt(), "cannot version: interrupted"),
         (

@@ -14,7 +14,7 @@ import msgspec
 from jobworker.api.answers import SEND_BUDGET, encode
 from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
-from jobworker.api.decode import bearer_token, header
+from jobworker.api.decode import bearer_token, header, invalid
 from jobworker.api.fields import MAX_PIECE
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
@@ -172,8 +172,10 @@ async def _handle_text(text: str, session: InputSession) -> Close | None:
     """Do what a text message asks for."""
     try:
         asked = _DECODER.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        return 1007, f"not a message that is known here: {error}"[:100]
+    except msgspec.ValidationError as error:
+        return 1007, f"not a message that is known here: {invalid(error, 'it')}"[:100]
+    except (msgspec.MsgspecError, RecursionError):
+        return 1007, "not a message that is known here: it is not JSON"
     if isinstance(asked, Resize):
         if not session.terminal:
             return 1007, "resize: the job has no terminal"

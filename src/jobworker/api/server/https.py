@@ -178,7 +178,8 @@ def _listen(address: Address, queue: int) -> socket.socket:
         family, *_, where = found[0]
         listener = socket.create_server(where[:2], family=family, backlog=queue)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        # The socket module adds the address again, as a tuple.
+        why = str(getattr(error, "strerror", None) or error).partition(" (while ")[0]
         raise ConfigurationInvalid(
             f"cannot listen on {address}: {why}",
             field="listen",

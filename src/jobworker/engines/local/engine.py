@@ -34,7 +34,7 @@ from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed
+from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed, reason_of
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
@@ -196,13 +196,17 @@ class LocalEngine:
         try:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
-            raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
+            raise ServiceUnavailable(
+                f"cannot make the job's directory: {reason_of(error)}"
+            ) from error
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
         except OSError as error:
             self._spool.remove(job.id)
-            raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
+            raise ServiceUnavailable(
+                f"cannot give the job its input: {reason_of(error)}"
+            ) from error
         known = LocalJob(Start(job, uid, offline=not grant.network))
         self._jobs[job.id] = known
         try:
@@ -210,7 +214,9 @@ class LocalEngine:
         except OSError as error:
             del self._jobs[job.id]
             self._spool.remove(job.id)
-            raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
+            raise ServiceUnavailable(
+                f"the spawner does not take orders: {reason_of(error)}"
+            ) from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor."""

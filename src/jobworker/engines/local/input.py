@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterator
 
 from jobworker.engines.local.supervisors import notify
-from jobworker.errors import InputClosed, ServiceUnavailable, StorageFull
+from jobworker.errors import InputClosed, ServiceUnavailable, StorageFull, reason_of
 from jobworker.futures import until_writable
 from jobworker.model import Job, JobId
 from jobworker.spool.spool import OUT_OF_SPACE, Spool
@@ -28,7 +28,7 @@ class LocalInput:
         except OSError as error:
             if error.errno in OUT_OF_SPACE:
                 raise StorageFull from error
-            raise ServiceUnavailable(f"cannot keep the job's input: {error}") from error
+            raise ServiceUnavailable(f"cannot keep the job's input: {reason_of(error)}") from error
 
     async def drop(self, job_id: JobId) -> None:
         """Removes the file."""
@@ -50,7 +50,9 @@ class LocalInput:
             raise InputClosed("the job has ended") from None
         except OSError as error:
             if error.errno != errno.ENXIO:
-                raise ServiceUnavailable(f"cannot open the job's input: {error}") from error
+                raise ServiceUnavailable(
+                    f"cannot open the job's input: {reason_of(error)}"
+                ) from error
             raise InputClosed("the program reads no more input") from None
         return PipeWriter(fd, is_terminal=job.spec.input.kind == "terminal")
 

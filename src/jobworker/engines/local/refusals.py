@@ -23,8 +23,19 @@ from jobworker.units import size_text
 _REASONS = {
     "directory": "it is a directory",
     "interpreter": "the interpreter that it names in its first line was not found",
+    "carriage-return": (
+        "its first line ends with a carriage return (\\r), as in files from Windows, "
+        "which is then part of the interpreter's name"
+    ),
+    "loader": (
+        "the loader that it names was not found: it was built for another kind of system, "
+        "such as a 32-bit one or one with another C library, whose libraries are not installed"
+    ),
     "denied": "permission denied",
 }
+"""The reasons by the kind of failure."""
+
+_FORMAT = "it is neither a program for this machine nor a script with a first line like #!/bin/sh"
 
 
 _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -65,7 +76,7 @@ def _of_exec(number: int, kind: str, hint: str | None) -> JobWorkerError:
         return ProgramNotFound(hint=hint)
     if number == errno.E2BIG:
         return InvalidRequest("arguments and environment are too long for exec", field="args")
-    why = os.strerror(number)
+    why = _FORMAT if number == errno.ENOEXEC else os.strerror(number)
     reason = _REASONS.get(kind, why[:1].lower() + why[1:])
     return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)
 

@@ -7,7 +7,7 @@ import os
 import signal
 
 from jobworker.engines.local.supervisors import find_supervisor
-from jobworker.errors import JobNotRunning, ServiceUnavailable
+from jobworker.errors import JobNotRunning, ServiceUnavailable, reason_of
 from jobworker.model import JobId, SignalRequest
 from jobworker.spool.record import StartRecord
 from jobworker.spool.spool import Spool
@@ -28,7 +28,7 @@ def send(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
     except (FileNotFoundError, ProcessLookupError):
         raise JobNotRunning from None  # it has ended by itself
     except OSError as error:
-        raise ServiceUnavailable(f"cannot signal job {job_id}: {error}") from error
+        raise ServiceUnavailable(f"cannot signal job {job_id}: {reason_of(error)}") from error
 
 
 def _note(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
