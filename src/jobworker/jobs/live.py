@@ -12,7 +12,7 @@ from jobworker.model import Job, JobId
 
 
 class Phase(IntEnum):
-    """The progress of the manager with a live job; it never goes back.
+    """The progress of the manager with a live job; it never goes back, but to ``QUEUED``.
 
     Users see the job's status; tasks wait for a phase.
     """
@@ -38,13 +38,14 @@ class LiveJob:
     """A live job, its phase and the futures that wait for the next one.
 
     ``warning`` is its visibility warning; ``refusal`` says why its start was refused, in the
-    phases from ``REFUSED`` on.
+    phases from ``REFUSED`` on. Who holds ``moving`` takes it out of the spool.
     """
 
     job: Job
     phase: Phase = Phase.STARTING
     warning: str | None = None
     refusal: JobWorkerError | None = None
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiters: set[tuple[Phase, asyncio.Future[None]]] = field(default_factory=set)
 
     def __repr__(self) -> str:
@@ -68,6 +69,11 @@ class LiveJob:
         """Enters the phase ``REFUSED``."""
         self.refusal = error
         self.advance(Phase.REFUSED)
+
+    def requeue(self) -> None:
+        """Enters the phase ``QUEUED`` once more: nothing has come of its start."""
+        assert self.phase is Phase.STARTING
+        self.phase = Phase.QUEUED
 
     def reached(self, phase: Phase) -> asyncio.Future[None]:
         """A future that is done once the job is in ``phase`` or a later one."""

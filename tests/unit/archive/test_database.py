@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.tables import accounts, job_labels, jobs, metadata
-from jobworker.errors import ServiceUnavailable, StateUnusable
+from jobworker.errors import ServiceUnavailable, StateUnusable, StorageUnavailable
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_the_database_of_another_program_is_refused_and_left(path: Path, table: 
 
 def test_a_directory_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(StateUnusable, match="cannot use the database"):
+    with pytest.raises(StorageUnavailable, match="cannot use the database"):
         Database.open(path)
 
 
@@ -265,7 +265,7 @@ def test_alembic_is_imported_only_where_there_is_something_to_do(path: Path) -> 
 
 
 async def test_a_read_cannot_write(database: Database) -> None:
-    with pytest.raises(StateUnusable, match="readonly"):
+    with pytest.raises(StorageUnavailable, match="readonly"):
         database.read(add_alice)
     assert database.read(owners) == []
 

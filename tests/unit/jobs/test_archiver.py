@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from jobworker.errors import StorageFull
-from jobworker.jobs import archiver as archiver_module
 from jobworker.jobs.live import LiveJob, Phase
+from jobworker.jobs.room import Room
 from jobworker.model import Cause, Completed, End, Job, JobId, Stream, Usage
 from jobworker.output.reader import NoOutput, OutputReader
 from jobworker.testing import FakeEngine, MemoryArchive
@@ -65,13 +64,13 @@ async def parts(archive: FullArchive) -> AsyncIterator[Parts]:
 
 
 class Pauses:
-    """Stands in for ``asyncio.sleep``: keeps how long each pause was to be, and ends it at will."""
+    """Stands in for the waits for room: keeps how long each was to be, and ends it at will."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         self._turns = asyncio.Semaphore(0)
 
-    async def sleep(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         self.asked.append(seconds)
         await self._turns.acquire()
 
@@ -84,7 +83,7 @@ class Pauses:
 @pytest.fixture
 async def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     made = Pauses()
-    monkeypatch.setattr(archiver_module, "asyncio", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr(Room, "wait", lambda _, seconds: made.wait(seconds))
     return made
 
 

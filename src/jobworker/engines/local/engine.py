@@ -27,7 +27,7 @@ from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
 from jobworker.engines.local.output import LocalOutput
 from jobworker.engines.local.recovery import KILLED, Evidence, same_boot, standing
-from jobworker.engines.local.refusals import refusal
+from jobworker.engines.local.refusals import cannot, refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
@@ -189,13 +189,13 @@ class LocalEngine:
         try:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
-            raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
+            raise cannot("make the job's directory", error) from error
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
         except OSError as error:
-            self._spool.remove(job.id)
-            raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
+            self._spool.withdraw(job.id)
+            raise cannot("give the job its input", error) from error
         self._jobs[job.id] = _LocalJob(job, uid)
         try:
             await self._spawner.order(job.id, uid, offline=not grant.network)
@@ -225,6 +225,18 @@ class LocalEngine:
         except FileNotFoundError:
             return  # the same
         notify(start)
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Removes the directory of a refused start, once its supervisor has released it."""
+        known = self._jobs.get(job_id)
+        if known is not None:
+            await known.gone.wait()
+        await asyncio.to_thread(self._spool.withdraw, job_id)
+        self._jobs.pop(job_id, None)
+
+    async def shed(self, job_id: JobId) -> None:
+        """Empties the output of a job that has ended."""
+        await asyncio.to_thread(self._spool.shed, job_id)
 
     async def discard(self, job_id: JobId) -> None:
         """Removes the job's directory, once its supervisor has released it."""
