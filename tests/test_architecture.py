@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     # Puts a manager together.
     "embedded": {"archive", "ballast", "config", "engines", "errors", "jobs", "policy"},
     "identity": {"archive", "errors", "model"},
-    "api": {"config", "errors", "identity", "jobs", "limits", "model", "output", "policy"}
+    "api": {"config", "disk", "errors", "identity", "jobs", "limits", "model", "output", "policy"}
     | {"version"},
     "cli": {"client", "errors", "limits", "signals", "units", "version"},
     # Knows nearly every other: it wires them up.

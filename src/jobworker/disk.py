@@ -25,6 +25,11 @@ BROKEN = frozenset(
 )
 
 
+def is_to_blame(error: OSError) -> bool:
+    """Whether the disk is full or broken."""
+    return error.errno in FULL | BROKEN
+
+
 def failure(error: OSError, what: str) -> JobWorkerError | None:
     """The error of our own taxonomy where the disk is to blame, else None.
 

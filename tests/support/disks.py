@@ -12,8 +12,19 @@ import pytest
 
 from support.directories import make_directory
 from support.jobd import Jobd, MakeJobd
+from support.waiting import until
 
 MIB = 1024 * 1024
+
+
+def unmount(at: Path) -> None:
+    """Unmount a disk; the kernel lets go of a loop device a moment after its file system."""
+    until(lambda: _unmounted(at))
+
+
+def _unmounted(at: Path) -> bool:
+    done = subprocess.run(["umount", str(at)], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @contextmanager
@@ -23,13 +34,13 @@ def tmpfs(at: Path, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(at)], check=True)
+        unmount(at)
 
 
 @contextmanager
-def ext4(at: Path, size: int) -> Iterator[None]:
+def ext4(at: Path, size: int, image: Path | None = None) -> Iterator[None]:
     """A file system of the usual kind, in a file, at a directory."""
-    image = at.with_name(f"{at.name}.img")
+    image = image or at.with_name(f"{at.name}.img")
     with image.open("wb") as file:
         file.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
@@ -37,7 +48,7 @@ def ext4(at: Path, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(at)], check=True)
+        unmount(at)
         image.unlink()
 
 
@@ -90,3 +101,32 @@ def fill(disk: Path, name: str = "filler") -> Path:
             except OSError:
                 continue
     return filler
+
+
+class BreakableDisk:
+    """An ext4 in a file that can be taken away from under it: every write then fails with EIO.
+
+    The kernel's own memory of what was read stays, as it does with a disk that dies.
+    """
+
+    def __init__(self, at: Path, image: Path) -> None:
+        self.path = at
+        self._image = image
+
+    def break_(self) -> None:
+        """Take the blocks away, and the room for others."""
+        os.truncate(self._image, MIB)
+        fill(self._image.parent)
+
+
+@pytest.fixture
+def breakable_disk() -> Iterator[BreakableDisk]:
+    """A disk of 64 MiB; to be asked for before ``make_jobd``, as ``make_disk``."""
+    below, at = make_directory("disk-"), make_directory("disk-")
+    try:
+        with tmpfs(below, 65 * MIB), ext4(at, 64 * MIB, below / "image"):
+            at.chmod(0o755)
+            yield BreakableDisk(at, below / "image")
+    finally:
+        below.rmdir()
+        at.rmdir()

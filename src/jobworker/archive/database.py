@@ -41,6 +41,13 @@ left gets them back."""
 _SHRUNK_AT_ONCE = 256
 """Pages that are moved in one transaction: a megabyte, as others wait for their turn."""
 
+_TRIED_FOR = 1.0
+"""Seconds that the result of a try to write holds: anybody may ask for it."""
+
+_TRY_PATIENCE = 5.0
+"""Seconds for such a try: a disk that takes longer is as good as none. Another process may
+hold the database for as long."""
+
 _SHRINKING_PATIENCE = 5.0
 """Seconds that a removal waits for the file to shrink, which goes on after that."""
 
@@ -59,6 +66,8 @@ class Database:
         self.path = path
         self.ballast = ballast
         self._shrinking: asyncio.Task[None] | None = None
+        self._tried: tuple[float, str | None] | None = None
+        """When it was last tried whether it can be written to, and what came of that."""
         self._writes = sqlite.writer(path)
         self._reads = sqlite.reader(path)
         self._idle: list[Connection] = []
@@ -120,6 +129,33 @@ class Database:
                 "on the disk of the server's state",
                 hint="remove jobs that have ended",
             )
+
+    async def trouble(self) -> str | None:
+        """The cause why nothing can be recorded, in a sentence; None where all is well.
+
+        A full disk is no such cause: jobs can be read, stopped and removed. It is found out by
+        a write, at most one a second, as only that tells.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._tried is None or now - self._tried[0] > _TRIED_FOR:
+            self._tried = now, await self._try()
+        return self._tried[1]
+
+    async def _try(self) -> str | None:
+        def write(connection: Connection) -> None:
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            connection.exec_driver_sql(f"PRAGMA user_version = {(version + 1) % 1024}")
+
+        try:
+            async with asyncio.timeout(_TRY_PATIENCE):
+                await self.write(write)
+        except StorageFull:
+            return None
+        except JobWorkerError as error:
+            return str(error)
+        except TimeoutError:
+            return f"the disk of the database did not answer within {_TRY_PATIENCE:g} s"
+        return None
 
     async def take_log_room(self) -> None:
         """Takes room for the log from the disk, so that small writes do not need any later."""
@@ -186,7 +222,7 @@ class Database:
         try:
             place = os.statvfs(self.path.parent)
         except OSError as error:
-            raise disk.failure(error, f"use the database {self.path}") or error from error
+            raise disk.failure(error, f"use the database {self.path.name}") or error from error
         return place.f_bavail * place.f_frsize
 
     def write_now(self, operation: Callable[[Connection], T]) -> T:
@@ -203,7 +239,7 @@ class Database:
         On the event loop the query must be quick: a look-up by a key, well under 100 µs, or
         a chunk of output where the one before it was quick.
         """
-        with _translated(self.path), self._reading() as connection:
+        with _translated(self.path, opened=True), self._reading() as connection:
             return query(connection)
 
     def prepared(self, statement: Select[Any]) -> Prepared:
@@ -244,7 +280,7 @@ class Database:
     def _failure(self, error: DBAPIError) -> Exception:
         if isinstance(error, IntegrityError):
             return error
-        return sqlite.translate(error, self.path)
+        return sqlite.translate(error, self.path, opened=True)
 
 
 class Prepared:
@@ -290,12 +326,12 @@ def _make_shrinkable(path: Path) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, *, opened: bool = False) -> Iterator[None]:
     try:
         yield
     except IntegrityError:
         raise
     except DBAPIError as error:
-        raise sqlite.translate(error, path) from error
+        raise sqlite.translate(error, path, opened=opened) from error
     except OSError as error:
-        raise disk.failure(error, f"use the database {path}") or error from error
+        raise disk.failure(error, f"use the database {path.name}") or error from error

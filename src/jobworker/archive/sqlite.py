@@ -205,25 +205,36 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def translate(error: DBAPIError, path: Path) -> JobWorkerError:
-    """The error of our own taxonomy for a failure of the database."""
+def translate(error: DBAPIError, path: Path, *, opened: bool = False) -> JobWorkerError:
+    """The error of our own taxonomy for a failure of the database.
+
+    One that was ``opened`` before was usable then, so it is its disk that fails.
+    """
     code = getattr(error.orig, "sqlite_errorcode", 0)
     why = f"{error.orig} ({getattr(error.orig, 'sqlite_errorname', 'unknown')})"
     if code in _FULL:
         return StorageFull(
-            f"cannot write to the database {path}: no space left ({why})",
-            hint="free some space, or raise the quota, where the server keeps its state",
+            f"cannot write to the database {path.name}: no space left ({why})",
+            hint="remove jobs that have ended; or free some space, or raise the quota, where the "
+            "server keeps its state",
         )
     if is_busy(error):
         return ServiceUnavailable(
-            f"cannot write to the database {path}: another process has held it for "
+            f"cannot write to the database {path.name}: another process has held it for "
             f"{BUSY_TIMEOUT:g} s",
             hint="try again; if it persists, end the other process that uses the database",
         )
-    if code & 0xFF in _BROKEN:
+    if lost_a_write(error):
         return StorageUnavailable(
-            f"cannot use the database {path}: {why}",
-            hint="check the disk under jobd's state; running jobs go on, and can be stopped",
+            f"cannot write to the database {path.name} any more: the disk lost a write ({why})",
+            hint="the operator has to look at the disk under jobd's state and start jobd again; "
+            "running jobs go on, and can be stopped",
+        )
+    if opened or code & 0xFF in _BROKEN:
+        return StorageUnavailable(
+            f"cannot use the database {path.name}: {why}",
+            hint="the operator has to look at the disk under jobd's state; "
+            "running jobs go on, and can be stopped",
         )
     return StateUnusable(
         f"cannot use the database {path}: {why}",

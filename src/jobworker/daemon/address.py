@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,8 @@ def published(path: Path, address: Address, ballast: Ballast) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # on a broken disk it stays, and without its lock means nothing
+            path.unlink()
         os.close(descriptor)
 
 

@@ -69,7 +69,7 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
     ):
         with reloading(settings, load_again, authority, manager.refresh):
             users = Users(database)
-            service = Service(manager, users, authority)
+            service = Service(manager, users, authority, troubles=[database.trouble])
             await _serve_jobs(service, users, settings, state, Ballast(state.directory), stop)
 
 

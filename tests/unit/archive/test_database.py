@@ -190,7 +190,7 @@ def test_a_damaged_page_is_an_error_and_not_a_missing_row(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[(root - 1) * 4096 : root * 4096] = b"\xa5" * 4096
     path.write_bytes(content)
-    with opened(path) as database, pytest.raises(StateUnusable, match="malformed"):
+    with opened(path) as database, pytest.raises(StorageUnavailable, match="malformed"):
         database.read(owners)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
+from jobworker import disk
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.enforcement import check_limits, spawner_arguments
@@ -31,12 +32,15 @@ from jobworker.engines.local.refusals import cannot, refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
+from jobworker.engines.local.unrecorded import stop_unrecorded, stopped_by
 from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.errors import ServiceUnavailable, StartFailed
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
     NO_LIMITS,
+    Cause,
+    End,
     Grant,
     Job,
     JobId,
@@ -48,7 +52,7 @@ from jobworker.model import (
     Terms,
 )
 from jobworker.output.watcher import Watcher
-from jobworker.spool.record import Deadline, end_of, start_record
+from jobworker.spool.record import Deadline, StartRecord, end_of, start_record
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
@@ -73,11 +77,14 @@ class _Phase(IntEnum):
 class _LocalJob:
     """The engine's memory of a job, kept until its directory is gone.
 
-    ``job`` and ``uid`` are those of a start that this very server has ordered.
+    ``job`` and ``uid`` are those of a start that this very server has ordered. ``start`` is
+    what its supervisor has told of it; ``unrecorded`` a stop that the disk did not take.
     """
 
     job: Job | None = None
     uid: int | None = None
+    start: StartRecord | None = None
+    unrecorded: StopRequest | None = None
     phase: _Phase = _Phase.FOLLOWED
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -205,12 +212,20 @@ class LocalEngine:
             raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Records the stop and notifies the supervisor."""
+        """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
+        known = self._jobs.get(job_id)
         try:
             self._spool.note_stop(job_id, stop)
             start = self._spool.record(job_id).start
         except FileNotFoundError:
             return  # it has ended, or was refused, and is cleared away
+        except OSError as error:
+            if known is None or known.start is None or not disk.is_to_blame(error):
+                raise
+            log.warning("cannot record the stop of job %s, will kill it: %s", job_id, error)
+            known.unrecorded = stop
+            stop_unrecorded(known.start, stop.grace)
+            return
         notify(start)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
@@ -283,7 +298,7 @@ class LocalEngine:
         for event in stands.events:
             self._tell(job_id, known, event)
         if stands.supervised:
-            start = record.start if record else None
+            start = known.start = record.start if record else None
             self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
         else:
             known.advance(_Phase.ABANDONED if found else _Phase.GONE)
@@ -310,7 +325,7 @@ class LocalEngine:
             return
         match event["event"]:
             case b"started":
-                start = start_record(fields)
+                start = known.start = start_record(fields)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
                 self._refuse(job_id, known, event)
@@ -340,13 +355,29 @@ class LocalEngine:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
         if known.phase < _Phase.TOLD:
             broke = True
-            end = self._spool.record(job_id).end
-            self._tell(job_id, known, Ended(end) if end else Lost(KILLED, datetime.now(UTC)))
+            self._tell(job_id, known, self._outcome(job_id, known))
         known.advance(_Phase.ABANDONED if broke else _Phase.GONE)
+
+    def _outcome(self, job_id: JobId, known: _LocalJob) -> Event:
+        """The end of a job whose supervisor has gone without telling it."""
+        try:
+            end = self._spool.record(job_id).end
+        except OSError as error:
+            log.warning("cannot read the record of job %s: %s", job_id, error)
+            end = None
+        if end:
+            return Ended(end)
+        now = datetime.now(UTC)
+        if known.unrecorded:
+            started = known.start.at if known.start else None
+            return Ended(End(Cause.SIGNALED, now, started_at=started, signal="SIGKILL"))
+        return Lost(KILLED, now)
 
     def _tell(self, job_id: JobId, known: _LocalJob, event: Event) -> None:
         if isinstance(event, Ended | Lost | Refused):
             known.advance(_Phase.TOLD)
+        if isinstance(event, Ended) and known.unrecorded:
+            event = Ended(stopped_by(event.end, known.unrecorded))
         self._listener(job_id, event)
 
 

@@ -34,11 +34,16 @@ def find_supervisor(start: StartRecord | None) -> int | None:
 
 def notify(start: StartRecord | None) -> None:
     """Makes a supervisor look at its record; one that is just starting will anyway."""
+    send(start, signal.SIGTERM)
+
+
+def send(start: StartRecord | None, number: signal.Signals) -> None:
+    """Sends a signal to a supervisor, and to nobody else."""
     pidfd = find_supervisor(start)
     if pidfd is None:
         return
     try:
-        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return  # it has ended by itself
     finally:
