@@ -13,6 +13,7 @@ import pytest
 from support.disks import BreakableDisk, server_on
 from support.jobd import Jobd, MakeJobd
 from support.levels import AS_ROOT, working
+from support.strace import injected
 from support.supervisors import supervisor_of
 from support.waiting import until
 
@@ -89,3 +90,27 @@ def test_t78_a_stop_on_a_broken_disk_heeds_its_grace(
     assert server.jobctl("stop", "--grace", "1s", stubborn).returncode == 0
     for job_id in (running, stubborn):
         assert told(server, "status", "--json", job_id)["reason"] == "stopped by admin"
+
+
+@pytest.mark.needs("strace")
+def test_t78_a_disk_that_fails_for_a_while_is_told_from_a_full_one(jobd: Jobd) -> None:
+    """SQLite has one code for both. Once it works again, so do starts."""
+    jobd.variables["JOBCTL_PATIENCE"] = "0s"
+    running = jobd.start_job("/bin/sleep", "300")
+    with injected(jobd.pid, "pwrite64", "error=EIO"):
+        until(lambda: readiness(jobd)[0] == 503)
+        assert told(jobd, "start", "--json", "--", "/bin/true")["code"] == "storage_unavailable"
+        assert jobd.jobctl("stop", running).returncode == 0
+        assert told(jobd, "status", "--json", running)["status"] == "Stopped"
+    until(lambda: readiness(jobd)[0] == 200)
+    assert jobd.jobctl("run", "--", "/bin/true").returncode == 0
+    assert "this is a bug" not in jobd.log.read_text()
+
+
+@pytest.mark.needs("strace")
+def test_t78_a_broken_spool_refuses_starts_with_the_cause(jobd: Jobd) -> None:
+    jobd.variables["JOBCTL_PATIENCE"] = "0s"
+    with injected(jobd.pid, "mkdirat", "error=EROFS"):
+        refused = told(jobd, "start", "--json", "--", "/bin/true")
+    assert refused["code"] == "storage_unavailable"
+    assert "Read-only file system" in str(refused["error"])

@@ -80,7 +80,7 @@ def test_t74_a_queued_job_whose_turn_comes_on_a_full_disk_stays_queued(
 def test_t74_a_queued_job_starts_as_soon_as_a_removal_has_made_room(
     server: Jobd, disk: Path, gate: Gate
 ) -> None:
-    large = server.start_job("/usr/bin/head", "-c", str(40 * MIB), "/dev/zero")
+    large = server.start_job("/usr/bin/head", "-c", str(8 * MIB), "/dev/zero")
     assert server.jobctl("wait", large).returncode == 0
     first = behind_a_gate(server, gate)
     queued = server.start_job("/bin/true")

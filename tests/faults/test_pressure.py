@@ -18,6 +18,7 @@ import pytest
 from support.adoption import everything_below
 from support.gate import Gate, Life, opened
 from support.jobd import Jobd, MakeJobd
+from support.strace import injected
 from support.supervisors import supervisor_of
 from support.waiting import until
 
@@ -30,21 +31,6 @@ def spawner_of(jobd: Jobd) -> int:
     """The server's one child."""
     (pid,) = Path(f"/proc/{jobd.pid}/task/{jobd.pid}/children").read_text().split()
     return int(pid)
-
-
-@contextmanager
-def injected(pid: int, calls: str, fault: str) -> Iterator[None]:
-    """Let system calls of a process, and of all that it makes from now on, fail."""
-    command = ["strace", "-f", "-p", str(pid), "-o", "/dev/null"]
-    command += ["-e", f"trace={calls}", "-e", f"inject={calls}:{fault}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
-        assert strace.stderr
-        assert "attached" in strace.stderr.readline()
-        try:
-            yield
-        finally:
-            strace.terminate()
-            strace.communicate()
 
 
 def spool(jobd: Jobd) -> list[str]:

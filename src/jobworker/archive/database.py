@@ -105,10 +105,8 @@ class Database:
         has no room for. Where it must not be, that part of the ballast may be given up for it:
         all (1.0) for what makes room, half for what has happened already.
         """
-        if self.ballast is None:
-            return await self._writer.submit(operation)
-        if not ballast:
-            self._refuse_where_short(self.ballast)
+        if self.ballast is None or not ballast:
+            self.check_room(0)
             return await self._writer.submit(operation)
         while True:
             try:
@@ -122,11 +120,15 @@ class Database:
                 if not self.ballast.give(down_to=1 - ballast):
                     raise
 
-    def _refuse_where_short(self, ballast: Ballast) -> None:
-        if self._left() < ballast.size // 2:
+    def check_room(self, size: int) -> None:
+        """Raises ``StorageFull`` where the disk would be nearly full with ``size`` bytes more."""
+        if self.ballast is None:
+            return
+        least = self.ballast.size // 2
+        if self._left() < size + least:
             raise StorageFull(
-                f"no space left for new jobs: less than {size_text(ballast.size // 2)} are free "
-                "on the disk of the server's state",
+                f"no space left: less than {size_text(least)} would be free on the disk of "
+                "the server's state",
                 hint="remove jobs that have ended",
             )
 

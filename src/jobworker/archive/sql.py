@@ -118,7 +118,10 @@ class SqlArchive:
             # Read here rather than by the writer: a caller that is cancelled may close it.
             finish = partial(_finish_with, job, list(chunks_of(output)))
             await self._database.write(finish, ballast=ballast)
-        elif await self._store_ahead(job.id, output):
+            return
+        # An attempt that cannot succeed would fill the disk for the others meanwhile.
+        self._database.check_room(size)
+        if await self._store_ahead(job.id, output):
             await self._database.write(partial(_finish, job))
 
     async def _store_ahead(self, job_id: JobId, output: OutputReader) -> bool:

@@ -6,6 +6,7 @@ Another database needs another module with these functions, and nothing else.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from jobworker import disk
 from jobworker.errors import (
     JobWorkerError,
     ServiceUnavailable,
@@ -40,13 +42,12 @@ PRAGMA journal_size_limit = {_JOURNAL_LIMIT};
 PRAGMA secure_delete = FAST;
 """
 
-# A disk quota and RLIMIT_FSIZE come out of SQLite as write errors, and a log index
-# that cannot grow as SHMSIZE: each means that there is no room for more.
-_FULL = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR_WRITE,
-    sqlite3.SQLITE_IOERR_SHMSIZE,
-}
+_WRITE_FAILED = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+"""Codes of a write that failed: for a disk quota, RLIMIT_FSIZE, a log index that cannot grow,
+which all mean that there is no room for more; but for a broken disk as well."""
+
+_PROBE = bytes(4096)
+"""What is written to tell them apart: a block."""
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 """Primary codes of a disk that fails while we use the database."""
 
@@ -212,7 +213,7 @@ def translate(error: DBAPIError, path: Path, *, opened: bool = False) -> JobWork
     """
     code = getattr(error.orig, "sqlite_errorcode", 0)
     why = f"{error.orig} ({getattr(error.orig, 'sqlite_errorname', 'unknown')})"
-    if code in _FULL:
+    if code == sqlite3.SQLITE_FULL or (code in _WRITE_FAILED and _lacks_room(path)):
         return StorageFull(
             f"cannot write to the database {path.name}: no space left ({why})",
             hint="remove jobs that have ended; or free some space, or raise the quota, where the "
@@ -240,6 +241,25 @@ def translate(error: DBAPIError, path: Path, *, opened: bool = False) -> JobWork
         f"cannot use the database {path}: {why}",
         hint="check the disk and the file's permissions, or restore the file from a backup",
     )
+
+
+def _lacks_room(path: Path) -> bool:
+    """Whether a write to a database failed for want of room: the system's error is not told.
+
+    Where another file beside it can be written to, neither the disk nor a quota is full.
+    """
+    probe = path.with_name(f".{path.name}.probe")
+    try:
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, _PROBE)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            probe.unlink()
+    except OSError as error:
+        return error.errno not in disk.BROKEN
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def is_busy(error: DBAPIError) -> bool:

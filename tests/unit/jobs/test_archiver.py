@@ -35,17 +35,25 @@ class FullArchive(MemoryArchive):
         self._attempt("finish")
         await super().finish(job, output)
 
+    async def drop(self, job_id: JobId) -> None:
+        self._attempt("drop")
+        await super().drop(job_id)
+
     async def roll_back(self, job_id: JobId) -> None:
         self._attempt("roll back")
         await super().roll_back(job_id)
 
 
 class NotingEngine(FakeEngine):
-    """Notes what it discards among the acts of the archive."""
+    """Notes what it sheds and discards among the acts of the archive."""
 
     def __init__(self, acts: list[str]) -> None:
         super().__init__()
         self._acts = acts
+
+    async def shed(self, job_id: JobId) -> None:
+        self._acts.append("shed")
+        await super().shed(job_id)
 
     async def discard(self, job_id: JobId) -> None:
         self._acts.append("discard")
@@ -214,3 +222,43 @@ async def test_the_repr_shows_who_is_retried(
     pauses.end()
     await asyncio.wait_for(asyncio.gather(*tasks), BUDGET)
     assert repr(parts.archiver) == "<Archiver: 0 under way, 0 of them retried>"
+
+
+async def test_a_job_that_is_removed_is_not_archived(
+    parts: Parts, archive: FullArchive, pauses: Pauses
+) -> None:
+    """On a disk that its output has filled: nothing is copied, and the output goes first."""
+    live = await ended(parts)
+    archive.errors = [StorageFull()]
+    archiving = asyncio.create_task(parts.archiver.archive(live))
+    await until(lambda: pauses.asked)
+    await asyncio.wait_for(parts.archiver.remove(live), BUDGET)
+    assert archive.acts == ["cannot finish", "shed", "drop", "discard"]
+    assert parts.live_jobs.get(live.job.id) is None
+    assert archive.get(live.job.id) is None
+    pauses.end()
+    await asyncio.wait_for(archiving, BUDGET)
+    assert len(archive.acts) == 4, "an attempt after the removal"
+
+
+async def test_a_job_that_was_archived_at_the_same_moment_is_removed_from_there(
+    parts: Parts, archive: FullArchive
+) -> None:
+    live = await ended(parts)
+    async with live.moving:
+        archiving = asyncio.create_task(parts.archiver.archive(live))
+        removing = asyncio.create_task(parts.archiver.remove(live))
+        await until(lambda: repr(parts.archiver).startswith("<Archiver: 1"))
+    await asyncio.wait_for(asyncio.gather(archiving, removing), BUDGET)
+    assert archive.acts == ["finish", "discard"]
+    assert archive.get(live.job.id) is None
+
+
+async def test_a_job_whose_removal_fails_stays(parts: Parts, archive: FullArchive) -> None:
+    live = await ended(parts)
+    archive.errors = [StorageFull()]
+    with pytest.raises(StorageFull):
+        await parts.archiver.remove(live)
+    assert parts.live_jobs.get(live.job.id) is live
+    await asyncio.wait_for(parts.archiver.remove(live), BUDGET)
+    assert archive.get(live.job.id) is None
