@@ -250,6 +250,13 @@ class StorageFull(JobWorkerError):
     summary = "no space left for new jobs"
 
 
+class StorageUnavailable(JobWorkerError):
+    """The disk under the server's state, or the database on it, is broken; the message says how."""
+
+    code = "storage_unavailable"
+    summary = "the server's storage does not work"
+
+
 class ServiceUnavailable(JobWorkerError):
     """The service is stopping or out of a resource; try again."""
 

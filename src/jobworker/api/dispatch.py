@@ -37,7 +37,7 @@ from jobworker.api.service import (
     StreamBroken,
     hold,
 )
-from jobworker.api.shortage import is_shortage
+from jobworker.api.shortage import blame
 from jobworker.errors import (
     InvalidRequest,
     JobNotFound,
@@ -65,11 +65,6 @@ IN_PASSING = 1024 * 1024
 _CUT = ServiceUnavailable(
     "the server stopped before the request was done",
     hint="look whether it took effect before you send it again",
-)
-
-_SHORT = ServiceUnavailable(
-    "the server is out of descriptors, memory or threads for now",
-    hint="send it again in a moment",
 )
 
 
@@ -154,9 +149,9 @@ class Dispatcher:
                 raise
             return error_answer(_CUT)
         except Exception as error:  # noqa: BLE001  # the last resort: logged, and no detail goes out
-            if is_shortage(error):
+            if known := blame(error):
                 _log.warning("cannot answer a request for now: %s", error)
-                return error_answer(_SHORT)
+                return error_answer(known)
             _log.exception("cannot answer a request: this is a bug")
             return error_answer(JobWorkerError())
 
@@ -170,7 +165,9 @@ class Dispatcher:
             raise StreamBroken("the client does not take its answer") from None
         except JobWorkerError as error:
             raise StreamBroken(str(error)) from None
-        except Exception:  # noqa: BLE001  # the same
+        except Exception as error:  # noqa: BLE001  # the same
+            if known := blame(error):
+                raise StreamBroken(str(known)) from None
             _log.exception("cannot go on with a stream: this is a bug")
             raise StreamBroken("internal error") from None
 

@@ -40,6 +40,7 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.TooManyJobs: 429,
     errors.StartFailed: 503,
     errors.ServiceUnavailable: 503,
+    errors.StorageUnavailable: 503,
     errors.StorageFull: 507,
 }
 """Every error that a client may meet. One that is missing here is a bug: a plain 500."""

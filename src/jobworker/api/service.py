@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,8 @@ from jobworker.model import Job
 from jobworker.policy.authority import Authority
 
 T = TypeVar("T")
+
+Trouble = Callable[[], Awaitable[str | None]]
 
 LOOK_AT_TOKEN = 5.0
 """Seconds between looks whether the token of an answer that lasts still counts."""
@@ -50,6 +52,8 @@ class Service:
     authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
+    troubles: Sequence[Trouble] = ()
+    """Each tells what keeps the server from its work, or None."""
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_refused(self, token: str) -> None:

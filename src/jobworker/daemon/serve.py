@@ -13,6 +13,7 @@ from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
 from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Settings
 from jobworker.daemon.address import published, url_of
 from jobworker.daemon.bounds import gaps, rules_of
@@ -70,18 +71,23 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
             _log.warning("%s", gap)
         with reloading(settings, load_again, authority, manager.refresh):
             users = Users(database)
-            service = Service(manager, users, authority)
-            await _serve_jobs(service, users, settings, state, stop)
+            service = Service(manager, users, authority, troubles=[database.trouble])
+            await _serve_jobs(service, users, settings, state, Ballast(state.directory), stop)
 
 
 async def _serve_jobs(
-    service: Service, users: Users, settings: Settings, state: State, stop: asyncio.Event
+    service: Service,
+    users: Users,
+    settings: Settings,
+    state: State,
+    ballast: Ballast,
+    stop: asyncio.Event,
 ) -> None:
-    files = provide(state.tls, settings.listen.host)
+    files = ballast.relieve(partial(provide, state.tls, settings.listen.host))
     app = Dispatcher(service, ROUTES)
     server = await HttpsServer.start(app, settings.listen, files.server, files.server)
     try:
-        with published(state.address, server.address):
+        with published(state.address, server.address, ballast):
             make_admin(users, Server(url_of(server.address), files.ca))
             _log.info("ready", extra={"address": str(server.address)})
             print(f"jobd is ready at https://{server.address}", flush=True)  # noqa: T201 - the contract

@@ -21,12 +21,14 @@ from jobworker.jobs.lifecycle import (
     Event,
     Finalize,
     Refused,
+    Requeue,
     RollBack,
     StopAsked,
     step,
 )
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.jobs.room import Room
 from jobworker.model import Cause, End, Grant, Job, JobId, Queued, StopRequest, Terms
 from jobworker.policy.authority import Authority
 
@@ -34,6 +36,10 @@ log = logging.getLogger(__name__)
 
 _STOP_PAUSE = 0.5
 """Seconds between attempts to pass on a stop. EMFILE has no event to wait for."""
+
+_ROOM_PAUSE = 5.0
+"""Seconds until a queued job that found no room is tried again, where nothing is removed
+meanwhile: other programs make room, too, and nobody tells of that. A try costs a write or two."""
 
 _CLOSING_PATIENCE = 1.0
 """Seconds to finish archiving; a job that takes longer is found again at the next start."""
@@ -51,6 +57,7 @@ class Controller:
         authority: Authority,
         live_jobs: LiveJobs,
         archiver: Archiver,
+        room: Room | None = None,
     ) -> None:
         self._engine = engine
         self._archive = archive
@@ -61,6 +68,9 @@ class Controller:
         self._archiver = archiver
         self._admission = Admission(authority.queue)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        """While it runs, no queued job is started: the last one found no room."""
+        (room or Room()).listen(self._end_pause)
 
     def __repr__(self) -> str:
         return f"<Controller: {self._admission!r}, {len(self._tasks)} tasks>"
@@ -80,6 +90,7 @@ class Controller:
         for effect in effects:
             self._carry_out(live, effect)
         # A stop leaves the result of a start open, and an admitted job has not begun yet.
+        queued = queued or isinstance(live.job.status, Queued)
         if not queued and not isinstance(event, StopAsked):
             live.advance(Phase.BEGUN)
 
@@ -98,6 +109,38 @@ class Controller:
                 live.refuse(error)
                 self._leave(live, had_slot=had_slot)
                 self._in_background(self._archiver.roll_back(live))
+            case Requeue(error):
+                log.warning("cannot start queued job %s, will try again: %s", live.job.id, error)
+                live.requeue()
+                self._admission.leave(live.job.owner)
+                self._begin_pause()
+                self._in_background(self._requeue(live))
+
+    async def _requeue(self, live: LiveJob) -> None:
+        """Puts a job back before all others of its owner, once nothing is left of its start."""
+        while isinstance(live.job.status, Queued):
+            try:
+                await self._engine.withdraw(live.job.id)
+                await self._archive.put_back(live.job.id)
+            except (JobWorkerError, OSError) as error:
+                log.debug("cannot take back the start of job %s: %s", live.job.id, error)
+                await asyncio.sleep(_ROOM_PAUSE)
+            else:
+                break
+        if isinstance(live.job.status, Queued):  # no stop came meanwhile
+            self._admission.put_back(live.job.id, live.job.owner)
+            self.admit()
+
+    def _begin_pause(self) -> None:
+        if self._pause is None:
+            loop = asyncio.get_running_loop()
+            self._pause = loop.call_later(_ROOM_PAUSE, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            self.admit()
 
     async def _deliver(self, live: LiveJob, stop: StopRequest) -> None:
         """Passes a stop on, again and again where no file can be opened: a caller waits for it."""
@@ -149,8 +192,8 @@ class Controller:
         self.admit()
 
     def admit(self) -> None:
-        """Starts as many of the queued jobs as there is room for."""
-        while job_id := self._admission.next():
+        """Starts as many of the queued jobs as there are slots for."""
+        while self._pause is None and (job_id := self._admission.next()):
             live = self._live_jobs.get(job_id)
             assert live is not None
             live.advance(Phase.STARTING)
@@ -197,6 +240,8 @@ class Controller:
 
     async def close(self) -> None:
         """Gives archiving a moment to finish, and drops the rest: it is recovered later."""
+        if self._pause is not None:
+            self._pause.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSING_PATIENCE)
         for task in list(self._tasks):

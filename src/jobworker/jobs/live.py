@@ -13,7 +13,7 @@ from jobworker.model import Job, JobId
 
 
 class Phase(IntEnum):
-    """The progress of the manager with a live job; it never goes back.
+    """The progress of the manager with a live job; it never goes back, but to ``QUEUED``.
 
     Users see the job's status; tasks wait for a phase.
     """
@@ -39,7 +39,8 @@ class LiveJob:
     """A live job, its phase and the futures that wait for the next one.
 
     ``warning`` is its visibility warning; ``reserved`` the bytes of output that it may write;
-    ``refusal`` says why its start was refused, in the phases from ``REFUSED`` on.
+    ``refusal`` says why its start was refused, in the phases from ``REFUSED`` on. Who holds
+    ``moving`` takes it out of the spool.
     """
 
     job: Job
@@ -47,6 +48,7 @@ class LiveJob:
     warning: str | None = None
     refusal: JobWorkerError | None = None
     reserved: int = 0
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiters: set[tuple[Phase, asyncio.Future[None]]] = field(default_factory=set)
 
     def __repr__(self) -> str:
@@ -70,6 +72,11 @@ class LiveJob:
         """Enters the phase ``REFUSED``."""
         self.refusal = error
         self.advance(Phase.REFUSED)
+
+    def requeue(self) -> None:
+        """Enters the phase ``QUEUED`` once more: nothing has come of its start."""
+        assert self.phase is Phase.STARTING
+        self.phase = Phase.QUEUED
 
     def reached(self, phase: Phase) -> asyncio.Future[None]:
         """A future that is done once the job is in ``phase`` or a later one."""

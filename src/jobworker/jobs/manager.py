@@ -26,6 +26,7 @@ from jobworker.jobs.live import LiveJobs, Phase
 from jobworker.jobs.outputs import Outputs
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
 from jobworker.jobs.queries import Queries
+from jobworker.jobs.room import Room
 from jobworker.jobs.starter import Starter, StartOrder
 from jobworker.model import (
     NO_LIMITS,
@@ -72,9 +73,10 @@ class Manager:
         self._clock = clock
         self._authority = authority
         self._live_jobs = live_jobs = LiveJobs()
-        archiver = Archiver(engine, archive, live_jobs)
+        self._room = Room()
+        self._archiver = archiver = Archiver(engine, archive, live_jobs, self._room)
         self._controller = Controller(
-            engine, archive, owners, clock, authority, live_jobs, archiver
+            engine, archive, owners, clock, authority, live_jobs, archiver, self._room
         )
         self._starter = Starter(
             engine, archive, owners, clock, authority, live_jobs, self._controller
@@ -256,9 +258,11 @@ class Manager:
         if not job.ended:
             raise JobRunning
         if live := self._live_jobs.get(job.id):
-            await live.reached(Phase.GONE)
+            await self._archiver.remove(live)
+            return
         await self._archive.remove(job.id)
         self._live_jobs.stored.add(job.owner, -job.output_kept)
+        self._room.made()
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""

@@ -195,6 +195,20 @@ class Engine(Protocol):
         """
         ...
 
+    async def withdraw(self, job_id: JobId) -> None:
+        """Removes what a refused start has made, and keeps its input for another start.
+
+        Does nothing where there is nothing.
+        """
+        ...
+
+    async def shed(self, job_id: JobId) -> None:
+        """Deletes the output of an ended job that is to be removed, to make room at once.
+
+        Also for whoever reads it just now. Does nothing where there is nothing.
+        """
+        ...
+
     async def discard(self, job_id: JobId) -> None:
         """Removes all that the engine keeps of an ended job, once its supervisor is gone.
 
@@ -242,6 +256,13 @@ class Archive(Protocol):
         """Records that a queued job is to be started; durable when this returns."""
         ...
 
+    async def put_back(self, job_id: JobId) -> None:
+        """Records that a job which was admitted is queued again; durable when this returns.
+
+        Does nothing where it has ended, or was never admitted.
+        """
+        ...
+
     async def roll_back(self, job_id: JobId) -> None:
         """Removes a job that never ran, and frees its key."""
         ...
@@ -254,7 +275,17 @@ class Archive(Protocol):
         ...
 
     async def remove(self, job_id: JobId) -> None:
-        """Deletes a finished job and its output; its key stays bound to the deleted job."""
+        """Deletes a finished job and its output; its key stays bound to the deleted job.
+
+        Raises ``JobNotFound``, and ``JobRunning`` where it was not finished.
+        """
+        ...
+
+    async def drop(self, job_id: JobId) -> None:
+        """Deletes a job that has ended, whether ``finish`` was called for it or not.
+
+        Its key stays bound. Does nothing where there is no such job.
+        """
         ...
 
     async def stored(self, owner: str) -> int:

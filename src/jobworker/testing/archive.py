@@ -56,6 +56,12 @@ class MemoryArchive:
         if record and isinstance(record.job.status, Queued):
             record.job = replace(record.job, status=Starting())
 
+    async def put_back(self, job_id: JobId) -> None:
+        """Records that a job which was admitted is queued again."""
+        record = self._records.get(job_id)
+        if record and not record.job.ended:
+            record.job = replace(record.job, status=Queued())
+
     async def roll_back(self, job_id: JobId) -> None:
         """Forgets a job that never ran; one that is finished, or unknown, is left alone."""
         record = self._records.get(job_id)
@@ -76,6 +82,10 @@ class MemoryArchive:
         if not self._record(job_id).job.ended:
             raise JobRunning
         del self._records[job_id]
+
+    async def drop(self, job_id: JobId) -> None:
+        """Deletes a job that has ended, whether it is finished or not."""
+        self._records.pop(job_id, None)
 
     def _bind(self, job: Job, key: StartKey) -> None:
         if (job.owner, key.text) in self._bindings:

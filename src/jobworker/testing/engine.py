@@ -328,6 +328,16 @@ class FakeEngine:
                 why = "the engine knows nothing of it"
                 self._tell(job_id, Lost(why, self._clock.now(), never_ran=True))
 
+    async def withdraw(self, job_id: JobId) -> None:
+        """Forgets a job whose start was refused, but for its input."""
+        if self._jobs.pop(job_id, None) and job_id in self.input.data:
+            self.input.kept.add(job_id)
+
+    async def shed(self, job_id: JobId) -> None:
+        """Empties the job's output."""
+        if job := self._jobs.get(job_id):
+            job.output.clear()
+
     async def discard(self, job_id: JobId) -> None:
         """Forgets a job once it has ended."""
         while (job := self._jobs.get(job_id)) and job.last is None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from jobworker.errors import (
     ServiceUnavailable,
     StateInUse,
     StorageFull,
+    StorageUnavailable,
 )
 from jobworker.identity.users import User
 from jobworker.model import (
@@ -51,6 +53,7 @@ from jobworker.policy.decide import Decision
 from jobworker.testing import MemoryOutput
 from support.managed import NOW, PATIENCE, Accounts, Managed, watch
 
+BROKEN = "cannot answer the request: the server's disk is broken"
 UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
 USERS = {
     "token-alice": User("alice", Role.USER),
@@ -221,6 +224,10 @@ async def test_start_passes_advice_on(client: Client, managed: Managed) -> None:
         (ProgramNotFound("no /x here", hint="look"), 404, "program not found"),
         (ProgramNotExecutable("program cannot be executed: permission denied"), 422, None),
         (StorageFull(), 507, None),
+        (StorageUnavailable("cannot write: broken"), 503, None),
+        (OSError(errno.EIO, "I/O error"), 503, f"{BROKEN}: I/O error"),
+        (OSError(errno.EROFS, "read-only"), 503, f"{BROKEN}: read-only"),
+        (OSError(errno.ENOSPC, "full"), 507, "cannot answer the request: no space left"),
         (StateInUse("a detail for the operator"), 500, "internal error"),
         (RuntimeError("a detail for the operator"), 500, "internal error"),
     ],
@@ -317,6 +324,21 @@ async def test_t80_it_is_not_ready_where_no_job_can_be_started(
     answer = await client("GET", "/readyz", token=None)
     assert (answer.status, answer.json["error"]) == (503, "Error: the spawner does not answer")
     assert (await client("GET", "/healthz", token=None)).status == 200
+
+
+async def test_readiness_names_every_cause(client: Client) -> None:
+    """Of whatever part keeps the server from its work; without a token."""
+    causes: list[str | None] = [None, "the disk is broken", "the spawner hangs"]
+
+    async def trouble(which: int) -> str | None:
+        return causes[which]
+
+    client.app.service.troubles = [partial(trouble, which) for which in range(3)]
+    answer = await client("GET", "/readyz", token=None)
+    assert answer.status == 503
+    assert answer.json["error"] == "Error: the disk is broken; the spawner hangs"
+    causes[:] = [None] * 3
+    assert (await client("GET", "/readyz", token=None)).status == 200
 
 
 async def test_output_by_lines(client: Client, managed: Managed, job: Job) -> None:

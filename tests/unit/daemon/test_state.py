@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.archive.database import Database
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Address
 from jobworker.daemon.address import in_force, published, url_of
 from jobworker.daemon.state import State, find_state, make_state, users_of
@@ -92,7 +93,7 @@ def test_the_users_of_a_state(tmp_path: Path) -> None:
 def test_the_address_is_known_while_the_server_lives(tmp_path: Path) -> None:
     path = tmp_path / "address"
     assert in_force(path) is None
-    with published(path, Address("::1", 8443)):
+    with published(path, Address("::1", 8443), Ballast(tmp_path)):
         assert in_force(path) == Address("::1", 8443)
     assert in_force(path) is None
 
@@ -102,7 +103,7 @@ def test_the_address_of_a_killed_server_is_not_believed(tmp_path: Path) -> None:
     path.write_text("127.0.0.1:1\n")
     assert in_force(path) is None
     (tmp_path / ".address").write_text("127.0.0.1:2\n")
-    with published(path, Address("127.0.0.1", 3)):
+    with published(path, Address("127.0.0.1", 3), Ballast(tmp_path)):
         assert in_force(path) == Address("127.0.0.1", 3)
 
 

@@ -18,6 +18,7 @@ from jobworker.api.decode import bearer_token, header, invalid
 from jobworker.api.fields import MAX_PIECE
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
+from jobworker.api.shortage import blame
 from jobworker.api.views import Over, Taken
 from jobworker.errors import BadAuthentication, InputClosed, JobWorkerError, UnauthorizedAction
 from jobworker.jobs.input import InputSession
@@ -112,7 +113,9 @@ def _how_it_ended(feeding: asyncio.Task[Close]) -> Close:
         raise
     except JobWorkerError as error:
         return 1011, str(error)[:120]
-    except Exception:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+    except Exception as error:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+        if known := blame(error):
+            return 1011, str(known)[:120]
         _log.exception("cannot go on with an input: this is a bug")
         return 1011, JobWorkerError.summary
 

@@ -128,10 +128,19 @@ async def health(_: Call) -> HealthAnswer:
 
 
 async def ready(call: Call) -> HealthAnswer:
-    """Tell whether the server takes new work; 503 while it stops, or cannot start jobs."""
+    """Tell whether the server does its work; 503 while it stops, or with the cause why not.
+
+    On a full disk it does: jobs can be read, stopped and removed, and starts are answered 507.
+    """
     if call.service.draining.is_set():
         raise ServiceUnavailable("the server is stopping")
-    await call.jobs.check_health()
+    causes = [cause for trouble in call.service.troubles if (cause := await trouble())]
+    try:
+        await call.jobs.check_health()
+    except ServiceUnavailable as error:
+        causes.append(str(error))
+    if causes:
+        raise ServiceUnavailable("; ".join(causes))
     return HealthAnswer()
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from jobworker import disk
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.enforcement import check_limits, spawner_arguments
@@ -29,16 +30,19 @@ from jobworker.engines.local.monitor import Monitor
 from jobworker.engines.local.orders import Orders
 from jobworker.engines.local.output import LocalOutput
 from jobworker.engines.local.recovery import Evidence, same_boot, standing
-from jobworker.engines.local.refusals import refusal
+from jobworker.engines.local.refusals import cannot, refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
+from jobworker.engines.local.unrecorded import stop_unrecorded, stopped_by
 from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed, reason_of
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
     NO_LIMITS,
+    Cause,
+    End,
     Grant,
     Job,
     JobId,
@@ -196,17 +200,13 @@ class LocalEngine:
         try:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
-            raise ServiceUnavailable(
-                f"cannot make the job's directory: {reason_of(error)}"
-            ) from error
+            raise cannot("make the job's directory", error) from error
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
         except OSError as error:
-            self._spool.remove(job.id)
-            raise ServiceUnavailable(
-                f"cannot give the job its input: {reason_of(error)}"
-            ) from error
+            self._spool.withdraw(job.id)
+            raise cannot("give the job its input", error) from error
         known = LocalJob(Start(job, uid, offline=not grant.network))
         self._jobs[job.id] = known
         try:
@@ -219,12 +219,20 @@ class LocalEngine:
             ) from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Records the stop and notifies the supervisor."""
+        """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
+        known = self._jobs.get(job_id)
         try:
             self._spool.note_stop(job_id, stop)
             start = self._spool.record(job_id).start
         except FileNotFoundError:
             return  # it has ended, or was refused, and is cleared away
+        except OSError as error:
+            if known is None or known.started is None or not disk.is_to_blame(error):
+                raise
+            log.warning("cannot record the stop of job %s, will kill it: %s", job_id, error)
+            known.unrecorded = stop
+            stop_unrecorded(known.started, stop.grace)
+            return
         notify(start)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
@@ -239,6 +247,18 @@ class LocalEngine:
         except FileNotFoundError:
             return  # the same
         notify(start)
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Removes the directory of a refused start, once its supervisor has released it."""
+        known = self._jobs.get(job_id)
+        if known is not None:
+            await known.gone.wait()
+        await asyncio.to_thread(self._spool.withdraw, job_id)
+        self._jobs.pop(job_id, None)
+
+    async def shed(self, job_id: JobId) -> None:
+        """Empties the output of a job that has ended."""
+        await asyncio.to_thread(self._spool.shed, job_id)
 
     async def discard(self, job_id: JobId) -> None:
         """Removes the job's directory, once its supervisor has released it."""
@@ -305,6 +325,7 @@ class LocalEngine:
         )
         stands = standing(evidence, datetime.now(UTC))
         if stands.supervised:
+            known.started = record.start if record else None
             supervisor = record.supervisor if record else None
             self._monitor.watch(job_id, supervisor, lambda: self._supervisor_gone(job_id, known))
         elif stands.unbegun and known.start:
@@ -364,7 +385,7 @@ class LocalEngine:
             return
         match event["event"]:
             case b"started":
-                start = start_record(fields)
+                start = known.started = start_record(fields)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
                 self._begin_to_refuse(known, refusal_record(fields))
@@ -402,17 +423,34 @@ class LocalEngine:
 
     def _supervisor_gone(self, job_id: JobId, known: LocalJob, *, broke: bool = False) -> None:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
-        if known.phase < Phase.TOLD:
+        if known.phase < Phase.TOLD and known.unrecorded is None:
             self._adopt(job_id, same_boot=True)
             return
+        if known.phase < Phase.TOLD:
+            broke = True
+            self._tell(job_id, known, self._unrecorded_end(job_id, known))
         broke = broke or (known.start is not None and known.start.again)
         known.advance(Phase.ABANDONED if broke else Phase.GONE)
+
+    def _unrecorded_end(self, job_id: JobId, known: LocalJob) -> Ended:
+        """The end of a job that was killed by a stop that its disk did not take."""
+        try:
+            end = self._spool.record(job_id).end
+        except OSError as error:
+            log.warning("cannot read the record of job %s: %s", job_id, error)
+            end = None
+        began = known.started.at if known.started else None
+        return Ended(
+            end or End(Cause.SIGNALED, datetime.now(UTC), started_at=began, signal="SIGKILL")
+        )
 
     def _tell(self, job_id: JobId, known: LocalJob, event: Event) -> None:
         if isinstance(event, Ended | Lost | Refused):
             known.advance(Phase.TOLD)
         known.begun = known.begun or isinstance(event, Started)
         known.heard()
+        if isinstance(event, Ended) and known.unrecorded:
+            event = Ended(stopped_by(event.end, known.unrecorded))
         self._listener(job_id, event)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from jobworker import disk
 from jobworker.errors import (
     InvalidRequest,
     JobWorkerError,
@@ -42,6 +43,11 @@ _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """The errors of a machine that is short of something, which is no fault of the program's."""
 
 
+def cannot(what: str, error: OSError) -> JobWorkerError:
+    """The error where the server itself could not do ``what``: the disk's, or a passing one."""
+    return disk.failure(error, what) or ServiceUnavailable(f"cannot {what}: {error}")
+
+
 def refusal(
     spec: Spec, terms: Terms, stage: str, number: int, kind: str, hint: str | None
 ) -> JobWorkerError:
@@ -54,7 +60,7 @@ def refusal(
     if stage in ("cwd", MEMORY_STAGE, "changed"):
         return _asked_wrong(spec, terms, stage, why, hint)
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
-    if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
+    if number in disk.FULL and not stage.startswith("clone"):
         return StorageFull()
     if kind == "processes":
         return TooManyJobs(
