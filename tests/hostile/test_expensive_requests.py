@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +16,26 @@ from support.jobd import Jobd
 _HELD_UP = 2.5
 """Most seconds that another client's request may take: milliseconds where nothing is wrong, on
 a machine whose processors are shared with other tests; what is defended against took 5 to 20."""
+
+
+_MIB = 1024 * 1024
+
+
+@contextmanager
+def memory_grows_by_less_than(most: int, server: Jobd) -> Iterator[None]:
+    """Hold the server's peak of memory, from here to there, to what it has now and so much."""
+    process = Path(f"/proc/{server.pid}")
+    (process / "clear_refs").write_text("5")  # the peak is what there is now, proc(5)
+    before = _peak(process)
+    yield
+    grown = _peak(process) - before
+    assert grown < most, f"by {grown / _MIB:.0f} MiB"
+
+
+def _peak(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 @contextmanager
@@ -65,3 +87,67 @@ def test_a_job_cannot_learn_through_a_link_which_paths_exist(
         assert status == 201
         hints.append(str(started.get("hint")).replace(name, ""))
     assert hints[0] == hints[1]
+
+
+def test_64_mib_of_newlines_are_answered_in_little_memory(server: Jobd) -> None:
+    """T67: as lines, they once took 18 times their bytes, and killed a server of 900 MB."""
+    call = Calls.of(server, "admin")
+    newlines = "head -c 67108864 /dev/zero | tr '\\0' '\\n'"
+    job_id = server.succeed("start", "-q", "--", "/bin/sh", "-c", newlines).strip()
+    server.succeed("wait", job_id)
+    path = f"/jobs/{job_id}/output"
+    with (
+        others_are_served(server),
+        memory_grows_by_less_than(96 * _MIB, server),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        answers = [*pool.map(lambda _: call.raw("GET", path), range(8))]
+    for status, _, data in answers:
+        assert status == 200
+        lines, rest = data.partition(b'"stdout":[')[2].split(b"]", 1)
+        count = (len(lines) + 1) // 3
+        assert lines == b",".join([b'""'] * count)
+        assert count >= 8 * _MIB - 64 * 1024
+        (gap,) = json.loads(b"{" + rest.partition(b",")[2])["gaps"]
+        assert (gap["leftOut"], gap["end"] + count) == (True, 64 * _MIB)
+
+
+def test_jobs_with_2_mb_of_arguments_are_listed_in_little_memory(server: Jobd) -> None:
+    """T67: neither a list nor the table of live jobs has their arguments whole."""
+    call = Calls.of(server, "admin")
+    longest = ["x" * 120_000] * 16
+    sleeping = {"program": "/bin/sh", "args": ["-c", "read forever", *longest], "input": "pipe"}
+    ended = {"program": "/bin/true", "args": longest}
+    with memory_grows_by_less_than(100 * _MIB, server), others_are_served(server):
+        for body in [sleeping, ended] * 15:
+            assert call("POST", "/jobs/start", body)[0] == 201
+        status, page = call("GET", "/jobs?limit=1000")
+    assert status == 200
+    jobs = page["jobs"]
+    assert len(jobs) == 30
+    assert page["next"] is None
+    for job in jobs:
+        assert job["argsCut"] is True
+        assert job["args"][-1].endswith("x\u2026")
+        assert sum(map(len, job["args"])) <= 1024
+    for job in jobs[:2]:
+        status, whole = call("GET", f"/jobs/{job['id']}")
+        assert (status, whole["args"][-16:]) == (200, longest)
+        assert "argsCut" not in whole
+
+
+def test_a_page_of_jobs_ends_where_it_is_large(server: Jobd) -> None:
+    """T67: what is not cut, labels for one, is bounded by the page."""
+    call = Calls.of(server, "admin")
+    labels = {f"{number}{'k' * 250}": "v" * 256 for number in range(64)}
+    body = {"program": "/bin/true", "labels": labels}
+    for _ in range(200):
+        assert call("POST", "/jobs/start", body)[0] == 201
+    found, cursor = [], ""
+    while cursor is not None:
+        _, _, data = call.raw("GET", f"/jobs?limit=1000{cursor and '&cursor='}{cursor}")
+        assert len(data) < 4.2 * _MIB
+        page = json.loads(data)
+        found += [job["id"] for job in page["jobs"]]
+        cursor = page["next"]
+    assert len(set(found)) == len(found) == 200

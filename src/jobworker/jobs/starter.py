@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobworker.errors import JobWorkerError
 from jobworker.jobs.controller import Controller
@@ -83,13 +83,13 @@ class Starter:
         warning = await self._engine.visibility_warning(spec, terms, account)
         live = await self._accept(order, terms, warning)
         if isinstance(live.job.status, Queued):
-            return live.job
+            return replace(live.job, spec=spec, cut=())
         await self._controller.hand_over(live, account, grant)
         await live.reached(Phase.BEGUN)
         if live.refusal:
             await live.reached(Phase.GONE)
             raise live.refusal
-        return live.job
+        return replace(live.job, spec=spec, cut=())
 
     async def _accept(self, order: StartOrder, terms: Terms, warning: str | None) -> LiveJob:
         """Records a new job, with a running slot or a position in the queue."""

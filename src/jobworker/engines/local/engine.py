@@ -46,6 +46,7 @@ from jobworker.model import (
     Spec,
     StopRequest,
     Terms,
+    brief,
 )
 from jobworker.output.watcher import Watcher
 from jobworker.spool.record import Deadline, end_of, start_record
@@ -304,6 +305,7 @@ class LocalEngine:
         match event["event"]:
             case b"started":
                 start = start_record(fields)
+                known.job = brief(known.job) if known.job else None
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
                 self._begin_to_refuse(known, event)
