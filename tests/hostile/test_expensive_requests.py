@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from jobworker.api.decode import BODY_PAUSE
 from support.calls import Calls
 from support.jobd import Jobd
 
@@ -143,11 +147,64 @@ def test_a_page_of_jobs_ends_where_it_is_large(server: Jobd) -> None:
     body = {"program": "/bin/true", "labels": labels}
     for _ in range(200):
         assert call("POST", "/jobs/start", body)[0] == 201
-    found, cursor = [], ""
-    while cursor is not None:
-        _, _, data = call.raw("GET", f"/jobs?limit=1000{cursor and '&cursor='}{cursor}")
+    found, path = [], "/jobs?limit=1000"
+    while path:
+        _, _, data = call.raw("GET", path)
         assert len(data) < 4.2 * _MIB
         page = json.loads(data)
         found += [job["id"] for job in page["jobs"]]
-        cursor = page["next"]
+        path = f"/jobs?limit=1000&cursor={page['next']}" if page["next"] else ""
     assert len(set(found)) == len(found) == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", {f"k{number}": "v" for number in range(230_000)}),
+        ("env", {f"V{number}": "v" for number in range(90_000)}),
+        ("args", [""] * 1_000_000),
+    ],
+)
+def test_thousands_of_names_are_refused_at_once(server: Jobd, field: str, value: object) -> None:
+    """T69: labels became rows and variables were compared with patterns, for 6 and 9 seconds."""
+    call = Calls.of(server, "admin")
+    body = {"program": "/bin/true", field: value}
+    with others_are_served(server):
+        status, refused = call("POST", "/jobs/start", body)
+    assert (status, refused["field"]) == (400, field)
+
+
+def test_bodies_that_drip_hold_up_no_large_start(server: Jobd) -> None:
+    """T69: they once took the places of large bodies for as long as they came, a minute."""
+    server.jobd("user", "add", "dripping")
+    call = Calls.of(server, "admin")
+    token = server.succeed("token", "print", user="dripping").strip()
+    with ThreadPoolExecutor(8) as pool:
+        dripping = [pool.submit(_drip, call, token) for _ in range(8)]
+        began = time.monotonic()
+        body = {"program": "/bin/cat", "stdin": "x" * 12 * _MIB}
+        assert call("POST", "/jobs/start", body)[0] == 201
+        assert time.monotonic() - began < BODY_PAUSE
+        for drip in dripping:
+            assert drip.result() < BODY_PAUSE + 10  # it is let go long before a minute is over
+
+
+def _drip(call: Calls, token: str) -> float:
+    """Begin a large start, and send a byte more now and then; the seconds until it is refused."""
+    connection = call.connect()
+    try:
+        connection.putrequest("POST", "/jobs/start")
+        for name, value in (
+            ("Authorization", f"Bearer {token}"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(20 * _MIB)),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders()
+        began = time.monotonic()
+        while not select.select([connection.sock], [], [], 0.2)[0]:
+            connection.send(b" ")
+        assert connection.getresponse().status == 408
+        return time.monotonic() - began
+    finally:
+        connection.close()
