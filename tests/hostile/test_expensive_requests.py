@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import select
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobworker.api.decode import BODY_PAUSE
+from jobworker.api.resources.input import GOODBYE_BUDGET
 from support.calls import Calls
 from support.jobd import Jobd
 
@@ -208,3 +211,53 @@ def _drip(call: Calls, token: str) -> float:
         return time.monotonic() - began
     finally:
         connection.close()
+
+
+def test_an_input_taken_over_again_and_again_is_held_by_two_at_most(server: Jobd) -> None:
+    """T69: those who were displaced were not counted, and each may have had 64 MiB on its way."""
+    call = Calls.of(server, "admin")
+    token = server.succeed("token", "print").strip()
+    body = {"program": "/bin/cat", "input": "pipe"}
+    job_id = call("POST", "/jobs/start", body)[1]["id"]
+    began = time.monotonic()
+    with ExitStack() as stack:
+        statuses = []
+        for _ in range(20):
+            connection = stack.enter_context(closing(call.connect()))
+            statuses.append(_take_over(connection, job_id, token))
+        goodbyes = int((time.monotonic() - began) // GOODBYE_BUDGET)  # each makes room for one
+        assert statuses[:3] == [101, 101, 503]
+        assert statuses.count(101) <= 2 + goodbyes
+        assert set(statuses) == {101, 503}
+
+
+def _take_over(connection: http.client.HTTPSConnection, job_id: str, token: str) -> int:
+    """Ask for the input of a job; the status of the answer, after which nothing is read."""
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+    }
+    connection.request("GET", f"/jobs/{job_id}/input?takeover=true", headers=headers)
+    return connection.getresponse().status
+
+
+def test_a_crowd_that_follows_a_flood_takes_little_memory(server: Jobd) -> None:
+    """T80: 500 followers took 576 MiB: each had six chunks of 256 KiB on its way."""
+    call = Calls.of(server, "admin")
+    job_id = server.start_job("/usr/bin/yes", "x" * 100)
+    followers = 120
+    with ExitStack() as stack:
+        connections = [stack.enter_context(closing(call.connect())) for _ in range(followers)]
+        with memory_grows_by_less_than(100 * _MIB, server), others_are_served(server):
+            for number, connection in enumerate(connections):
+                form = ("/stdout?follow=true", "?follow=true")[number % 2]
+                connection.request("GET", f"/jobs/{job_id}/output{form}", headers=call.headers)
+            *crowd, reader = [connection.getresponse() for connection in connections]
+            assert {response.status for response in (*crowd, reader)} == {200}
+            # Of the others nothing is read: by then each has all that it will have in memory.
+            assert len(reader.read(32 * _MIB)) == 32 * _MIB
+            stopped = call("POST", f"/jobs/{job_id}/stop")
+        assert stopped[0] == 200

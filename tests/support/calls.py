@@ -19,7 +19,7 @@ class Calls:
         host, port = jobd.listen.rsplit(":", 1)
         self._address = (host, int(port))
         self._context = ssl.create_default_context(cafile=jobd.succeed("ca").strip())
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     @classmethod
     def of(cls, jobd: Jobd, user: str) -> Calls:
@@ -40,7 +40,7 @@ class Calls:
     ) -> tuple[int, dict[str, str], bytes]:
         """One call; returns status, headers in lower case, and the body's bytes."""
         connection = self.connect()
-        sent = self._headers | {key.replace("_", "-"): value for key, value in headers.items()}
+        sent = self.headers | {key.replace("_", "-"): value for key, value in headers.items()}
         if body:
             sent = {"Content-Type": "application/json"} | sent
         try:

@@ -12,7 +12,7 @@ from typing import Self
 from jobworker.api.answers import CHUNK
 from jobworker.errors import ServiceUnavailable
 
-STREAMS = 32 * 1024 * 1024
+STREAMS = 16 * 1024 * 1024
 """Bytes that all answers that are sent as they come are to have in memory."""
 
 PIECES = 6
