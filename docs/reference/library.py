@@ -34,7 +34,7 @@ Groups = dict[str, str]
 
 MANAGER: Groups = {
     "Start and change jobs": "start submit rerun stop signal extend attach remove",
-    "Ask about jobs": "status wait list warning",
+    "Ask about jobs": "status glance wait list warning",
     "Read output": "output reader follow frames",
     "Keep up with the rules": "refresh",
 }
@@ -48,7 +48,7 @@ CALLS: Groups = {
 }
 
 MODEL: Groups = {
-    "Jobs": "JobId Job Usage End Cause Fact NOT_JOBD explain",
+    "Jobs": "JobId Job brief Usage End Cause Fact NOT_JOBD explain",
     "Times": "time_text microseconds from_microseconds nanoseconds from_nanoseconds",
     "Statuses": (
         "StatusName Status Live Final Queued Starting Running Stopping Completed Failed Stopped"
@@ -66,6 +66,7 @@ POLICY = "Rules Policy Rule RoleBounds QueueBounds DEFAULT_LIMITS"
 
 ALIASES = {
     "jobworker.jobs.manager": "Frames",
+    "jobworker.jobs.outputs": "Room",
     "jobworker.output.reader": "Span",
     "jobworker.config.settings": "Containment",
     "jobworker.client.calls": "Argument",

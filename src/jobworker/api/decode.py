@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -29,7 +30,11 @@ BODY_PAUSE = 10.0
 """Most seconds between two pieces of a body: a client that drips it is let go."""
 
 BODY_BUDGET = 60.0
-"""Most seconds for a whole body: the largest then needs 140 KB a second."""
+"""Most seconds for a whole body: the largest then needs 500 KB a second."""
+
+BODY_RATE = 16 * 1024
+"""Bytes a second that a body has to come with, ``BODY_PAUSE`` seconds beside: less than any
+line that people work on, and much more than a client needs that only wants to hold a place."""
 
 _TOKEN = re.compile(rb"Bearer ([A-Za-z0-9._~+/=-]{1,1024})")
 _JSON = re.compile(rb'application/json *(; *charset *= *"?utf-8"?)? *', re.IGNORECASE)
@@ -116,10 +121,20 @@ def _time(name: str, text: str) -> datetime:
         raise msgspec.ValidationError(f"{error} - at `$.{name}`") from None
 
 
-async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) -> bytes:
+def _room_for(_: int) -> None:
+    """Has room for any number of bytes."""
+
+
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    most: int = MAX_BODY,
+    make_room: Callable[[int], None] = _room_for,
+) -> bytes:
     """The whole body, of at most ``most`` bytes.
 
-    What the client says of its length only serves to refuse early.
+    What the client says of its length only serves to refuse early. ``make_room`` is told how
+    many bytes there are before more are taken, and raises where there is no room for them.
 
     Raises ``BodyTooLarge``, ``InvalidRequest`` or ``RequestTimedOut``.
     """
@@ -128,7 +143,7 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) ->
     pieces: list[bytes] = []
     size = 0
     now = asyncio.get_running_loop().time
-    end = now() + BODY_BUDGET
+    began = now()
     try:
         async with asyncio.timeout(BODY_PAUSE) as deadline:
             while True:
@@ -140,10 +155,12 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) ->
                 size += len(piece)
                 if size > most:
                     raise _too_large(most)
+                make_room(size)
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces)
-                deadline.reschedule(min(now() + BODY_PAUSE, end))
+                in_time = min(BODY_BUDGET, BODY_PAUSE + size / BODY_RATE)
+                deadline.reschedule(min(now() + BODY_PAUSE, began + in_time))
     except TimeoutError:
         raise RequestTimedOut(f"only {size} bytes of the request body came in time") from None
 

@@ -20,14 +20,13 @@ from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.asgi import Receive, Scope, Send
 from jobworker.api.decode import (
     bearer_token,
-    declared_length,
     decode_body,
     decode_query,
     header,
     read_body,
 )
 from jobworker.api.errors import STATUS, error_answer
-from jobworker.api.fields import MAX_BODY
+from jobworker.api.memory import SMALL, Share
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
@@ -158,7 +157,8 @@ class Dispatcher:
     async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
         """Sends a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         try:
-            await hold(answer.send(send), request.receive, self.service, request.token)
+            with self.service.streams.one_more():
+                await hold(answer.send(send), request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
@@ -200,30 +200,32 @@ class Dispatcher:
             job_id = JobId.parse(text)
         except ValueError:
             raise JobNotFound from None
-        return self.service.jobs.status(job_id)
+        return self.service.jobs.glance(job_id)
 
     async def _handle(self, route: Route, request: _Request) -> Answer:
         query = decode_query(request.scope["query_string"], route.query)
         if request.is_socket and not route.is_socket:
             raise InvalidRequest("this path is no WebSocket", field="Upgrade")
-        length = declared_length(request.headers)
-        if route.most_body > MAX_BODY and (length is None or length > MAX_BODY):
-            async with self.service.large_bodies:
-                return await self._perform(route, request, query, route.most_body)
-        return await self._perform(route, request, query, MAX_BODY)
+        with self.service.bodies.empty_share(request.user_name) as share:
+            body = None if route.body is None else await self._body(route, request, share)
+            request.program = _program_of(route, request.job, body)
+            return await self._perform(route, request, query, body)
 
-    async def _perform(self, route: Route, request: _Request, query: Any, most_body: int) -> Answer:
-        body = None
-        if route.action is permissions.Action.RERUN and request.job:
-            request.program = request.job.spec.program
-        if route.body is not None:
-            raw = await read_body(request.headers, request.receive, most_body)
-            if len(raw) > IN_PASSING:
-                body = await asyncio.to_thread(decode_body, request.headers, raw, route.body)
-            else:
-                body = decode_body(request.headers, raw, route.body)
-            del raw
-            request.program = getattr(body, "program", request.program)
+    async def _body(self, route: Route, request: _Request, share: Share) -> Any:
+        """The body as the type that the route asks for; large ones have to share the memory."""
+
+        def make_room(size: int) -> None:
+            if size > SMALL:
+                share.resize(size)
+
+        assert route.body is not None
+        raw = await read_body(request.headers, request.receive, route.most_body, make_room)
+        if len(raw) <= IN_PASSING:
+            return decode_body(request.headers, raw, route.body)
+        with await self.service.decoded.share(request.user_name, 1):
+            return await asyncio.to_thread(decode_body, request.headers, raw, route.body)
+
+    async def _perform(self, route: Route, request: _Request, query: Any, body: Any) -> Answer:
         call = Call(
             service=self.service,
             caller=request.user,
@@ -237,6 +239,13 @@ class Dispatcher:
         result = await route.handler(call)
         request.acted_on = getattr(result, "id", None)
         return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
+
+
+def _program_of(route: Route, job: Job | None, body: Any) -> str | None:
+    """The program that a request is to start, for the log."""
+    if route.action is permissions.Action.RERUN and job:
+        return job.spec.program
+    return getattr(body, "program", None)
 
 
 @dataclass(slots=True)
@@ -257,6 +266,11 @@ class _Request:
     def is_socket(self) -> bool:
         """Whether the client asks for a WebSocket."""
         return bool(self.scope["type"] == "websocket")
+
+    @property
+    def user_name(self) -> str:
+        """The name of the user who asks; empty on a public route."""
+        return self.user.name if self.user else ""
 
     @property
     def method(self) -> str:

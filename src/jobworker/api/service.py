@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from jobworker.api.asgi import Receive
+from jobworker.api.memory import Bounds, Budget, Streams
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager
@@ -21,10 +22,15 @@ Trouble = Callable[[], Awaitable[str | None]]
 LOOK_AT_TOKEN = 5.0
 """Seconds between looks whether the token of an answer that lasts still counts."""
 
+DECODED = Bounds(total=2, of_one=1, patience=60.0)
+"""Large bodies that are decoded at once: each takes a hundred MB for that moment, and a part of
+a second. Others wait, until they would have waited as long as a body may take to come."""
 
-LARGE_BODIES = 4
-"""Requests at once whose bodies are larger than most may be: each takes a hundred MB for
-the moment of its decoding. Others wait."""
+BODIES = Bounds(total=192 * 1024 * 1024, of_one=64 * 1024 * 1024)
+"""Bytes of large bodies that are in memory: six of the largest, of one user two."""
+
+ANSWERS = Bounds(total=64 * 1024 * 1024, of_one=16 * 1024 * 1024, patience=10.0)
+"""Bytes of large answers of one piece: each is in memory until the client has taken it."""
 
 
 class Accounts(Protocol):
@@ -51,9 +57,12 @@ class Service:
     accounts: Accounts
     authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
     troubles: Sequence[Trouble] = ()
     """Each tells what keeps the server from its work, or None."""
+    streams: Streams = field(default_factory=Streams)
+    decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
+    bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
+    answers: Budget = field(default_factory=lambda: Budget("large answers", ANSWERS))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_refused(self, token: str) -> None:

@@ -24,7 +24,7 @@ from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
-from jobworker.archive.rows import accepted, ending, job_of, searchable
+from jobworker.archive.rows import accepted, brief_of, ending, job_of, searchable
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import JobNotFound, JobRunning, StorageFull
 from jobworker.model import (
@@ -47,6 +47,10 @@ _CHUNKS_AHEAD = 2
 
 _HAPPENED, _MAKES_ROOM = 0.5, 1.0
 """The part of the ballast that may be given up for a write (``Database.write``)."""
+
+
+_PAGE = 4 * 1024 * 1024
+"""Bytes of jobs, as JSON, after which a page ends."""
 
 _LIVE = (StatusName.QUEUED.value, StatusName.RUNNING.value)
 
@@ -262,11 +266,19 @@ def _stored(owner: str, connection: Connection) -> int:
 
 
 def _find(query: JobQuery, connection: Connection) -> Page:
-    rows = connection.execute(matching(query)).all()
-    page = rows[: query.limit]
-    more = len(rows) > query.limit
-    return Page(tuple(map(job_of, page)), cursor_at(page[-1].number) if more else None)
+    found: list[Job] = []
+    size, last = 0, 0
+    with connection.execute(matching(query)) as rows:
+        # One row at a time: a thousand of the largest would not fit into memory.
+        for row in rows:
+            if len(found) == query.limit or size >= _PAGE:
+                return Page(tuple(found), cursor_at(last))
+            job, bytes_of_it = brief_of(row)
+            found.append(job)
+            size, last = size + bytes_of_it, row.number
+    return Page(tuple(found), None)
 
 
 def _unfinished(connection: Connection) -> list[Job]:
-    return [job_of(row) for row in connection.execute(_ALL_LIVE).all()]
+    with connection.execute(_ALL_LIVE) as rows:
+        return [brief_of(row)[0] for row in rows]

@@ -28,8 +28,9 @@ from jobworker.jobs.lifecycle import (
 )
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
+from jobworker.jobs.queries import with_whole_spec
 from jobworker.jobs.room import Room
-from jobworker.model import Cause, End, Grant, Job, JobId, Queued, StopRequest, Terms
+from jobworker.model import Cause, End, Grant, Job, JobId, Queued, StopRequest, Terms, brief
 from jobworker.policy.authority import Authority
 
 log = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ class Controller:
         """
         live.advance(phase)
         if phase is Phase.QUEUED:
+            live.job = brief(live.job)
             self._admission.enqueue(live.job.id, live.job.owner)
             self.admit()  # a slot may have become free meanwhile
 
@@ -201,8 +203,8 @@ class Controller:
 
     async def _start_queued(self, live: LiveJob) -> None:
         """Starts a job that was queued, if the policy still allows it; a stop may come first."""
-        job = live.job
         try:
+            job = with_whole_spec(live.job, self._archive)
             role = await self._owners.role(job.owner)
             grant = await self._authority.ask(self._authority.grant, job.owner, role, job.spec)
             account = await self._owners.account(job.owner)
@@ -213,15 +215,20 @@ class Controller:
         if isinstance(live.job.status, Queued):
             live.job = replace(live.job, terms=_terms(grant, live.reserved))
             self.apply(job.id, Admitted())
+            live.job = replace(live.job, spec=job.spec, cut=())
             await self.hand_over(live, account, grant)
 
     async def hand_over(self, live: LiveJob, account: int, grant: Grant) -> None:
-        """Has the engine start the job; no stop can come between the call and the order."""
+        """Has the engine start the job; no stop can come between the call and the order.
+
+        From then on its whole spec is in the spool and in the archive, and not in memory.
+        """
         job = live.job
         try:
             await self._engine.start(job, account, grant)
         except JobWorkerError as error:
             self.apply(job.id, Refused(error, self._clock.now()))
+        live.job = brief(live.job)
 
     async def recover(self, unfinished: list[Job]) -> None:
         """Goes on with the jobs of the server before: those that run or ran, and those queued."""

@@ -301,9 +301,15 @@ class Archive(Protocol):
         ...
 
     async def find(self, query: JobQuery) -> Page:
-        """The jobs that match, newest first. Raises ``InvalidRequest`` for a bad cursor."""
+        """The jobs that match, newest first, each ``brief``; a page ends after some 4 MiB.
+
+        Raises ``InvalidRequest`` for a bad cursor.
+        """
         ...
 
     async def unfinished(self) -> list[Job]:
-        """Every job that was added and neither finished nor rolled back, oldest first."""
+        """Every job that was added and neither finished nor rolled back, oldest first.
+
+        Each is ``brief``.
+        """
         ...

@@ -88,13 +88,13 @@ class Starter:
         warning = await self._engine.visibility_warning(spec, terms, account)
         live = await self._accept(order, terms, warning)
         if isinstance(live.job.status, Queued):
-            return live.job
+            return replace(live.job, spec=spec, cut=())
         await self._controller.hand_over(live, account, grant)
         await live.reached(Phase.BEGUN)
         if live.refusal:
             await live.reached(Phase.GONE)
             raise live.refusal
-        return live.job
+        return replace(live.job, spec=spec, cut=())
 
     async def _with_room(self, order: StartOrder, terms: Terms) -> Terms:
         """The terms with a limit of output that its owner has room for; raises ``StorageFull``."""

@@ -6,6 +6,7 @@ modules, only ``units`` is imported.
 
 from __future__ import annotations
 
+from jobworker.model.brief import brief
 from jobworker.model.job import (
     NOT_JOBD,
     Cause,
@@ -95,6 +96,7 @@ __all__ = [
     "Stream",
     "Terms",
     "Usage",
+    "brief",
     "explain",
     "from_microseconds",
     "from_nanoseconds",

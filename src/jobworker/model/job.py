@@ -195,7 +195,10 @@ Status = Live | Final
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one program: what was asked for (``spec``) and what was granted (``terms``)."""
+    """One run of one program: what was asked for (``spec``) and what was granted (``terms``).
+
+    ``cut`` names the fields of the spec that are not whole here, as they are long (``brief``).
+    """
 
     id: JobId
     owner: str
@@ -205,6 +208,7 @@ class Job:
     created_at: datetime
     containment: Level
     node: str
+    cut: tuple[str, ...] = ()
 
     @property
     def end(self) -> End | None:

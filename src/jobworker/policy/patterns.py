@@ -23,7 +23,7 @@ def matches(pattern: str, text: str, *, across_lines: bool = False) -> bool:
 
 def matches_any(patterns: Sequence[str], text: str, *, across_lines: bool = False) -> bool:
     """Whether ``text`` has the form of one of ``patterns``."""
-    return any(matches(pattern, text, across_lines=across_lines) for pattern in patterns)
+    return _any_of(tuple(patterns), across_lines).fullmatch(text) is not None
 
 
 def arguments_match(
@@ -63,3 +63,12 @@ def _compiled(pattern: str, across_lines: bool) -> re.Pattern[str]:  # noqa: FBT
     *middle, last = others
     stars = "".join(f"(?>{one}*?{piece})" for piece in middle if piece)
     return re.compile(f"{first}{stars}{one}*{last}")
+
+
+@lru_cache(maxsize=256)
+def _any_of(patterns: tuple[str, ...], across_lines: bool) -> re.Pattern[str]:  # noqa: FBT001 - the same
+    """One expression for all of them: a client may send thousands of names to compare."""
+    if not patterns:
+        return re.compile(r"(?!)")  # which nothing matches
+    each = (f"(?:{_compiled(pattern, across_lines).pattern})" for pattern in patterns)
+    return re.compile("|".join(each))

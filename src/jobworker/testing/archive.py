@@ -23,6 +23,7 @@ from jobworker.model import (
     Starting,
     StartKey,
     Stream,
+    brief,
 )
 from jobworker.output.reader import OutputReader
 from jobworker.testing.output import MemoryOutput
@@ -131,12 +132,12 @@ class MemoryArchive:
         records = [*islice(self._matching(query, before), query.limit + 1)]
         page = records[: query.limit]
         more = len(records) > query.limit
-        jobs = tuple(record.job for record in page)
+        jobs = tuple(brief(record.job) for record in page)
         return Page(jobs, cursor_at(page[-1].number) if more else None)
 
     async def unfinished(self) -> list[Job]:
         """Every job that was added and neither finished nor rolled back, oldest first."""
-        return [record.job for record in self._records.values() if not record.job.ended]
+        return [brief(record.job) for record in self._records.values() if not record.job.ended]
 
     def _record(self, job_id: JobId) -> _Record:
         if job_id not in self._records:

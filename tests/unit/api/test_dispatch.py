@@ -39,7 +39,6 @@ from jobworker.model import (
     JobId,
     JobQuery,
     Limits,
-    Output,
     Page,
     Piece,
     Role,
@@ -477,10 +476,10 @@ async def test_what_is_short_for_now_is_a_503(
 ) -> None:
     """T35: not a bug, and the client may come again."""
 
-    async def output(_: JobId) -> Output:
+    def reader(_: JobId) -> MemoryOutput:
         raise error
 
-    monkeypatch.setattr(managed.manager, "output", output)
+    monkeypatch.setattr(managed.manager, "reader", reader)
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
     assert answer.headers["retry-after"] == "1"
@@ -851,7 +850,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client
 
 async def test_a_body_that_lies_about_its_length(client: Client) -> None:
     headers = [(b"content-length", b"5"), (b"content-type", b"application/json")]
-    pieces = [b" " * 1024 * 1024] * 9
+    pieces = [b" " * 1024 * 1024] * (fields.MAX_START // 1024**2 + 1)
     assert (await client("POST", "/jobs/start", headers=headers, pieces=pieces)).status == 413
 
 

@@ -58,7 +58,7 @@ class VisibilityWarnings:
         return f"<VisibilityWarnings at {self._level}, {self._waiting} looks under way>"
 
     async def find(self, spec: Spec, uid: int | None) -> str | None:
-        """The warning of ``visibility_warning``; None as well where it cannot be had in time."""
+        """The warning of ``visibility_warning``; None as well where it would take too long."""
         if self._waiting >= MOST_WAITING or next(_paths(spec), None) is None:
             return None
         loop = asyncio.get_running_loop()

@@ -53,6 +53,7 @@ from jobworker.model import (
     Spec,
     StopRequest,
     Terms,
+    brief,
 )
 from jobworker.output.watcher import Watcher
 from jobworker.spool.record import (
@@ -386,6 +387,8 @@ class LocalEngine:
         match event["event"]:
             case b"started":
                 start = known.started = start_record(fields)
+                if known.start:
+                    known.start.job = brief(known.start.job)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
                 self._begin_to_refuse(known, refusal_record(fields))
