@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.asgi import Receive, Scope, Send
+from jobworker.api.callers import Caller, Callers
 from jobworker.api.decode import (
     bearer_token,
     declared_length,
@@ -27,7 +28,9 @@ from jobworker.api.decode import (
     read_body,
 )
 from jobworker.api.errors import STATUS, error_answer
+from jobworker.api.failed_tokens import FailedTokens
 from jobworker.api.fields import MAX_BODY
+from jobworker.api.lasting import Place, Shares
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
@@ -39,12 +42,14 @@ from jobworker.api.service import (
 )
 from jobworker.api.shortage import is_shortage
 from jobworker.errors import (
+    BadAuthentication,
     InvalidRequest,
     JobNotFound,
     JobWorkerError,
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    TooManyRequests,
     UnauthorizedAction,
     UpgradeRequired,
 )
@@ -78,6 +83,8 @@ class Dispatcher:
 
     def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
+        self.callers = Callers()
+        self._failed_tokens = FailedTokens()
         self._router = Router(routes)
         self._in_hand: set[asyncio.Task[Any]] = set()
         self._sockets: set[asyncio.Task[Any]] = set()
@@ -130,6 +137,7 @@ class Dispatcher:
         finally:
             self._in_hand.discard(task)
             self._sockets.discard(task)
+            request.close()
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Answer:
@@ -142,6 +150,8 @@ class Dispatcher:
             methods, _ = self._router.find(request.path)
             return error_answer(error, (b"allow", ", ".join(methods).encode("ascii")))
         except JobWorkerError as error:
+            if isinstance(error, BadAuthentication):
+                await self._slow_down(request)
             if type(error) not in STATUS:
                 _log.exception("no status for this error: this is a bug")
             return error_answer(error)
@@ -184,6 +194,8 @@ class Dispatcher:
         if not methods or not all(each.public for each in methods.values()):
             request.token = bearer_token(request.headers)
             request.user = self.service.accounts.authenticate(request.token)
+            if not request.by_socket:
+                request.caller = self.callers.enter(request.scope["client"], request.user.name)
         if not methods:
             raise NotFound("no such path in this API", hint="see /openapi.json")
         if route is None:
@@ -196,6 +208,15 @@ class Dispatcher:
         if route.is_socket and not request.is_socket:
             raise UpgradeRequired
         return route
+
+    async def _slow_down(self, request: _Request) -> None:
+        """Returns when the refusal of a token may go out."""
+        if request.by_socket:
+            return
+        pause = self._failed_tokens.pause(request.scope["client"][0])
+        request.slowed = pause > 0
+        if pause:
+            await asyncio.sleep(pause)
 
     def _load(self, text: str) -> Job:
         """The job that a path names; what is not an ID names none and reaches no file."""
@@ -215,6 +236,9 @@ class Dispatcher:
                 return await self._perform(route, request, query, route.most_body)
         return await self._perform(route, request, query, MAX_BODY)
 
+    def _shares(self, request: _Request) -> Shares:
+        return self.service.operator_shares if request.by_socket else self.service.shares
+
     async def _perform(self, route: Route, request: _Request, query: Any, most_body: int) -> Answer:
         body = None
         if route.body is not None:
@@ -233,8 +257,11 @@ class Dispatcher:
             headers=request.headers,
             receive=request.receive,
             token=request.token,
+            shares=self._shares(request),
         )
         result = await route.handler(call)
+        if isinstance(result, StreamAnswer):
+            await _bound(result, call, request)
         return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
 
 
@@ -247,8 +274,24 @@ class _Request:
     user: User | None = None
     token: str | None = field(default=None, repr=False)
     job: Job | None = None
+    caller: Caller | None = None
+    place: Place | None = None
+    slowed: bool = False
     status: int = 500
     began: float = field(default_factory=perf_counter)
+
+    def close(self) -> None:
+        """Gives back what it has held while it lasted."""
+        if self.caller is not None:
+            self.caller.leave()
+        if self.place is not None:
+            self.place.close()
+
+    @property
+    def by_socket(self) -> bool:
+        """Whether it came by the operator's socket, whose own name is a path."""
+        server = self.scope.get("server")
+        return server is not None and server[0].startswith("/")
 
     @property
     def is_socket(self) -> bool:
@@ -272,6 +315,15 @@ class _Request:
         return headers
 
 
+async def _bound(answer: StreamAnswer, call: Call, request: _Request) -> None:
+    """Counts an answer that lasts as long as its reader likes; raises ``TooManyRequests``."""
+    try:
+        request.place = call.lasting()
+    except TooManyRequests:
+        await answer.discard()
+        raise
+
+
 def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
     """Refuses a request of two lengths, which a proxy before us may read as two requests."""
     if header(headers, b"transfer-encoding") and header(headers, b"content-length"):
@@ -284,10 +336,10 @@ def _log_request(request: _Request) -> None:
     """Logs a line for each request, without headers, query or body: they may hold secrets.
 
     A request that only reads, and went well, is logged for debugging alone: a line costs
-    as much as the request.
+    as much as the request. So is one of many that fail by their token.
     """
     reads = request.method in ("GET", "HEAD") and request.status < 400
-    level = logging.DEBUG if reads else logging.INFO
+    level = logging.DEBUG if reads or request.slowed else logging.INFO
     if not _log.isEnabledFor(level):
         return
     client = request.scope.get("client")

@@ -90,8 +90,21 @@ NO_BOUNDS = QueueBounds()
 
 
 @dataclass(frozen=True, slots=True)
+class RequestBounds:
+    """The most requests that one user may have open at once that last.
+
+    Those that wait, follow or attach count together, and stops that wait for a grace again.
+    """
+
+    lasting_per_user: int = 64
+
+
+DEFAULT_REQUESTS = RequestBounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything in the configuration that decides about jobs.
+    """Everything in the configuration that decides about jobs and requests.
 
     ``total`` is what all jobs together may use.
     """
@@ -99,4 +112,5 @@ class Rules:
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Limits = NO_LIMITS
     queue: QueueBounds = NO_BOUNDS
+    requests: RequestBounds = DEFAULT_REQUESTS
     policy: Policy = Policy()

@@ -18,10 +18,12 @@ from jobworker.model import Limits, Role
 from jobworker.policy.limits import exceeds
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
+    DEFAULT_REQUESTS,
     DEFAULT_RULE,
     NO_BOUNDS,
     Policy,
     QueueBounds,
+    RequestBounds,
     RoleBounds,
     Rule,
     Rules,
@@ -52,6 +54,7 @@ QUEUE: dict[str, Parser] = {
     "max-running-per-user": _COUNT,
     "max-queued": values.whole(Range(0, _JOBS)),
 }
+REQUESTS: dict[str, Parser] = {"lasting-per-user": _COUNT}
 RULE: dict[str, Parser] = {
     "name": values.text,
     "action": values.one_of("allow", "deny"),
@@ -75,6 +78,7 @@ def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
     queue = top.table("queue", QUEUE)
+    requests = top.table("requests", REQUESTS)
     return Rules(
         bounds=_bounds(top),
         total=_limits(top.table("total", TOTAL), TOTAL),
@@ -82,6 +86,11 @@ def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
             running=queue.read("max-running", QUEUE, None),
             running_per_user=queue.read("max-running-per-user", QUEUE, None),
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
+        ),
+        requests=RequestBounds(
+            lasting_per_user=requests.read(
+                "lasting-per-user", REQUESTS, DEFAULT_REQUESTS.lasting_per_user
+            )
         ),
         policy=_policy(top),
     )

@@ -11,7 +11,16 @@ import pytest
 
 from jobworker.config.settings import POLICY_TABLES, SETTINGS
 from jobworker.config.toml import Source
-from jobworker.policy.tables import DEFAULTS, LIMITS, POLICY, QUEUE, RULE, TOTAL, rules_from
+from jobworker.policy.tables import (
+    DEFAULTS,
+    LIMITS,
+    POLICY,
+    QUEUE,
+    REQUESTS,
+    RULE,
+    TOTAL,
+    rules_from,
+)
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "configuration.md").read_text("utf-8")
 
@@ -29,6 +38,7 @@ def keys_of(heading: str) -> set[str]:
         ("`[limits.user]` and `[limits.admin]`", DEFAULTS),
         ("`[total]`", TOTAL),
         ("`[queue]`", QUEUE),
+        ("`[requests]`", REQUESTS),
         ("`[policy]`", POLICY),
         ("`[[policy.rules]]`", RULE),
     ],

@@ -16,6 +16,7 @@ from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
 from jobworker.api.decode import bearer_token, header
 from jobworker.api.fields import MAX_PIECE
+from jobworker.api.lasting import Place
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
 from jobworker.api.views import Over, Taken
@@ -52,9 +53,14 @@ async def attach(call: Call) -> SocketAnswer:
     """
     query: InputQuery = call.query
     _refuse_strangers(call.headers)
-    session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    place = call.lasting()
+    try:
+        session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    except BaseException:
+        place.close()
+        raise
     token = bearer_token(call.headers)
-    return SocketAnswer(session, lambda: call.service.until_refused(token))
+    return SocketAnswer(session, lambda: call.service.until_refused(token), place)
 
 
 class SocketAnswer:
@@ -63,9 +69,13 @@ class SocketAnswer:
     status = 101
 
     def __init__(
-        self, session: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        session: InputSession,
+        until_refused: Callable[[], Coroutine[Any, Any, None]],
+        place: Place,
     ) -> None:
         self._session = session
+        self._place = place
         self._until_refused = until_refused
 
     async def serve(self, receive: Receive, send: Send, draining: asyncio.Event) -> None:
@@ -80,6 +90,7 @@ class SocketAnswer:
             raise ClientGone from None
         finally:
             self._session.close()
+            self._place.close()
 
     async def _until_over(self, receive: Receive, send: Send, draining: asyncio.Event) -> Close:
         ends: dict[asyncio.Task[Any], Close] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from msgspec import UNSET
 
@@ -47,8 +48,9 @@ async def start(call: Call) -> IdAnswer:
 async def stop(call: Call) -> IdAnswer:
     """Stop a job; a client that leaves, or a server that stops, takes nothing of it back."""
     request: StopBody = call.body
-    stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
-    await call.hold(asyncio.shield(call.service.carry_on(stopping)))
+    with call.slow_stop() if request.grace else nullcontext():
+        stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
+        await call.hold(asyncio.shield(call.service.carry_on(stopping)))
     return IdAnswer(id=call.job.id)
 
 
@@ -83,7 +85,8 @@ async def status(call: Call) -> JobView:
     query: WaitQuery = call.query
     if not query.wait or call.job.ended:
         return job_view(call.job)
-    return job_view(await call.hold(call.jobs.wait(call.job.id, query.wait)))
+    with call.lasting():
+        return job_view(await call.hold(call.jobs.wait(call.job.id, query.wait)))
 
 
 async def list_jobs(call: Call) -> JobList:
