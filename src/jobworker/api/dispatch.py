@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.asgi import Receive, Scope, Send
-from jobworker.api.callers import Caller, Callers
+from jobworker.api.callers import Caller, Callers, Client
 from jobworker.api.decode import (
     bearer_token,
     declared_length,
@@ -195,7 +195,7 @@ class Dispatcher:
             request.token = bearer_token(request.headers)
             request.user = self.service.accounts.authenticate(request.token)
             if not request.by_socket:
-                request.caller = self.callers.enter(request.scope["client"], request.user.name)
+                request.caller = self.callers.enter(request.client, request.user.name)
         if not methods:
             raise NotFound("no such path in this API", hint="see /openapi.json")
         if route is None:
@@ -213,7 +213,7 @@ class Dispatcher:
         """Returns when the refusal of a token may go out."""
         if request.by_socket:
             return
-        pause = self._failed_tokens.pause(request.scope["client"][0])
+        pause = self._failed_tokens.pause(request.client[0])
         request.slowed = pause > 0
         if pause:
             await asyncio.sleep(pause)
@@ -286,6 +286,11 @@ class _Request:
             self.caller.leave()
         if self.place is not None:
             self.place.close()
+
+    @property
+    def client(self) -> Client:
+        """The address and the port of the client."""
+        return self.scope.get("client") or ("", "0")
 
     @property
     def by_socket(self) -> bool:

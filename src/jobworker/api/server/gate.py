@@ -153,6 +153,7 @@ class AcceptGate:
         self._make_room = make_room
         self._filtered = False
         self.shut = False
+        self._open_what_is_shut()
 
     def __repr__(self) -> str:
         return f"<AcceptGate {'shut' if self.shut else 'open'}, {self._budget}>"
@@ -188,6 +189,12 @@ class AcceptGate:
             self._limit(self._budget.limit)
             self._let_in()
             self.shut = False
+
+    def _open_what_is_shut(self) -> None:
+        """Opens a socket of the service manager's, which a killed server may have left shut."""
+        with suppress(OSError):  # mostly there is no filter
+            self._listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        self._want_hops_left(0)
 
     def _drop(self) -> None:
         """Has the kernel drop what comes to the listening socket."""
