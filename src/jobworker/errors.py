@@ -208,6 +208,13 @@ class TooManyJobs(JobWorkerError):
     summary = "too many jobs are waiting already"
 
 
+class TooManyRequests(JobWorkerError):
+    """As many requests as may last are open, of this user or in all; the message says which."""
+
+    code = "too_many_requests"
+    summary = "too many requests that last are open"
+
+
 class UserNotFound(JobWorkerError):
     """No user has this name."""
 

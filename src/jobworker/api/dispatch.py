@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.asgi import Receive, Scope, Send
+from jobworker.api.callers import Caller, Callers, Client
 from jobworker.api.decode import (
     bearer_token,
     decode_body,
@@ -26,6 +27,8 @@ from jobworker.api.decode import (
     read_body,
 )
 from jobworker.api.errors import STATUS, error_answer
+from jobworker.api.failed_tokens import FailedTokens
+from jobworker.api.lasting import Place, Shares
 from jobworker.api.memory import SMALL, Share
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
@@ -38,12 +41,14 @@ from jobworker.api.service import (
 )
 from jobworker.api.shortage import blame
 from jobworker.errors import (
+    BadAuthentication,
     InvalidRequest,
     JobNotFound,
     JobWorkerError,
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    TooManyRequests,
     UnauthorizedAction,
     UpgradeRequired,
 )
@@ -72,6 +77,8 @@ class Dispatcher:
 
     def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
+        self.callers = Callers()
+        self._failed_tokens = FailedTokens()
         self._router = Router(routes)
         self._in_hand: set[asyncio.Task[Any]] = set()
         self._sockets: set[asyncio.Task[Any]] = set()
@@ -124,6 +131,7 @@ class Dispatcher:
         finally:
             self._in_hand.discard(task)
             self._sockets.discard(task)
+            request.close()
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Answer:
@@ -136,6 +144,8 @@ class Dispatcher:
             methods, _ = self._router.find(request.path)
             return error_answer(error, (b"allow", ", ".join(methods).encode("ascii")))
         except JobWorkerError as error:
+            if isinstance(error, BadAuthentication):
+                await self._slow_down(request)
             if type(error) not in STATUS:
                 _log.exception("no status for this error: this is a bug")
             return error_answer(error)
@@ -181,6 +191,8 @@ class Dispatcher:
         if not methods or not all(each.public for each in methods.values()):
             request.token = bearer_token(request.headers)
             request.user = self.service.accounts.authenticate(request.token)
+            if not request.by_socket:
+                request.caller = self.callers.enter(request.client, request.user.name)
         if not methods:
             raise NotFound("no such path in this API", hint="see /openapi.json")
         if route is None:
@@ -193,6 +205,15 @@ class Dispatcher:
         if route.is_socket and not request.is_socket:
             raise UpgradeRequired
         return route
+
+    async def _slow_down(self, request: _Request) -> None:
+        """Returns when the refusal of a token may go out."""
+        if request.by_socket:
+            return
+        pause = self._failed_tokens.pause(request.client[0])
+        request.slowed = pause > 0
+        if pause:
+            await asyncio.sleep(pause)
 
     def _load(self, text: str) -> Job:
         """The job that a path names; what is not an ID names none and reaches no file."""
@@ -210,6 +231,9 @@ class Dispatcher:
             body = None if route.body is None else await self._body(route, request, share)
             request.program = _program_of(route, request.job, body)
             return await self._perform(route, request, query, body)
+
+    def _shares(self, request: _Request) -> Shares:
+        return self.service.operator_shares if request.by_socket else self.service.shares
 
     async def _body(self, route: Route, request: _Request, share: Share) -> Any:
         """The body as the type that the route asks for; large ones have to share the memory."""
@@ -235,9 +259,12 @@ class Dispatcher:
             headers=request.headers,
             receive=request.receive,
             token=request.token,
+            shares=self._shares(request),
         )
         result = await route.handler(call)
         request.acted_on = getattr(result, "id", None)
+        if isinstance(result, StreamAnswer):
+            await _bound(result, call, request)
         return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
 
 
@@ -259,8 +286,29 @@ class _Request:
     job: Job | None = None
     program: str | None = None
     acted_on: str | None = None
+    caller: Caller | None = None
+    place: Place | None = None
+    slowed: bool = False
     status: int = 500
     began: float = field(default_factory=perf_counter)
+
+    def close(self) -> None:
+        """Gives back what it has held while it lasted."""
+        if self.caller is not None:
+            self.caller.leave()
+        if self.place is not None:
+            self.place.close()
+
+    @property
+    def client(self) -> Client:
+        """The address and the port of the client."""
+        return self.scope.get("client") or ("", "0")
+
+    @property
+    def by_socket(self) -> bool:
+        """Whether it came by the operator's socket, whose own name is a path."""
+        server = self.scope.get("server")
+        return server is not None and server[0].startswith("/")
 
     @property
     def is_socket(self) -> bool:
@@ -289,6 +337,15 @@ class _Request:
         return headers
 
 
+async def _bound(answer: StreamAnswer, call: Call, request: _Request) -> None:
+    """Counts an answer that lasts as long as its reader likes; raises ``TooManyRequests``."""
+    try:
+        request.place = call.lasting()
+    except TooManyRequests:
+        await answer.discard()
+        raise
+
+
 def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
     """Refuses a request of two lengths, which a proxy before us may read as two requests."""
     if header(headers, b"transfer-encoding") and header(headers, b"content-length"):
@@ -301,10 +358,10 @@ def _log_request(request: _Request) -> None:
     """Logs a line for each request, without headers, query or body: they may hold secrets.
 
     A request that only reads, and went well, is logged for debugging alone: a line costs
-    as much as the request.
+    as much as the request. So is one of many that fail by their token.
     """
     reads = request.method in ("GET", "HEAD") and request.status < 400
-    level = logging.DEBUG if reads else logging.INFO
+    level = logging.DEBUG if reads or request.slowed else logging.INFO
     if not _log.isEnabledFor(level):
         return
     client = request.scope.get("client")

@@ -38,6 +38,7 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.IsolationUnavailable: 422,
     errors.UpgradeRequired: 426,
     errors.TooManyJobs: 429,
+    errors.TooManyRequests: 429,
     errors.StartFailed: 503,
     errors.ServiceUnavailable: 503,
     errors.StorageUnavailable: 503,
@@ -59,6 +60,7 @@ EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
     errors.UpgradeRequired: ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
     errors.ServiceUnavailable: ((b"retry-after", b"1"),),
     errors.TooManyJobs: ((b"retry-after", b"5"),),
+    errors.TooManyRequests: ((b"retry-after", b"5"),),
 }
 """Headers of every answer with that error."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from jobworker.api.asgi import Receive
+from jobworker.api.lasting import Place, Shares
 from jobworker.api.memory import Bounds, Budget, Streams
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
@@ -51,7 +52,10 @@ class StreamBroken(Exception):
 
 @dataclass(slots=True)
 class Service:
-    """Everything that handlers share; ``draining`` is set once the server stops."""
+    """Everything that handlers share; ``draining`` is set once the server stops.
+
+    ``operator_shares`` are those of the operator's socket, ``shares`` of everybody else.
+    """
 
     jobs: Manager
     accounts: Accounts
@@ -59,6 +63,8 @@ class Service:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     troubles: Sequence[Trouble] = ()
     """Each tells what keeps the server from its work, or None."""
+    shares: Shares = field(default_factory=Shares)
+    operator_shares: Shares = field(default_factory=Shares)
     streams: Streams = field(default_factory=Streams)
     decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
     bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
@@ -91,6 +97,7 @@ class Call:
     headers: list[tuple[bytes, bytes]]
     receive: Receive
     token: str | None = field(default=None, repr=False)
+    shares: Shares = field(default_factory=Shares)
 
     @property
     def jobs(self) -> Manager:
@@ -108,6 +115,18 @@ class Call:
         """The job that the path names; every route with an ``{id}`` has one."""
         assert self.target is not None
         return self.target
+
+    def lasting(self) -> Place:
+        """A place for what waits, follows or attaches; raises ``TooManyRequests``."""
+        return self.shares.lasting.take(self.user.name, self._most_lasting)
+
+    def slow_stop(self) -> Place:
+        """A place for a stop that waits for a grace; raises ``TooManyRequests``."""
+        return self.shares.stops.take(self.user.name, self._most_lasting)
+
+    @property
+    def _most_lasting(self) -> int:
+        return self.service.authority.rules.requests.lasting_per_user
 
     async def hold(self, work: Awaitable[T]) -> T:
         """Awaits ``work`` that may take long; see ``hold``."""

@@ -40,7 +40,7 @@ ENVIRONMENT = (
         "the file with the profiles; otherwise jobctl/config.json in XDG_CONFIG_HOME",
     ),
     ("JOBCTL_USER", "the profile to use where -u names none"),
-    ("JOBCTL_SERVER", "https://HOST:PORT, in the place of the profile's own"),
+    ("JOBCTL_SERVER", "https://HOST:PORT or unix:PATH, in the place of the profile's own"),
     (
         "JOBCTL_PATIENCE",
         "how long to try again while the server is away; otherwise 10s, for run and wait 5m",

@@ -48,6 +48,8 @@ def name_as_bytes(host: str) -> bytes:
 
 def prepare(sock: socket.socket) -> None:
     """Makes a socket send at once, and notice a peer that is gone."""
+    if sock.family == socket.AF_UNIX:
+        return  # which does both
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:

@@ -19,10 +19,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The URL by which clients reach the server, and the CA that they trust for it."""
+    """The URL by which clients reach the server, the CA that they trust for it, its socket."""
 
     url: str
     ca: Path
+    socket: Path | None = None
 
 
 def enrol(users: Users, name: str, role: Role, server: Server, *, take_over: bool = False) -> None:
@@ -36,8 +37,15 @@ def enrol(users: Users, name: str, role: Role, server: Server, *, take_over: boo
 
     def keep(token: Secret) -> None:
         _refuse_to_replace(name, server)
-        profile = Profile(name, server=server.url, ca=str(server.ca), token=token.reveal())
-        profiles.store(profile)
+        profiles.store(
+            Profile(
+                name,
+                server=server.url,
+                ca=str(server.ca),
+                token=token.reveal(),
+                socket=str(server.socket) if server.socket else None,
+            )
+        )
 
     users.add(name, role, keep, take_over=take_over)
 

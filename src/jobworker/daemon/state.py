@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobworker.api.server.listening import OPERATOR_SOCKET
 from jobworker.archive.database import FILE_NAME, Database
 from jobworker.errors import StateUnusable
 from jobworker.identity.users import Users
@@ -32,6 +33,11 @@ class State:
     def tls(self) -> Path:
         """Keys and certificates."""
         return self.directory / "tls"
+
+    @property
+    def socket(self) -> Path:
+        """The socket by which this account reaches the server, whoever has its port."""
+        return self.directory / OPERATOR_SOCKET
 
     @property
     def address(self) -> Path:

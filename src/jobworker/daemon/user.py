@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _add(arguments: argparse.Namespace, settings: Settings) -> None:
     state, name = find_state(settings.state), arguments.name
-    server = Server(_url(state, settings), TlsFiles(state.tls).ca)
+    server = Server(_url(state, settings), TlsFiles(state.tls).ca, state.socket)
     with users_of(state) as users:
         enrol(users, name, Role(arguments.role), server, take_over=arguments.take_over)
     print(f"User {name} added. Try: jobctl -u {name} list")  # noqa: T201 - what a command prints

@@ -92,8 +92,21 @@ NO_BOUNDS = QueueBounds()
 
 
 @dataclass(frozen=True, slots=True)
+class RequestBounds:
+    """The most requests that one user may have open at once that last.
+
+    Those that wait, follow or attach count together, and stops that wait for a grace again.
+    """
+
+    lasting_per_user: int = 64
+
+
+DEFAULT_REQUESTS = RequestBounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything in the configuration that decides about jobs.
+    """Everything in the configuration that decides about jobs and requests.
 
     ``total`` is what all jobs together may use; ``safeguards`` are None where there are to be
     none and nobody is to be told so, ``stored_output`` is the most bytes that are kept of one
@@ -105,4 +118,5 @@ class Rules:
     safeguards: Safeguards | None = None
     stored_output: int | None = None
     queue: QueueBounds = NO_BOUNDS
+    requests: RequestBounds = DEFAULT_REQUESTS
     policy: Policy = Policy()

@@ -19,10 +19,12 @@ from jobworker.policy.defaults import NO_DEFAULTS, Defaults
 from jobworker.policy.limits import exceeds
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
+    DEFAULT_REQUESTS,
     DEFAULT_RULE,
     NO_BOUNDS,
     Policy,
     QueueBounds,
+    RequestBounds,
     RoleBounds,
     Rule,
     Rules,
@@ -58,6 +60,7 @@ PER_USER: dict[str, Parser] = {
     "pids": values.or_none(LIMITS["pids"]),
     "stored-output": values.or_none(LIMITS["output"]),
 }
+REQUESTS: dict[str, Parser] = {"lasting-per-user": _COUNT}
 RULE: dict[str, Parser] = {
     "name": values.text,
     "action": values.one_of("allow", "deny"),
@@ -84,6 +87,7 @@ def rules_from(
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
     queue, per_user = top.table("queue", QUEUE), top.table("per-user", PER_USER)
+    requests = top.table("requests", REQUESTS)
     return Rules(
         bounds=_bounds(top),
         total=_total(top),
@@ -97,6 +101,11 @@ def rules_from(
                 queue.read("max-running-per-user", QUEUE, defaults.running_per_user)
             ),
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
+        ),
+        requests=RequestBounds(
+            lasting_per_user=requests.read(
+                "lasting-per-user", REQUESTS, DEFAULT_REQUESTS.lasting_per_user
+            )
         ),
         policy=_policy(top),
     )

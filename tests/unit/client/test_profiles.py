@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,11 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def profile(name: str = "admin", **changes: str) -> Profile:
-    fields = {"server": "https://127.0.0.1:8443", "ca": "/ca.pem", "token": "s3cret"}
+    fields: dict[str, Any] = {
+        "server": "https://127.0.0.1:8443",
+        "ca": "/ca.pem",
+        "token": "s3cret",
+    }
     return Profile(name, **(fields | changes))
 
 
@@ -44,6 +49,29 @@ def test_what_is_stored_is_loaded(path: Path) -> None:
         "s3cret",
     )
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+
+
+def test_the_servers_own_socket_is_kept_with_the_profile(path: Path) -> None:
+    profiles.store(profile())
+    assert "socket" not in json.loads(path.read_text())["profiles"]["admin"]
+    profiles.store(profile(socket="/state/jobd.sock"))
+    loaded = profiles.load()
+    assert (loaded.socket, loaded.by_socket) == ("/state/jobd.sock", False)
+    with pytest.raises(ConfigurationInvalid, match="must be an absolute path"):
+        profiles.store(profile(socket="jobd.sock"))
+
+
+@pytest.mark.usefixtures("path")
+def test_the_environment_names_the_way_and_there_is_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profiles.store(profile(socket="/state/jobd.sock"))
+    monkeypatch.setenv("JOBCTL_SERVER", "https://other:1")
+    assert profiles.load().socket is None
+    monkeypatch.setenv("JOBCTL_SERVER", "unix:/other/jobd.sock")
+    loaded = profiles.load()
+    assert (loaded.socket, loaded.by_socket) == ("/other/jobd.sock", True)
+    assert loaded.server == "https://127.0.0.1:8443", "whose name the certificate has"
 
 
 def test_nothing_but_the_file_and_its_lock_is_left(path: Path) -> None:

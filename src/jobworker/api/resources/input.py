@@ -16,6 +16,7 @@ from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
 from jobworker.api.decode import bearer_token, header, invalid
 from jobworker.api.fields import MAX_PIECE
+from jobworker.api.lasting import Place
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
 from jobworker.api.shortage import blame
@@ -53,9 +54,14 @@ async def attach(call: Call) -> SocketAnswer:
     """
     query: InputQuery = call.query
     _refuse_strangers(call.headers)
-    session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    place = call.lasting()
+    try:
+        session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    except BaseException:
+        place.close()
+        raise
     token = bearer_token(call.headers)
-    return SocketAnswer(session, lambda: call.service.until_refused(token))
+    return SocketAnswer(session, lambda: call.service.until_refused(token), place)
 
 
 class SocketAnswer:
@@ -64,9 +70,13 @@ class SocketAnswer:
     status = 101
 
     def __init__(
-        self, session: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        session: InputSession,
+        until_refused: Callable[[], Coroutine[Any, Any, None]],
+        place: Place,
     ) -> None:
         self._session = session
+        self._place = place
         self._until_refused = until_refused
 
     async def serve(self, receive: Receive, send: Send, draining: asyncio.Event) -> None:
@@ -81,6 +91,7 @@ class SocketAnswer:
             raise ClientGone from None
         finally:
             self._session.close()
+            self._place.close()
 
     async def _until_over(self, receive: Receive, send: Send, draining: asyncio.Event) -> Close:
         ends: dict[asyncio.Task[Any], Close] = {

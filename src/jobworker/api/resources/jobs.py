@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from msgspec import UNSET
 
@@ -55,8 +56,9 @@ async def start(call: Call) -> IdAnswer:
 async def stop(call: Call) -> IdAnswer:
     """Stop a job; a client that leaves, or a server that stops, takes nothing of it back."""
     request: StopBody = call.body
-    stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
-    await call.hold(asyncio.shield(call.service.carry_on(stopping)))
+    with call.slow_stop() if request.grace else nullcontext():
+        stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
+        await call.hold(asyncio.shield(call.service.carry_on(stopping)))
     return IdAnswer(id=call.job.id)
 
 
@@ -91,7 +93,8 @@ async def status(call: Call) -> JobView | BytesAnswer | StreamAnswer:
     query: WaitQuery = call.query
     job = call.job
     if query.wait and not job.ended:
-        job = brief(await call.hold(call.jobs.wait(job.id, query.wait)))
+        with call.lasting():
+            job = brief(await call.hold(call.jobs.wait(job.id, query.wait)))
     if not job.cut:
         return job_view(job)
 
