@@ -100,6 +100,11 @@ class Dispatcher:
         if self._sockets:
             await asyncio.wait(self._sockets, timeout=budget)
 
+    async def until_answered(self, budget: float) -> None:
+        """Returns once the requests in hand are answered, later ones not, or after ``budget`` s."""
+        if self._in_hand:
+            await asyncio.wait(set(self._in_hand), timeout=budget)
+
     def cut(self) -> None:
         """Ends every request in hand with a 503; only after ``drain``."""
         assert self.service.draining.is_set()

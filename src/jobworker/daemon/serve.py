@@ -29,6 +29,7 @@ from jobworker.daemon.process import (
     share_the_interpreter,
 )
 from jobworker.daemon.reload import reloading
+from jobworker.daemon.renewal import renewing
 from jobworker.daemon.state import State, make_state
 from jobworker.embedded import Manager, open_database
 from jobworker.errors import ServiceUnavailable, StateUnusable
@@ -108,7 +109,8 @@ async def _serve_jobs(
             make_admin(users, replace(ours, url=url_of(server.address)))
             _log.info("ready", extra={"address": str(server.address)})
             print(f"jobd is ready at https://{server.address}", flush=True)  # noqa: T201 - the contract
-            await _until(stop, servers)
+            with renewing(files, address.host, partial(_renew, servers)):
+                await _until(stop, servers)
             _log.info("stopping; jobs go on")
     finally:
         await asyncio.gather(*(each.stop() for each in servers))
@@ -123,6 +125,11 @@ async def _serve_operator(app: Dispatcher, state: State, files: TlsFiles) -> Htt
     except StateUnusable as error:
         _log.warning("%s: the server is reached by its address alone", error)
         return None
+
+
+def _renew(servers: list[HttpsServer]) -> None:
+    for server in servers:
+        server.renew()
 
 
 async def _until(stop: asyncio.Event, servers: list[HttpsServer]) -> None:

@@ -25,7 +25,7 @@ from jobworker import atomic_file
 from jobworker.errors import StateUnusable
 
 RENEW_BEFORE = 30 * 86_400
-"""Seconds before its end that a certificate is renewed at a start."""
+"""Seconds before its end that a certificate is renewed."""
 
 _DNS_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 _SIOCGIFADDR = 0x8915
@@ -72,14 +72,24 @@ def provide(directory: Path, host: str) -> TlsFiles:
     """
     files = TlsFiles(directory)
     directory.mkdir(mode=0o700, exist_ok=True)
+    renew(files, host)
+    return files
+
+
+def renew(files: TlsFiles, host: str) -> bool:
+    """Makes another server certificate where the present one will not do; tells whether it did.
+
+    Raises ``StateUnusable`` where the CA cannot be used, and ``OSError``. Blocks.
+    """
     wanted = names_for(host)
     why = _why_not(files, wanted)
-    if why:
-        _make(files, wanted | _qualified_name())
-        shown = _verified(files)
-        _log.info("made a server certificate: %s", why, extra={"names": sorted(shown.names)})
-        _warn_of_old_ca(files, shown)
-    return files
+    if not why:
+        return False
+    _make(files, wanted | _qualified_name())
+    shown = _verified(files)
+    _log.info("made a server certificate: %s", why, extra={"names": sorted(shown.names)})
+    _warn_of_old_ca(files, shown)
+    return True
 
 
 def names_for(host: str) -> frozenset[str]:

@@ -17,8 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_LIFE = timedelta(days=3650)
 SERVER_LIFE = timedelta(days=825)
-"""The longest that Apple's clients accept of any CA. Certificates are renewed at start
-only, so the longest is the best."""
+"""The longest that Apple's clients accept of any CA. A renewal costs clients their
+connections, so the longest is the best."""
 
 CLOCK_SKEW = timedelta(days=1)
 """The most that a client's clock may be behind: certificates are valid from that long ago."""

@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +53,9 @@ milliseconds, so what takes longer has hung."""
 CUT_BUDGET = 1.0
 """Most seconds for the answers to those that are cut: they are written, not worked out."""
 
+RETIREMENT = 86_400.0
+"""Most seconds that a request in hand may go on after the certificate was renewed."""
+
 _LOGGING = {
     # granian would set up handlers of its own and close everybody else's; incremental
     # leaves the handlers alone and sets the level only.
@@ -69,16 +73,19 @@ class HttpsServer:
     """
 
     def __init__(
-        self, app: Dispatcher, where: object, server: _Embedded, gate: AcceptGate | None = None
+        self, app: Dispatcher, where: object, endpoint: _Endpoint, gate: AcceptGate | None = None
     ) -> None:
         self.where = where
         self._app = app
-        self._server = server
+        self._endpoint = endpoint
         self._gate = gate
         self._watching = asyncio.create_task(gate.watch()) if gate else None
         if self._watching:
             self._watching.add_done_callback(_tell_broken)
-        self._serving = asyncio.create_task(server.serve())
+        self._server = endpoint.first
+        self._serving = asyncio.create_task(endpoint.first.serve())
+        self._retiring: dict[asyncio.Task[None], _Embedded] = {}
+        self._renewals: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def start(
@@ -102,13 +109,13 @@ class HttpsServer:
         crowd = Crowd(real.port, budget, app.callers)
         gate = AcceptGate(listener, budget, crowd.look)
         try:
-            server = _embedded(app, listener, budget, certificate, key)
+            endpoint = _Endpoint(app, listener, budget, certificate, key)
         except StateUnusable:
             gate.close()
             raise
         shares = app.service.shares
         shares.lasting.most, shares.stops.most = budget.lasting, budget.stops
-        return cls(app, real, server, gate)
+        return cls(app, real, endpoint, gate)
 
     @classmethod
     async def start_for_operator(
@@ -122,8 +129,8 @@ class HttpsServer:
         budget = _OperatorBudget()
         shares = app.service.operator_shares
         shares.lasting.most, shares.stops.most = budget.lasting, budget.stops
-        server = _embedded(app, listener, budget, certificate, key)
-        return cls(app, directory / OPERATOR_SOCKET, server)
+        endpoint = _Endpoint(app, listener, budget, certificate, key)
+        return cls(app, directory / OPERATOR_SOCKET, endpoint)
 
     @property
     def address(self) -> Address:
@@ -134,13 +141,36 @@ class HttpsServer:
     def __repr__(self) -> str:
         state = "ended" if self._serving.done() else "serving"
         gate = f", {self._gate!r}" if self._gate else ""
-        return f"<HttpsServer {state} at {self.where}{gate}>"
+        retiring = f", {len(self._retiring)} retiring" if self._retiring else ""
+        return f"<HttpsServer {state} at {self.where}{gate}{retiring}>"
 
     async def wait(self) -> None:
         """Returns once the server has ended: after ``stop``, or because it broke."""
-        await asyncio.wait({self._serving})
-        if not self._serving.cancelled():
-            self._serving.result()
+        serving = None
+        while serving is not self._serving:  # another one has taken over
+            serving = self._serving
+            await asyncio.wait({serving})
+        if not serving.cancelled():
+            serving.result()
+
+    def renew(self) -> None:
+        """Shows the certificate that is in its file now to those who connect from now on.
+
+        Requests in hand go on for ``RETIREMENT`` at most; up to then the old certificate may
+        still be shown. Raises ``StateUnusable`` where the new one cannot be used.
+        """
+        server, self._server = self._server, self._endpoint.next()
+        serving, self._serving = self._serving, asyncio.create_task(self._server.serve())
+        self._retiring[serving] = server
+        renewal = asyncio.create_task(self._retire(serving))
+        self._renewals.add(renewal)
+        renewal.add_done_callback(self._renewals.discard)
+
+    async def _retire(self, serving: asyncio.Task[None]) -> None:
+        await self._app.until_answered(RETIREMENT)
+        self._retiring[serving].stop()  # type: ignore[no-untyped-call]  # as below
+        await asyncio.wait({serving})
+        del self._retiring[serving]
 
     async def stop(self) -> None:
         """Takes no more requests, ends long polls and streams, and finishes the rest."""
@@ -148,14 +178,19 @@ class HttpsServer:
         # granian does not wait for them, and with it their connections go.
         await self._app.until_sockets_end(STOP_BUDGET)
         await self._close_gate()
-        self._server.stop()  # type: ignore[no-untyped-call]  # granian has no annotations here
-        _, late = await asyncio.wait({self._serving}, timeout=STOP_BUDGET)
+        for renewal in self._renewals:
+            renewal.cancel()
+        self._endpoint.close()
+        for server in (self._server, *self._retiring.values()):
+            server.stop()  # type: ignore[no-untyped-call]  # granian has no annotations here
+        _, late = await asyncio.wait({self._serving, *self._retiring}, timeout=STOP_BUDGET)
         if late:
             _log.warning("requests in hand did not end within %s s and are cut", STOP_BUDGET)
             self._app.cut()
             _, late = await asyncio.wait(late, timeout=CUT_BUDGET)
         if late:
-            self._serving.cancel()
+            for serving in late:
+                serving.cancel()
             await asyncio.wait(late)
 
     async def _close_gate(self) -> None:
@@ -164,6 +199,38 @@ class HttpsServer:
             self._watching.cancel()
             await asyncio.wait({self._watching})
             self._gate.close()
+
+
+class _Endpoint:
+    """A listening socket, and the servers of granian on it: ``first``, and those after it.
+
+    A server of granian's reads its certificate once, so that another takes over. Raises
+    ``StateUnusable``, and closes ``listener`` then.
+    """
+
+    def __init__(
+        self,
+        app: Dispatcher,
+        listener: socket.socket,
+        budget: _Places,
+        certificate: Path,
+        key: Path,
+    ) -> None:
+        self._listener = listener.dup()
+        self._server_on = partial(_embedded, app, budget=budget, certificate=certificate, key=key)
+        try:
+            self.first = self._server_on(listener)
+        except StateUnusable:
+            self._listener.close()
+            raise
+
+    def next(self) -> _Embedded:
+        """Another server on the same socket, with the certificate of now."""
+        return self._server_on(self._listener.dup())
+
+    def close(self) -> None:
+        """Closes the socket as far as it is ours: it goes with the last server on it."""
+        self._listener.close()
 
 
 class _Places(Protocol):
