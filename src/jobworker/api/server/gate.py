@@ -30,7 +30,7 @@ from jobworker.errors import ConfigurationInvalid
 _log = logging.getLogger(__name__)
 
 PAUSE_IN_A_CROWD = 0.05
-"""The same while the gate is shut, which locks everybody out, or connections are closed."""
+"""Seconds between looks while the gate is shut, which locks all out, or connections are closed."""
 
 PAUSE = 0.25
 """Seconds between two looks: nothing announces that descriptors run short. A look takes some
@@ -105,7 +105,7 @@ class FdBudget:
 
     @property
     def strangers_at_most(self) -> int:
-        """Those above which the oldest is closed at once."""
+        """Connections without a good token above which the oldest is closed at once."""
         return self.connections // 2
 
     @property

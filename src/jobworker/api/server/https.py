@@ -234,7 +234,7 @@ class _Endpoint:
 
 
 class _Places(Protocol):
-    """How many connections a server may serve, and how many may wait in the kernel's queue."""
+    """The number of connections that a server may serve, and that of the kernel's queue."""
 
     @property
     def places(self) -> int: ...
