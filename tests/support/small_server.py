@@ -240,7 +240,7 @@ def on_terminal(jobctl: Jobctl, *words: str) -> tuple[int, str]:
 
 def view(**changes: Any) -> dict[str, Any]:
     """A job that runs, but for ``changes``."""
-    job = {
+    job: dict[str, Any] = {
         "id": ID,
         "status": "Running",
         "exitCode": None,
