@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -78,6 +79,42 @@ def test_the_tour(jobd: Jobd) -> None:
     assert commands()
     for command, wanted in commands():
         session.expect(session.type(command), wanted)
+
+
+def test_the_tour_leaves_nothing_behind(tmp_path: Path) -> None:
+    """As it is typed: what it names for its files is all that it makes, and is removed."""
+    begin, end = (block for block in blocks("sh") if "jobd-tour" in block)
+    exports = [line for line in begin.splitlines() if line.startswith("export ")]
+    stop, remove = end.splitlines()
+    assert begin.splitlines()[-1] == "jobd serve"
+    _, library = blocks("python")
+    script = "\n".join(
+        [
+            *exports,
+            # A port of its own, which the profile then names; the rest is as it is typed.
+            'exec {ready}< <(exec jobd serve --listen 127.0.0.1:0 2>"$HOME/log")',
+            "server=$!",
+            'read -r -u "$ready" line',
+            "jobctl run -- /bin/true",
+            "jobctl start -- /bin/sleep 1000",
+            f"python <<'END'\n{library}END",
+            stop,
+            'kill -INT "$server"; wait "$server"',
+            remove,
+        ]
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JOBD_", "JOBCTL_", "XDG_"))}
+    path = f"{Path(sys.executable).parent}:{kept['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        env=kept | {"HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "log").read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
 def test_the_client_example(jobd: Jobd) -> None:

@@ -240,7 +240,7 @@ def on_terminal(jobctl: Jobctl, *words: str) -> tuple[int, str]:
 
 def view(**changes: Any) -> dict[str, Any]:
     """A job that runs, but for ``changes``."""
-    job = {
+    job: dict[str, Any] = {
         "id": ID,
         "status": "Running",
         "exitCode": None,
@@ -252,6 +252,14 @@ def view(**changes: Any) -> dict[str, Any]:
         "program": "/bin/echo",
         "args": ["a\tb\x1b", {"base64": "/w=="}],
         "name": None,
+        "labels": {},
+        "limits": {},
+        "pid": None,
+        "runAs": None,
+        "network": True,
+        "containment": "full",
+        "input": None,
+        "node": "here",
         "createdAt": "2026-01-31T12:00:00.5Z",
         "startedAt": "2026-01-31T12:00:00.75Z",
         "finishedAt": None,

@@ -53,6 +53,9 @@ def controls(text: str) -> set[str]:
         ["why", "-q", ID],
         ["wait", ID],
         ["output", ID],
+        ["show", ID],
+        ["list", "-o", "id,name,labels,owner,reason,command"],
+        ["list", "--sort", "name"],
         ["start", "/bin/true"],
         ["stop", ID],
         ["rm", ID],
@@ -87,6 +90,7 @@ def test_t45_nothing_of_a_job_acts_on_a_terminal(
     _, seen = on_terminal(jobctl, *words)
     assert controls(seen) <= {"\t"}
     assert seen.strip()
+    assert "Traceback" not in seen
 
 
 def test_a_start_says_what_is_next(jobctl: Jobctl, server: Server) -> None:
