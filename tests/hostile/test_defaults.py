@@ -61,6 +61,15 @@ def bob_is_served(server: Jobd) -> None:
     assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
 
 
+def oom_kills(cgroup: Cgroup) -> int:
+    """The number of processes that were killed for the memory of all jobs together."""
+    (file,) = cgroup.directories["memory"].glob(
+        f"*/common/{'memory.events' if cgroup.version == 2 else 'memory.oom_control'}"
+    )
+    facts = dict(line.split() for line in file.read_text().splitlines())
+    return int(facts["oom_kill"])
+
+
 def answer(server: Jobd, verb: str, *words: str, user: str) -> dict[str, str]:
     told: dict[str, str] = json.loads(server.jobctl(verb, "--json", *words, user=user).stdout)
     return told
@@ -107,6 +116,19 @@ def test_memory_is_left_for_others(server: Jobd, compiled: Compile) -> None:
         assert "when all jobs together were out of memory (limit 512 MiB)" in why
     bob_is_served(server)
     assert answer(server, "status", quiet, user="bob")["status"] == "Running"
+
+
+@pytest.mark.parametrize("level", working("full", "uid"))
+def test_many_small_processes_are_killed_before_anybodys_supervisor(
+    server: Jobd, cgroup: Cgroup, compiled: Compile
+) -> None:
+    quiet = server.start_job("/bin/sleep", "600", user="bob")
+    crowd = server.start_job(compiled("crowd"), user="mallory")
+    until(lambda: oom_kills(cgroup) > 10)
+    for _ in range(5):  # the kernel kills all the time; a start takes a while
+        bob_is_served(server)
+    assert answer(server, "status", quiet, user="bob")["status"] == "Running"
+    server.succeed("stop", crowd, user="mallory")
 
 
 @pytest.mark.parametrize("level", working("full", "uid"))

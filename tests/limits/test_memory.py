@@ -8,7 +8,7 @@ import os
 import pytest
 
 from jobworker.errors import InvalidRequest
-from jobworker.model import Cause, Job, Limits, Spec
+from jobworker.model import Cause, Job, Limits, Safeguards, Spec
 from support.adoption import everything_below
 from support.limited_jobs import Jobs, Open
 from support.waiting import until
@@ -140,6 +140,28 @@ async def test_all_jobs_together_have_a_ceiling(open_jobs: Open) -> None:
         free = await jobs.run(Limits(memory=400 * MB), PYTHON, "-c", HOG)
         assert free
         assert free[1] == "alive\n"
+
+
+async def test_jobs_without_limits_share_a_safeguard_at_no_cost(open_jobs: Open) -> None:
+    """T70: without a cgroup of its own, a hog is killed, and all others live."""
+    async with open_jobs(safeguards=Safeguards(memory=96 * MB)) as jobs:
+        quiet = await jobs.manager.start("/bin/sleep", ["300"], owner="bob")
+        if jobs.engine.machine.safeguards.memory is None:
+            assert not jobs.keeps("memory")
+            await jobs.manager.stop(quiet)
+            return
+        hog = await jobs.manager.start(PYTHON, ["-c", HOG], owner="alice")
+        assert jobs.cgroups_of(hog) == []
+        ended = await jobs.end(jobs.manager.status(hog))
+        assert ended.end
+        assert ended.end.cause is Cause.OOM
+        assert ended.end.evidence["memoryLimitOfAll"] == 96 * MB
+        limited = await jobs.run(Limits(memory=400 * MB), PYTHON, "-c", HOG)
+        assert limited
+        assert limited[0].end
+        assert limited[0].end.cause is Cause.OOM, "a limit of its own is below that of all"
+        assert not jobs.manager.status(quiet).ended
+        await jobs.manager.stop(quiet)
 
 
 async def test_supervisor_and_server_stay_outside(jobs: Jobs) -> None:

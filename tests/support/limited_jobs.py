@@ -19,7 +19,7 @@ from jobworker.engines.host.cgroup_tree import memberships, own_directory
 from jobworker.engines.host.mountinfo import mounts
 from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import LimitUnavailable
-from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Spec
+from jobworker.model import NO_LIMITS, Job, JobId, Level, Limits, Safeguards, Spec
 from support.kernel import disk_on_tmp
 
 BUDGET = 60.0
@@ -144,12 +144,16 @@ def open_jobs(tmp_path: Path, own_cgroup: Path | None) -> Open:  # noqa: ARG001 
 
     @asynccontextmanager
     async def opened(
-        level: Level | None = None, ceiling: Limits = NO_LIMITS
+        level: Level | None = None,
+        ceiling: Limits = NO_LIMITS,
+        safeguards: Safeguards | None = None,
     ) -> AsyncIterator[Jobs]:
         state = tmp_path / "state"
         state.mkdir(exist_ok=True)
         async with (
-            LocalEngine.open(state, level or "auto", ceiling=ceiling) as engine,
+            LocalEngine.open(
+                state, level or "auto", ceiling=ceiling, safeguards=safeguards
+            ) as engine,
             Manager.open(state, engine=engine) as manager,
         ):
             yield Jobs(manager, engine, state)

@@ -24,6 +24,11 @@ class Commons:
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self._kills = "memory.events" if version == 2 else "memory.oom_control"
         self._limit = limit
+        # The limit is that of the directory above, which also has the jobs under limits.
+        above = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._directory)
+        name = "memory.current" if version == 2 else "memory.usage_in_bytes"
+        self._usage = os.open(name, os.O_RDONLY, dir_fd=above)
+        os.close(above)
 
     def enter(self) -> None:
         """Moves this process into it, for good."""
@@ -32,6 +37,10 @@ class Commons:
     def kills(self) -> int:
         """The number of processes in it that have been killed for memory."""
         return oom.kills(self._directory, self._kills)
+
+    def is_tight(self) -> bool:
+        """Whether most of it is taken, so that a kill may be near."""
+        return int(os.pread(self._usage, 32, 0)) > int(self._limit) // 8 * 7
 
     def evidence(self, before: int) -> Fields:
         """The evidence of an end by the limit of all; ``before`` are the kills of old."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, places, records, signals
+from . import kernel, oom_score, places, records, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class Site:
 
     ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,
     paths to ``hide``, the ``cgroup`` for each limit, the ``ceiling`` of all jobs together
-    (``memory:1073741824``), and the most ``processes`` of a user. The spawner finds the
-    ``commons``.
+    (``memory:1073741824``), the most ``processes`` of a user, and the ``oom`` score of
+    jobs. The spawner finds the ``commons``.
     """
 
     def __init__(self, words: dict[str, list[str]]) -> None:
@@ -45,6 +45,7 @@ class Site:
         self.signals = kernel.signal_fd(*signals.WAKING)
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
+        self.oom_scores = oom_score.scores(words.get("oom", []), self.proc)
         self.filter, self.domain = _seal(self.level)
 
 

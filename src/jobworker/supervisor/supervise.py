@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 
-from . import contain, kernel, network, records, scratch, tree
+from . import contain, kernel, network, oom_score, records, scratch, tree
 from .attend import Attendance
 from .failure import NotExecuted, Unattended, step_of
 from .launch import Order, launch
@@ -52,7 +52,9 @@ class Charge:
         self.job_id = job_id
         self.kept: Kept = []
         self.group: JobCgroup | None = None
-        self.oom_kills = site.commons.kills() if site.commons is not None else 0
+        self.oom_kills, self.tight = 0, False
+        if site.commons is not None:
+            self.oom_kills, self.tight = site.commons.kills(), site.commons.is_tight()
         self.spool = records.open_directory(job_id, site.spool)
         try:
             # The lock goes with the open file: the supervisor holds it for life, and so the
@@ -164,6 +166,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
         if site.processes is not None and "pids" not in order.limits:
             # Counted in this user namespace alone (limited.ProcessLimits).
             resource.setrlimit(resource.RLIMIT_NPROC, (site.processes, site.processes))
+    score = oom_score.take_jobs(site.oom_scores, site.proc, tight=charge.tight)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     identity = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
@@ -191,6 +194,9 @@ def _start(site: Site, charge: Charge) -> Attendance:
         raise NotExecuted("given up", _ECANCELED)
     try:
         program = launch(site, order, charge.group, tmp, streams)
+        if charge.tight:
+            oom_score.raise_to_jobs(site.oom_scores, site.proc, program.machine_pid)
+        oom_score.give_back(score, site.oom_scores)
         started = [
             ("pid", b"%d" % program.machine_pid),
             ("startedAt", b"%.6f" % time.time()),

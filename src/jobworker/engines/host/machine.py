@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobworker.config.settings import Containment
@@ -53,13 +53,6 @@ class Machine:
             cgroup_upkeep.set_ceiling(cgroups, ceiling)
             level = choose(containment)
             limits = table(cgroups, level, pids_by_rlimit, tmp_row(level, state))
-            keeps, told = NO_SAFEGUARDS, list[str]()
-            if asked is not None:
-                by_job = pids_by_rlimit() if level == "namespaces" else None
-                keeps = kept(asked, ceiling, level, limits, by_job)
-                told += list(gaps(asked, ceiling, level, limits, by_job))
-                if keeps.memory is not None:
-                    cgroup_upkeep.bound_memory(cgroups, keeps.memory)
         except BaseException:
             cgroup_upkeep.leave(cgroups)
             raise
@@ -69,6 +62,20 @@ class Machine:
                 "containment level basic: jobs run as the server's own user and can reach "
                 "its files, each other and the server; run jobd only for people you trust"
             )
-        for gap in told:
+        machine = cls(level, cgroups, limits, ceiling)
+        return machine if asked is None else machine._guarded(asked)
+
+    def _guarded(self, asked: Safeguards) -> Machine:
+        """The same with those safeguards that it keeps; logs what stays without a bound."""
+        by_job = pids_by_rlimit() if self.containment == "namespaces" else None
+        terms = (asked, self.ceiling, self.containment, self.limits, by_job)
+        keeps = kept(*terms)
+        for gap in gaps(*terms):
             log.warning("%s", gap)
-        return cls(level, cgroups, limits, ceiling, keeps)
+        if keeps.memory is not None:
+            try:
+                cgroup_upkeep.bound_memory(self.cgroups, keeps.memory)
+            except OSError as error:  # the jobs that run have more: a restart must not fail for it
+                keeps = replace(keeps, memory=None)
+                log.warning("the memory of all jobs together is not bounded: %s", error)
+        return replace(self, safeguards=keeps)
