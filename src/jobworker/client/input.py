@@ -162,7 +162,7 @@ async def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientCo
 async def _by_either(
     detour: Detour, opened: Callable[..., Awaitable[ClientConnection]]
 ) -> ClientConnection:
-    """A connection to the address, or by the server's own socket where that cannot be had."""
+    """A connection to the address, or by the server's own socket where that fails."""
     if detour.first and (plain := detour.connect()):
         return await opened(sock=plain)
     detour.insist()

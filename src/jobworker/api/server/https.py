@@ -167,7 +167,7 @@ class HttpsServer:
 
 
 class _Places(Protocol):
-    """How many connections a server may serve, and how many may wait in the kernel's queue."""
+    """The connections that a server may serve, and that may wait in the kernel's queue."""
 
     @property
     def places(self) -> int: ...
