@@ -128,6 +128,16 @@ def test_t63_no_job_reaches_the_operators_socket(server: Jobd) -> None:
     assert server.jobctl("run", "--", "/usr/bin/python3", "-I", "-c", code).returncode == 1
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("level", working("full", "uid"))
+def test_t63_a_port_that_takes_a_capability_is_nothing_for_jobs(server: Jobd) -> None:
+    """So a server that runs as root has a port that it cannot lose."""
+    code = "import socket; socket.create_server(('127.0.0.1', 843))"
+    done = server.jobctl("run", "--", "/usr/bin/python3", "-I", "-c", code)
+    assert done.returncode == 1
+    assert "PermissionError" in done.stderr
+
+
 def test_t63_the_socket_speaks_tls_and_wants_a_token_as_the_address_does(jobd: Jobd) -> None:
     with socket.socket(socket.AF_UNIX) as plain:
         plain.settimeout(30)
@@ -237,9 +247,14 @@ def test_what_the_service_manager_hands_over_must_be_a_socket_that_listens(jobd:
     jobd.start()
 
 
-def test_an_operators_socket_does_not_outlast_its_use(make_jobd: MakeJobd, level: Level) -> None:
-    """One that a killed server has left is replaced; its file is no reason not to start."""
+def test_a_socket_that_a_killed_server_has_left_is_replaced(
+    make_jobd: MakeJobd, level: Level
+) -> None:
+    """One that has been stopped takes it along."""
     jobd = make_jobd("--containment", level, account=account_for(level))
+    assert jobd.stop() == 0
+    assert not (jobd.state / "jobd.sock").exists()
+    jobd.start()
     jobd.kill()
     assert (jobd.state / "jobd.sock").is_socket()
     jobd.start()

@@ -126,7 +126,7 @@ class AsyncTransport:
         return link
 
     async def _by_socket(self, context: ssl.SSLContext, host: str) -> _Link | None:
-        """A connection by the server's own socket; None where there is none."""
+        """A connection by the server's own socket; None where nobody serves there."""
         plain = self._detour.connect()
         if plain is None:
             return None

@@ -107,7 +107,7 @@ class BlockingTransport:
         return http
 
     def _by_socket(self, context: ssl.SSLContext, name: bytes) -> ssl.SSLSocket | None:
-        """A connection by the server's own socket; None where there is none."""
+        """A connection by the server's own socket; None where nobody serves there."""
         plain = self._detour.connect()
         if plain is None:
             return None

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from jobworker.client.exchange import Request, not_jobd, path_of
 from jobworker.client.frames import Decoder, End
 from jobworker.client.session import RETRYABLE
+from jobworker.errors import TooManyRequests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ async def frames(session: Session, wanted: Wanted) -> AsyncGenerator[Frame | End
                 return
             raise session.lost("the answer ended before the job did")
         except RETRYABLE as error:
+            if isinstance(error, TooManyRequests):
+                outage.answered()  # who has no place to follow in comes back until it has one
             if not ended:  # what breaks behind the end breaks nothing
                 await session.wait_or_raise(error, outage, request)
 

@@ -32,7 +32,7 @@ TELL_AGAIN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The events while the port is another's: ``stop`` is asked, which ends the waiting.
+    """The time while the port is another's, which ends when ``stop`` is asked.
 
     ``prepare`` is called once before, so that the operator can use ``socket``.
     """

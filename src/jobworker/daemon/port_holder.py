@@ -41,7 +41,7 @@ def _processes() -> Iterator[str]:
 
 
 def _opened(pid: str) -> set[str]:
-    """The descriptors of a process; none where it is gone or not ours to look at."""
+    """The open files of a process; none where it is gone or not ours to look at."""
     found: set[str] = set()
     with suppress(OSError):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():

@@ -114,6 +114,7 @@ async def _serve_jobs(
             _log.info("stopping; jobs go on")
     finally:
         await asyncio.gather(*(each.stop() for each in servers))
+        state.socket.unlink(missing_ok=True)
 
 
 async def _serve_operator(app: Dispatcher, state: State, files: TlsFiles) -> HttpsServer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobworker import errors
-from jobworker.client import Profile, Retry, RetryPolicy
+from jobworker.client import Profile, Retry, RetryPolicy, session
 from jobworker.client.calls import Calls
 from jobworker.client.exchange import Request
 from jobworker.client.failures import ConnectionLost, Untrusted
@@ -258,7 +259,19 @@ async def test_who_finds_no_place_to_wait_in_looks_now_and_then() -> None:
     assert {request.target for request in network.sent[1::2]} == {f"/jobs/{ID}"}
 
 
-async def test_who_finds_no_place_to_follow_in_comes_back() -> None:
+async def test_who_finds_no_place_to_follow_in_comes_back_until_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred seconds pass each time, and no budget for an outage is spent."""
+    clock = itertools.count(0, 100)
+    monkeypatch.setattr(session, "monotonic", lambda: float(next(clock)))
+    network = Network(*[NO_PLACE] * 50, NOT_FOUND)
+    with pytest.raises(errors.JobNotFound):
+        _ = [frame async for frame in calls(network).follow(ID)]
+    assert len(network.pauses) == 50
+
+
+async def test_who_finds_no_place_to_read_in_tries_again() -> None:
     network = Network(NO_PLACE, (200, {"stands for": "output"}))
     pieces = [piece async for piece in calls(network).raw(ID, "stdout", follow=True)]
     assert pieces == [b'{"stands for": "output"}']

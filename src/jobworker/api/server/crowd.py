@@ -198,7 +198,7 @@ def _close(candidates: Iterable[Seen], count: int) -> int:
 
 
 def _as_stranger(one: Seen) -> Stranger | None:
-    """The time of its silence, as the kernel knows it; None where it is gone."""
+    """The length of its silence, as the kernel knows it; None where it is gone."""
     with suppress(OSError), _opened(one.fd) as connection:
         told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         milliseconds, received = _TCP_INFO.unpack(told)

@@ -30,7 +30,7 @@ from jobworker.errors import ConfigurationInvalid
 _log = logging.getLogger(__name__)
 
 PAUSE_IN_A_CROWD = 0.05
-"""Seconds between looks while the gate is shut, which locks all out, or connections are closed."""
+"""Seconds while the gate is shut, which locks everybody out, or connections are closed."""
 
 PAUSE = 0.25
 """Seconds between two looks: nothing announces that descriptors run short. A look takes some
@@ -54,7 +54,7 @@ A TLS connection costs some 50 KiB. Fewer where the process may open few files.
 """
 
 OWN_FILES = 48
-"""Descriptors that the server needs for itself: 26 with one job that runs, and the rest for
+"""Descriptors that the server needs for itself: 31 with one job that runs, and the rest for
 its operator's socket, whose few connections must always find one."""
 
 LEAST_FILES = 64
@@ -105,7 +105,7 @@ class FdBudget:
 
     @property
     def strangers_at_most(self) -> int:
-        """Connections without a good token above which the oldest is closed at once."""
+        """The number of them above which the longest silent is closed at once."""
         return self.connections // 2
 
     @property

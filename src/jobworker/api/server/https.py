@@ -234,7 +234,7 @@ class _Endpoint:
 
 
 class _Places(Protocol):
-    """The number of connections that a server may serve, and that of the kernel's queue."""
+    """The connections that a server may serve, and that may wait in the kernel's queue."""
 
     @property
     def places(self) -> int: ...
