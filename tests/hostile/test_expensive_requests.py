@@ -251,7 +251,7 @@ def test_a_crowd_that_follows_a_flood_takes_little_memory(server: Jobd) -> None:
     followers = 200
     with ExitStack() as stack:
         connections = [stack.enter_context(closing(call.connect())) for _ in range(followers)]
-        with memory_grows_by_less_than(300 * _MIB, server), others_are_served(server):
+        with memory_grows_by_less_than(300 * _MIB, server):
             for number, connection in enumerate(connections):
                 form = ("/stdout?follow=true", "?follow=true")[number % 2]
                 connection.request("GET", f"/jobs/{job_id}/output{form}", headers=call.headers)
