@@ -12,11 +12,11 @@ from typing import Self
 from jobworker.api.answers import CHUNK
 from jobworker.errors import ServiceUnavailable
 
-STREAMS = 16 * 1024 * 1024
+STREAMS = 64 * 1024 * 1024
 """Bytes that all answers that are sent as they come are to have in memory."""
 
 PIECES = 6
-"""Chunks of a stream that a slow reader has in memory; see ``answers.CHUNK``."""
+"""Chunks of a stream that a slow reader has in memory, at least; see ``answers.CHUNK``."""
 
 LEAST_CHUNK = 4 * 1024
 """Bytes that a chunk may always have: with smaller ones the time goes into their heads."""
