@@ -75,6 +75,7 @@ def test_t72_a_disk_that_jobs_have_filled_is_freed_by_rm_alone(server: Jobd, dis
     before = free(disk)
     jobs = fill_by_jobs(server, disk, 24 * MIB)
     until(lambda: is_full(server))
+    assert set(soon(server, "list", "-q", "--status", "Completed").split()) >= set(jobs)
     for job_id in jobs:
         soon(server, "rm", job_id)
         assert server.jobctl("status", job_id).returncode == 1

@@ -17,6 +17,9 @@ _PACKAGE = Path(__file__).parents[1]
 _CODE = "import sys; sys.path.append({!r}); from supervisor.spawner import main; main()"
 _MOST_EVENT = 65536
 
+_MOST_LOG = 1024 * 1024
+"""Bytes of log that are kept when a spawner starts: some hundred tracebacks, not a disk full."""
+
 
 _CHANNEL = 3
 """The spawner's end of the socket: the first descriptor after standard error."""
@@ -112,8 +115,11 @@ def open_log(state: Path) -> int:
     It is a file of its own: our standard error may be a pipe, which a supervisor that
     outlives us would hold open.
     """
-    return os.open(
+    log = os.open(
         state / "spawner.log",
         os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC,
         0o600,
     )
+    if os.fstat(log).st_size > _MOST_LOG:
+        os.ftruncate(log, 0)
+    return log

@@ -75,6 +75,12 @@ class Archiver:
         clearing.add_done_callback(self._cleared)
         await asyncio.wait({clearing}, timeout=_CLEARING_PATIENCE)
 
+    async def close(self) -> None:
+        """Leaves to the next server what is not cleared away by now."""
+        for task in self._clearing:
+            task.cancel()
+        await asyncio.gather(*self._clearing, return_exceptions=True)
+
     async def roll_back(self, live: LiveJob) -> None:
         """Removes every trace of a job that never ran.
 

@@ -97,6 +97,7 @@ class Manager:
     async def close(self) -> None:
         """Finishes archiving, if that is soon; jobs go on."""
         await self._controller.close()
+        await self._archiver.close()
 
     async def start(  # noqa: PLR0913 - as many as a start has options
         self,

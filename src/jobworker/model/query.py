@@ -42,6 +42,19 @@ class JobQuery:
     limit: int = 100
     cursor: str | None = None
 
+    def matches(self, job: Job) -> bool:
+        """Whether the conditions hold for ``job``; which page it is on is another matter."""
+        return (
+            self.owner in (None, job.owner)
+            and self.status in (None, job.status.name)
+            and self.program in (None, job.spec.program)
+            and self.name in (None, job.spec.name)
+            and self.labels.items() <= job.spec.labels.items()
+            and (self.since is None or self.since <= job.created_at)
+            and (self.until is None or job.created_at < self.until)
+            and job.id.startswith(self.id_prefix or "")
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -146,7 +146,7 @@ class MemoryArchive:
 
     def _matching(self, query: JobQuery, before: int | None) -> Iterator[_Record]:
         for record in reversed(self._records.values()):
-            if (before is None or record.number < before) and _matches(record.job, query):
+            if (before is None or record.number < before) and query.matches(record.job):
                 yield record
 
 
@@ -157,16 +157,3 @@ def _copy(output: OutputReader) -> MemoryOutput:
             copy.skip(stream, start - copy.end(stream))
             copy.append(stream, output.read(stream, start, end - start).data)
     return copy
-
-
-def _matches(job: Job, query: JobQuery) -> bool:
-    return (
-        query.owner in (None, job.owner)
-        and query.status in (None, job.status.name)
-        and query.program in (None, job.spec.program)
-        and query.name in (None, job.spec.name)
-        and query.labels.items() <= job.spec.labels.items()
-        and (query.since is None or query.since <= job.created_at)
-        and (query.until is None or job.created_at < query.until)
-        and job.id.startswith(query.id_prefix or "")
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,5 +38,8 @@ async def test_what_has_ended_is_not_among_what_runs(
         engine.exit(job)
         await manager.wait(job)
         assert (await manager.list(JobQuery(status=StatusName.RUNNING))).jobs == ()
+        query = JobQuery(status=StatusName.COMPLETED, owner="alice")
+        assert [found.id for found in (await manager.list(query)).jobs] == [job], "to be removed"
+        assert (await manager.list(replace(query, owner="bob"))).jobs == ()
         assert [found.id for found in (await manager.list(JobQuery())).jobs] == [job]
         archive.may_finish.set()
