@@ -131,7 +131,8 @@ async def ready(call: Call) -> HealthAnswer:
     """Tell whether the server takes new work; 503 while it stops, or cannot start jobs."""
     if call.service.draining.is_set():
         raise ServiceUnavailable("the server is stopping")
-    await call.jobs.check_health()
+    if cause := await call.jobs.trouble():
+        raise ServiceUnavailable(cause)
     return HealthAnswer()
 
 

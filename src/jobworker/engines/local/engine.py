@@ -168,10 +168,11 @@ class LocalEngine:
         check_isolation(spec, terms, self.containment)
         check_limits(terms.limits, self.machine.limits)
 
-    async def check_health(self) -> None:
-        """Raises ``ServiceUnavailable`` where no job can be started just now."""
-        if not await self._spawner.answers(_ANSWER):
-            raise ServiceUnavailable("the spawner, which starts jobs, does not answer")
+    async def trouble(self) -> str | None:
+        """The cause why no job can be started just now; None where there is none."""
+        if await self._spawner.answers(_ANSWER):
+            return None
+        return "the spawner, which starts jobs, does not answer"
 
     def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
