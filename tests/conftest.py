@@ -23,4 +23,5 @@ pytest_plugins = (
     "support.cgroups",
     "support.reach",
     "support.other_kernels",
+    "support.disks",
 )

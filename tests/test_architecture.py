@@ -22,6 +22,8 @@ PACKAGE = "jobworker"
 ROOMS: dict[str, set[str]] = {
     "atomic_file": set(),
     "errors": set(),
+    "disk": {"errors"},
+    "ballast": {"disk", "errors"},
     "futures": set(),
     "units": set(),
     "version": set(),
@@ -34,21 +36,31 @@ ROOMS: dict[str, set[str]] = {
     "output": {"futures", "model", "supervisor"},
     "config": {"errors", "limits", "model", "units"},
     "policy": {"config", "errors", "limits", "model"},
-    "jobs": {"errors", "futures", "model", "output", "policy", "signals"},
-    "spool": {"atomic_file", "errors", "model", "output", "supervisor"},
-    "engines": {"config", "errors", "futures", "jobs", "limits", "model", "output", "spool"}
+    "jobs": {"errors", "futures", "model", "output", "policy", "signals"} | {"units"},
+    "spool": {"atomic_file", "disk", "model", "output", "supervisor"},
+    "engines": {"config", "disk", "errors", "futures", "jobs", "limits", "model", "output", "spool"}
     | {"supervisor"}
     | {"units"},
-    "archive": {"errors", "model", "output"},
+    "archive": {"ballast", "disk", "errors", "model", "output", "units"},
     "testing": {"archive", "errors", "futures", "jobs", "model", "output", "supervisor"},
     # Puts a manager together.
-    "embedded": {"archive", "config", "engines", "errors", "jobs", "policy"},
+    "embedded": {"archive", "ballast", "config", "engines", "errors", "jobs", "policy"},
     "identity": {"archive", "errors", "model"},
-    "api": {"config", "errors", "identity", "jobs", "limits", "model", "output", "policy"}
+    "api": {"config", "disk", "errors", "identity", "jobs", "limits", "model", "output", "policy"}
     | {"version"},
     "cli": {"client", "errors", "limits", "signals", "units", "version"},
     # Knows nearly every other: it wires them up.
-    "daemon": {"api", "archive", "atomic_file", "client", "config", "embedded", "engines", "errors"}
+    "daemon": {
+        "api",
+        "archive",
+        "atomic_file",
+        "ballast",
+        "client",
+        "config",
+        "embedded",
+        "engines",
+        "errors",
+    }
     | {"identity", "model", "policy", "tls", "version"},
     # The package itself: the names that it offers, each imported when it is first used.
     "": {"client", "embedded"},

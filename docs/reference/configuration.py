@@ -30,7 +30,16 @@ def of_all_jobs() -> Iterator[str]:
     """A row for each limit that may bound all jobs together."""
     for limit in LIMITS:
         if limit.total:
-            yield f"| `{limit.option}` | {kind(limit)} | no limit |"
+            most = _TOTAL.get(limit.name, "no limit")
+            yield f"| `{limit.option}` | {_kind_in_total(limit)} | {most} |"
+
+
+_TOTAL = {"memory": "half of the machine's, or of what the server may have"}
+"""The default of a limit of all jobs together, where that is not none: see ``policy.defaults``."""
+
+
+def _kind_in_total(limit: Limit) -> str:
+    return f'{kind(limit)}, or `"none"`' if limit.name in _TOTAL else kind(limit)
 
 
 def kind(limit: Limit) -> str:

@@ -34,7 +34,7 @@ Groups = dict[str, str]
 
 MANAGER: Groups = {
     "Start and change jobs": "start submit rerun stop signal extend attach remove",
-    "Ask about jobs": "status wait list warning",
+    "Ask about jobs": "status glance wait list warning",
     "Read output": "output reader follow frames",
     "Keep up with the rules": "refresh",
 }
@@ -48,13 +48,14 @@ CALLS: Groups = {
 }
 
 MODEL: Groups = {
-    "Jobs": "JobId Job Usage End Cause Fact NOT_JOBD explain",
+    "Jobs": "JobId Job brief Usage End Cause Fact NOT_JOBD explain",
     "Times": "time_text microseconds from_microseconds nanoseconds from_nanoseconds",
     "Statuses": (
         "StatusName Status Live Final Queued Starting Running Stopping Completed Failed Stopped"
     ),
     "What is asked for": (
-        "Spec Limits NO_LIMITS Input Level LEVELS Role StopRequest SignalRequest StartKey"
+        "Spec Limits NO_LIMITS Input Level LEVELS Role StopRequest SignalRequest StartKey "
+        "Safeguards NO_SAFEGUARDS"
     ),
     "What is granted": "Terms Grant Account Executable OnOutputLimit",
     "Output": "Output Stream Piece Gap",
@@ -65,6 +66,7 @@ POLICY = "Rules Policy Rule RoleBounds QueueBounds DEFAULT_LIMITS"
 
 ALIASES = {
     "jobworker.jobs.manager": "Frames",
+    "jobworker.jobs.outputs": "Room",
     "jobworker.output.reader": "Span",
     "jobworker.config.settings": "Containment",
     "jobworker.client.calls": "Argument",

@@ -8,16 +8,18 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from jobworker.archive.database import FILE_NAME, Database
 from jobworker.archive.owners import SqlOwners
 from jobworker.archive.sql import SqlArchive
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Containment
 from jobworker.engines.local.engine import LocalEngine
-from jobworker.errors import StateInUse
+from jobworker.errors import StateInUse, StorageFull
 from jobworker.jobs import manager
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
 from jobworker.policy.authority import Authority
@@ -39,8 +41,12 @@ async def open_database(state: Path) -> AsyncIterator[Database]:
     database cannot be used.
     """
     with _locked(state):
-        database = Database.open(state / FILE_NAME)
+        ballast = Ballast(state)
+        database = ballast.relieve(partial(Database.open, state / FILE_NAME, ballast))
         try:
+            ballast.fill()
+            with suppress(StorageFull):  # small writes then need room each
+                await database.take_log_room()
             yield database
         finally:
             await database.close()
@@ -89,7 +95,9 @@ class Manager(manager.Manager):
                 stack.enter_context(_locked(state))
             if engine is None:
                 engine = await stack.enter_async_context(
-                    LocalEngine.open(state, containment, hidden, authority.total)
+                    LocalEngine.open(
+                        state, containment, hidden, authority.total, authority.safeguards
+                    )
                 )
             opened = cls(engine, archive, owners, clock or SystemClock(), authority)
             stack.push_async_callback(opened.close)

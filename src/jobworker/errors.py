@@ -31,6 +31,15 @@ class JobWorkerError(Exception):
         self.field = field
 
 
+def reason_of(error: Exception) -> str:
+    """The error in words, ``/a/file: Permission denied``: no number, no quotes, no class."""
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename
+        text = name.decode(errors="replace") if isinstance(name, bytes) else name
+        return f"{text}: {error.strerror}" if isinstance(text, str) else error.strerror
+    return str(error)
+
+
 class BadAuthentication(JobWorkerError):
     """The caller's token is missing, malformed, unknown or revoked."""
 
@@ -199,6 +208,13 @@ class TooManyJobs(JobWorkerError):
     summary = "too many jobs are waiting already"
 
 
+class TooManyRequests(JobWorkerError):
+    """As many requests as may last are open, of this user or in all; the message says which."""
+
+    code = "too_many_requests"
+    summary = "too many requests that last are open"
+
+
 class UserNotFound(JobWorkerError):
     """No user has this name."""
 
@@ -213,6 +229,20 @@ class UserExists(JobWorkerError):
     summary = "user exists already"
 
 
+class NameTaken(JobWorkerError):
+    """The name belongs to a user who was removed and has left jobs."""
+
+    code = "name_taken"
+    summary = "the name has jobs of a user who was removed"
+
+
+class LastAdmin(JobWorkerError):
+    """The user is the only admin, without whom nobody could act on others' jobs."""
+
+    code = "last_admin"
+    summary = "the user is the only admin"
+
+
 class StartFailed(JobWorkerError):
     """The service could not set the job up; the program was not run."""
 
@@ -225,6 +255,13 @@ class StorageFull(JobWorkerError):
 
     code = "storage_full"
     summary = "no space left for new jobs"
+
+
+class StorageUnavailable(JobWorkerError):
+    """The disk under the server's state, or the database on it, is broken; the message says how."""
+
+    code = "storage_unavailable"
+    summary = "the server's storage does not work"
 
 
 class ServiceUnavailable(JobWorkerError):

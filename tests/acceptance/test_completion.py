@@ -115,6 +115,22 @@ def test_the_jobs_are_those_that_the_verb_can_be_about(
     assert candidates(module_jobd, "status", "x") == []
 
 
+def test_jobs_are_offered_by_name_where_no_id_is_typed(
+    module_jobd: Jobd, running: str, ended: str
+) -> None:
+    assert running
+    assert ended
+    assert candidates(module_jobd, "stop", "n") == ["nightly"]
+    assert candidates(module_jobd, "rm", "n") == []
+
+
+def test_the_columns_of_a_list(module_jobd: Jobd) -> None:
+    assert candidates(module_jobd, "list", "--sort", "st") == ["status", "started"]
+    assert candidates(module_jobd, "list", "-o", "id,st") == ["id,status", "id,started"]
+    assert candidates(module_jobd, "list", "-o", "status,st") == ["status,started"]
+    assert "--version" in candidates(module_jobd, "--v")
+
+
 def test_the_jobs_are_those_of_the_profile_on_the_line(module_jobd: Jobd, running: str) -> None:
     assert module_jobd.jobd("user", "add", "other").returncode == 0
     assert candidates(module_jobd, "-u", "other", "status", "") == []

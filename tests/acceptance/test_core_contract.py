@@ -358,13 +358,13 @@ def test_a_file_in_the_machines_tmp_is_explained(server: Jobd, tmp_path: Path) -
     """``tmp_path`` lies under /tmp, which the job does not see."""
     data = tmp_path / "data.csv"
     data.write_text("x")
-    code, _, err = lines_of(server, "start", "--", str(data))
-    assert code == 1
-    assert err.startswith("Error: program not found\nhint: jobs have their own /tmp")
-    code, out, err = lines_of(server, "start", "-q", "--", "/bin/cat", str(data))
-    assert code == 0
-    assert err.startswith("hint: jobs have their own /tmp")
-    done = server.jobctl("wait", out.strip())
+    code, out, err = lines_of(server, "start", "--json", "--", str(data))
+    assert (code, err) == (1, "Error: program not found\n")
+    assert json.loads(out)["hint"].startswith("jobs have their own /tmp")
+    code, out, err = lines_of(server, "start", "--json", "--", "/bin/cat", str(data))
+    assert (code, err) == (0, "")
+    assert json.loads(out)["hint"].startswith("jobs have their own /tmp")
+    done = server.jobctl("wait", json.loads(out)["id"])
     assert "Reason: exited with code 1 (jobs have their own /tmp" in done.stdout
-    code, _, err = lines_of(server, "start", "--", "/root/x")
-    assert "may not enter /root" in err
+    code, out, _ = lines_of(server, "start", "--json", "--", "/root/x")
+    assert "may not enter /root" in json.loads(out)["hint"]

@@ -328,3 +328,29 @@ def test_a_user_that_is_removed_is_nobody_at_once(server: Jobd) -> None:
     assert server.jobd("user", "remove", "shortlived").returncode == 0
     assert Calls(server, token)("GET", "/jobs")[0] == 401
     assert server.succeed("stop", job_id) == f"Job with ID {job_id} stopped.\n"
+
+
+def test_a_job_is_named_by_its_name_and_shown_whole(server: Jobd) -> None:
+    program = ("--", "/bin/sleep", "1000")
+    job_id = server.succeed("start", "-q", "--name", "web", "--label", "a=b", *program).strip()
+    shown = server.succeed("show", "web")
+    assert f"ID:           {job_id}\nName:         web\nLabels:       a=b\n" in shown
+    assert "Command:      /bin/sleep 1000\n" in shown
+    assert server.succeed("status", "web").startswith(f"ID: {job_id}\nStatus: Running\n")
+    other = server.succeed("start", "-q", "--name", "web", *program).strip()
+    code, out, err = say(server, "stop", "web")
+    assert (code, out) == (2, "")
+    assert job_id in err
+    assert other in err
+    server.succeed("stop", other)
+    assert server.succeed("stop", "web") == f"Job with ID {job_id} stopped.\n"
+    assert "Reason:       stopped by admin" in server.succeed("show", job_id)
+    assert server.jobctl("rm", job_id, other).returncode == 0
+
+
+def test_nobody_elses_name_is_a_reference(server: Jobd) -> None:
+    job_id = server.succeed("start", "-q", "--name", "mine", "--", "/bin/sleep", "1000").strip()
+    code, _, err = say(server, "stop", "mine", user="user1")
+    assert (code, "neither a job ID nor the name of a job" in err) == (2, True)
+    server.succeed("stop", job_id)
+    assert server.jobctl("rm", job_id).returncode == 0

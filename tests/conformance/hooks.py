@@ -24,7 +24,7 @@ BEYOND_SCHEMAS = (
     (r"stdin(\.base64)?", ""),  # its size in bytes, and base64 with an odd end
     ("", "are not kept"),  # a rerun without the input that its job had
     ("signal", "there is no signal"),  # which there are depends on the machine
-    (".*", "got `float`"),  # to a schema 5.0 is an integer, to us it is a slip
+    (".*", "not a number with a point"),  # to a schema 5.0 is an integer, to us it is a slip
 )
 """What a schema may allow and still is refused with 400: the field, and words of the error."""
 

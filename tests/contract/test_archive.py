@@ -24,9 +24,11 @@ from jobworker.model import (
     JobQuery,
     Page,
     Piece,
+    Queued,
     Running,
     Spec,
     Starting,
+    StartKey,
     StatusName,
     Stream,
     Terms,
@@ -101,6 +103,18 @@ async def test_a_job_comes_back_as_it_was_accepted(archive: Archive) -> None:
     job = make_job(spec)
     await archive.add(job)
     assert archive.get(job.id) == job
+
+
+async def test_the_output_of_an_owner_is_summed_up(archive: Archive) -> None:
+    """Of finished jobs, and of that owner alone."""
+    assert await archive.stored("alice") == 0
+    first = await finished(archive, make_job(), written(b"x" * LARGE, b"yy"))
+    await finished(archive, make_job(), written(b"z"))
+    await finished(archive, make_job(owner="bob"), written(b"not hers"))
+    await archive.add(make_job())
+    assert await archive.stored("alice") == LARGE + 3
+    await archive.remove(first.id)
+    assert await archive.stored("alice") == 1
 
 
 async def test_a_live_status_is_not_kept(archive: Archive) -> None:
@@ -229,6 +243,41 @@ async def test_only_a_finished_job_is_removed(archive: Archive) -> None:
     with pytest.raises(JobRunning):
         await archive.remove(job.id)
     assert archive.get(job.id) == job
+
+
+async def test_a_job_that_was_not_finished_can_be_dropped_and_its_key_stays(
+    archive: Archive,
+) -> None:
+    """Its output need not be stored for that; nor is what an attempt has stored left."""
+    job, other = make_job(), make_job()
+    await archive.add(job, StartKey("key", b"d" * 32))
+    await archive.add(other)
+    await archive.drop(job.id)
+    await archive.drop(job.id)
+    assert archive.get(job.id) is None
+    assert await archive.unfinished() == [other]
+    binding = archive.binding("alice", "key")
+    assert binding
+    assert binding.job_id == job.id
+
+
+async def test_a_finished_job_can_be_dropped(archive: Archive) -> None:
+    final = await finished(archive, make_job(), written(bytes(LARGE)))
+    await archive.drop(final.id)
+    assert archive.get(final.id) is None
+
+
+async def test_an_admitted_job_can_be_put_back(archive: Archive) -> None:
+    """One that has ended cannot."""
+    job = replace(make_job(), status=Queued())
+    await archive.add(job)
+    await archive.admit(job.id)
+    await archive.put_back(job.id)
+    assert archive.get(job.id) == job
+    final = await finished(archive, make_job())
+    await archive.put_back(final.id)
+    await archive.put_back(JobId.new())
+    assert archive.get(final.id) == final
 
 
 async def test_unfinished_are_those_without_an_end_oldest_first(archive: Archive) -> None:

@@ -374,7 +374,35 @@ async def test_nobody_waits_for_the_output_of_a_discarded_job(rig: EngineRig) ->
     await asyncio.wait_for(change, BUDGET)
 
 
+async def test_shed_output_is_gone_also_for_who_reads_it(rig: EngineRig) -> None:
+    """A reader holds no room, which a removal is to make."""
+    job = await rig.start()
+    await rig.write(job, "large")
+    await rig.exit(job)
+    await rig.told.first(job, Ended)
+    with closing(rig.engine.output.reader(job.id)) as opened:
+        await rig.engine.shed(job.id)
+        assert opened.read(Stream.STDOUT, 0, 100).data == b""
+    await rig.engine.discard(job.id)
+    await rig.engine.shed(job.id)
+
+
 # Input.
+
+
+async def test_a_start_that_was_refused_can_be_made_again_with_its_input(rig: EngineRig) -> None:
+    """It was put where the job would find it, and comes back."""
+    await rig.expect_missing_program()
+    job = rig.job(replace(rig.MISSING, input=Input.of(b"data")))
+    await rig.engine.input.keep(job.id, b"data")
+    await rig.hand_over(job)
+    await rig.told.first(job, Refused)
+    await rig.engine.withdraw(job.id)
+    await rig.engine.withdraw(job.id)
+    again = replace(job, spec=replace(job.spec, program=rig.READER.program))
+    await rig.hand_over(again)
+    await rig.told.first(again, Started)
+    assert await rig.read_by(again) == b"data"
 
 
 async def test_a_job_reads_what_was_kept_for_it(rig: EngineRig) -> None:

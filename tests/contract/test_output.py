@@ -168,7 +168,7 @@ def test_the_kept_bytes_by_their_numbers(stored: Stored) -> None:
     spans = reader.spans(Stream.STDERR)
     middle = len(kept) // 2
     for first, end in ((0, len(kept)), (1, len(kept) - 1), (middle, middle + 1), (0, 0)):
-        got = b"".join(chunks(reader, Stream.STDERR, part(spans, first, end), 1000))
+        got = b"".join(chunks(reader, Stream.STDERR, part(spans, first, end), lambda: 1000))
         assert got == kept[first : max(first, end)]
 
 

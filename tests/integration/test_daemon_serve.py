@@ -1,6 +1,9 @@
 """The real ``jobd``, as an operator runs it: first start, second server, stop."""
 
+import json
 import os
+import pty
+import re
 import signal
 import stat
 import subprocess
@@ -73,14 +76,12 @@ def test_a_second_server_is_refused_and_the_first_goes_on(machine: Machine) -> N
     assert machine.get("admin", "/me") == 200
 
 
-def test_a_busy_port_is_told_in_one_line(machine: Machine, tmp_path: Path) -> None:
-    url = machine.serve()
-    other = machine.run(
-        "serve", "--listen", url.removeprefix("https://"), "--state", str(tmp_path / "other")
-    )
-    assert other.returncode == 1
-    assert other.stderr.splitlines()[-1].startswith("jobd: cannot listen on 127.0.0.1:")
-    assert "Traceback" not in other.stderr
+def test_an_address_that_is_not_ours_is_told_in_one_line(machine: Machine) -> None:
+    """One that another process has for now is waited for (tests/hostile/test_port.py)."""
+    refused = machine.run("serve", "--listen", "192.0.2.1:8443")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("jobd: cannot listen on 192.0.2.1:8443: ")
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -280,3 +281,41 @@ def test_others_of_the_same_account_cannot_look_inside(nobodys: Machine) -> None
     assert {(proc / name).stat().st_uid for name in ("environ", "mem", "fd")} == {0}
     assert nobodys.get("admin", "/me") == 200
     assert nobodys.stop() == 0
+
+
+def entries(machine: Machine) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in machine.log.read_text().splitlines()]
+
+
+def test_the_log_tells_of_each_start_and_each_end(machine: Machine) -> None:
+    """By job and program, and by no argument, which may be a secret."""
+    machine.serve()
+    ran = machine.jobctl("run", "--timeout", "0.5", "--", "/bin/sh", "-c", "sleep 60; : secret")
+    assert ran.returncode == 124
+    assert machine.stop() == 0
+    (start,) = [each for each in entries(machine) if each.get("path") == "/jobs/start"]
+    (end,) = [each for each in entries(machine) if each["message"] == "job ended"]
+    assert (start["program"], start["status"]) == ("/bin/sh", 201)
+    assert end["job"] == start["job"]
+    assert (end["owner"], end["program"], end["cause"]) == ("admin", "/bin/sh", "timeout")
+    assert (end["status"], end["reason"]) == ("Failed", "timed out after 0.5 s")
+    assert 0.4 < end["seconds"] < BUDGET
+    assert "secret" not in machine.log.read_text()
+
+
+def test_on_a_terminal_the_log_is_plain_lines(machine: Machine) -> None:
+    """As docs/reference/jobd.md says."""
+    controller, terminal = pty.openpty()
+    try:
+        machine.serve(stderr=terminal)
+        assert machine.jobctl("run", "--", "/bin/true").returncode == 0
+        assert machine.stop() == 0
+        shown = os.read(controller, 65_536).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert re.search(
+        r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ info    ready address=", shown, re.MULTILINE
+    )
+    assert re.search(r" info    job ended job=j-\S+ owner=admin program=/bin/true ", shown)
+    assert "{" not in shown

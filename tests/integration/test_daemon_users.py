@@ -75,6 +75,51 @@ def test_a_removed_user_is_refused_on_the_next_request(machine: Machine) -> None
     assert machine.get("user1", "/me") == 401
 
 
+def test_a_name_that_has_jobs_is_not_given_to_somebody_else(machine: Machine) -> None:
+    """The new user would read what the old one's jobs have written."""
+    machine.serve()
+    machine.succeed("user", "add", "user1")
+    ran = machine.jobctl("-u", "user1", "run", "--", "/bin/echo", "a secret")
+    assert ran.stdout == "a secret\n", ran.stderr
+    machine.succeed("user", "remove", "user1")
+    refused = machine.run("user", "add", "user1")
+    assert refused.returncode == 1
+    assert "has left a job" in refused.stderr
+    assert "user1" not in machine.profiles.read_text()
+    # The way on that the message shows, word by word.
+    _, _, command = refused.stderr.partition("(jobctl ")
+    listing, _, _ = command.partition(" |")
+    (job_id,) = machine.jobctl(*listing.split()).stdout.split()
+    assert machine.jobctl("rm", job_id).returncode == 0
+    machine.succeed("user", "add", "user1")
+    assert machine.jobctl("-u", "user1", "list").stdout == ""
+
+
+def test_jobs_are_handed_to_a_new_user_where_that_is_asked_for(machine: Machine) -> None:
+    machine.serve()
+    machine.succeed("user", "add", "user1")
+    job_id = machine.jobctl("-u", "user1", "start", "-q", "--", "/bin/true").stdout.strip()
+    assert machine.jobctl("wait", job_id).returncode == 0
+    machine.succeed("user", "remove", "user1")
+    machine.succeed("user", "add", "user1", "--take-over")
+    assert machine.jobctl("-u", "user1", "list", "-q").stdout.strip() == job_id
+
+
+def test_the_last_admin_is_removed_by_force_alone_and_made_anew_by_the_next_start(
+    machine: Machine,
+) -> None:
+    machine.serve()
+    assert machine.jobctl("run", "--", "/bin/true").returncode == 0
+    refused = machine.run("user", "remove", "admin")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "'admin': it is the only admin" in refused.stderr
+    assert machine.get("admin", "/me") == 200
+    machine.succeed("user", "remove", "admin", "--force")
+    assert machine.stop() == 0
+    machine.serve()
+    assert machine.get("admin", "/me") == 200
+
+
 def test_list_shows_names_roles_and_tokens(machine: Machine) -> None:
     machine.serve()
     machine.succeed("user", "add", "boss", "--role", "admin")

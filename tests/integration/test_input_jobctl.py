@@ -275,7 +275,7 @@ def test_nobody_but_the_owner_and_admins(jobd: Jobd) -> None:
     assert answer.status_code == 403
     assert json.loads(answer.body or b"")["code"] == "unauthorized_action"
     done = jobd.jobctl("attach", job_id, user="user1")
-    assert (done.returncode, done.stderr) == (1, "Error: unauthorized action\n")
+    assert (done.returncode, done.stderr) == (125, "Error: unauthorized action\n")
     answer = refused(jobd, job_id, Authorization="Bearer wrong")
     assert answer.status_code == 401
     answer = refused(jobd, job_id, Origin="https://evil.example")
@@ -315,6 +315,17 @@ def test_a_huge_message_ends_the_connection_and_nothing_else(jobd: Jobd, size: i
         send_and_hear_to_the_end(socket, bytes(size))
     done = feed(jobd, b"still there", "attach", job_id)
     assert (done.returncode, done.stdout) == (0, b"still there")
+
+
+def test_ctrl_c_says_how_to_go_on_with_the_input(jobd: Jobd) -> None:
+    with cat(jobd) as client:
+        client.send_signal(signal.SIGINT)
+        assert client.wait(60) == 130  # and only then is our end of its input closed
+        assert client.stderr
+        said = client.stderr.read().decode()
+    job_id = only_job(jobd)
+    assert f"goes on; come back to it with: jobctl attach {job_id}" in said
+    assert feed(jobd, b" second", "attach", job_id).stdout == b"first second"
 
 
 def test_a_client_that_breaks_off_ends_nothing(jobd: Jobd) -> None:

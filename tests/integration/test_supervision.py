@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -338,13 +339,32 @@ async def test_t49_what_cannot_be_executed_is_told_apart(
     script = shared_dir / "script"
     for text, words in (
         ("#!/no/such/interpreter\n", "interpreter"),
-        ("no first line", "exec format error"),
-        ("", "exec format error"),
+        ("#!/bin/sh\r\necho hello\r\n", r"its first line ends with a carriage return \(\\r\)"),
+        ("#!/no/such/interpreter -e\r\n", "interpreter that it names"),
+        ("no first line", "neither a program for this machine nor a script"),
+        ("", "neither a program for this machine nor a script"),
     ):
         script.write_text(text)
         script.chmod(0o755)
         with pytest.raises(ProgramNotExecutable, match=words):
             await manager.start(str(script), owner="alice")
+
+
+LOADER = re.compile(rb"(?<=/)ld-[^\0]*|ld[0-9.]*so[^\0]*")
+TRUE = Path("/bin/true").read_bytes()
+
+
+async def test_t49_a_binary_without_its_loader_is_not_told_of_a_first_line(
+    manager: Manager, shared_dir: Path
+) -> None:
+    """As a 32-bit program on a machine that has 64-bit libraries alone."""
+    program = shared_dir / "program"
+    renamed = LOADER.sub(lambda found: b"x" * len(found[0]), TRUE, count=1)
+    assert renamed != TRUE
+    program.write_bytes(renamed)
+    program.chmod(0o755)
+    with pytest.raises(ProgramNotExecutable, match="the loader that it names was not found"):
+        await manager.start(str(program), owner="alice")
 
 
 async def test_a_working_directory_that_cannot_be_entered(manager: Manager) -> None:

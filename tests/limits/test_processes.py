@@ -33,6 +33,15 @@ MOST_OF_HALF = 0.75 if "JOBWORKER_IN_KERNEL" in os.environ else 0.6
 """The emulated kernel counts time in ticks of 10 ms, which is a fifth of the quota of 50 ms:
 that much more may be used before it looks."""
 
+C_LIBRARY = 1 << 31 | 1 << 32
+"""The signals 32 and 33 in a mask of ``/proc/PID/status``: the C library's own, for threads.
+
+glibc's posix_spawn ignores them in its child where it handles them itself (spawni.c), which
+depends on its version and on what the caller has imported; exec keeps that, and no call of
+the library's can undo it. A fork hands them on as they are. A thread of the program's takes
+them for itself either way.
+"""
+
 STATUS = "cat /proc/self/status; ulimit -n; ulimit -Hn; nice; ls /proc/self/fd; pwd; cat"
 BY_CGROUPS = Limits(memory=128 << 20, cpus=0.9, pids=20, nice=7)
 """What a program can begin under: on v1 it is spawned from within its cgroups."""
@@ -98,11 +107,17 @@ def facts(printed: str) -> list[str]:
     names = "Uid|Gid|Groups|Cap...|NoNewPrivs|Sig(?:Blk|Ign|Cgt)|Umask"
     directory = re.sub("j-[0-9a-f-]+", "", printed.splitlines()[-1])
     descriptors = re.search(r"\n0\n1\n2\n3\n(?!4\n)", printed)
+    lines = re.findall(rf"^(?:{names}):.*$", printed, re.MULTILINE)
     return [
-        *re.findall(rf"^(?:{names}):.*$", printed, re.MULTILINE),
+        *map(_without_the_c_library, lines),
         directory,
         str(bool(descriptors)),
     ]
+
+
+def _without_the_c_library(line: str) -> str:
+    name, _, value = line.partition(":\t")
+    return f"{name} {int(value, 16) & ~C_LIBRARY:x}" if name.startswith("Sig") else line
 
 
 LOOSEN = """

@@ -19,7 +19,7 @@ class Calls:
         host, port = jobd.listen.rsplit(":", 1)
         self._address = (host, int(port))
         self._context = ssl.create_default_context(cafile=jobd.succeed("ca").strip())
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     @classmethod
     def of(cls, jobd: Jobd, user: str) -> Calls:
@@ -31,12 +31,16 @@ class Calls:
         status, _, data = self.raw(method, path, json.dumps(body).encode() if body else b"")
         return status, json.loads(data)
 
+    def connect(self) -> http.client.HTTPSConnection:
+        """A connection that nothing has been sent over."""
+        return http.client.HTTPSConnection(*self._address, context=self._context, timeout=60)
+
     def raw(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """One call; returns status, headers in lower case, and the body's bytes."""
-        connection = http.client.HTTPSConnection(*self._address, context=self._context, timeout=60)
-        sent = self._headers | {key.replace("_", "-"): value for key, value in headers.items()}
+        connection = self.connect()
+        sent = self.headers | {key.replace("_", "-"): value for key, value in headers.items()}
         if body:
             sent = {"Content-Type": "application/json"} | sent
         try:

@@ -37,7 +37,7 @@ class Jobd:
     Listens on a free port and keeps it over a restart, as the profiles name it.
     ``account`` is the number of the user and group to run both commands as;
     ``wrapper`` is a command that starts the server, with less than all rights for one.
-    ``variables`` are added to the environment of both.
+    ``variables`` are added to the environment of both; the server inherits ``inherits``.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Jobd:
         self.wrapper = wrapper
         self.listen = "127.0.0.1:0"
         self.variables: dict[str, str] = {}
+        self.inherits: tuple[int, ...] = ()
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,6 +92,7 @@ class Jobd:
                 stderr=log,
                 env=self.environ,
                 cwd=self.home,
+                pass_fds=self.inherits,
                 **self._credentials(),
             )
         self.url = self._ready_line().removeprefix(_READY)

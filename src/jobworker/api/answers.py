@@ -106,9 +106,13 @@ class StreamAnswer:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-            close = getattr(self.chunks, "aclose", None)
-            if close is not None:
-                await close()
+            await self.discard()
+
+    async def discard(self) -> None:
+        """Lets go of what the chunks hold, sent or not."""
+        close = getattr(self.chunks, "aclose", None)
+        if close is not None:
+            await close()
 
     async def _next(self) -> bytes | None:
         """The next chunk; None after the last."""

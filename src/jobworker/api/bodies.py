@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from jobworker.api.fields import (
+    MAX_LABELS,
     MAX_STDIN,
     Arguments,
     Grace,
@@ -20,8 +21,7 @@ from jobworker.api.fields import (
     Request,
     Seconds,
     Side,
-    Text,
-    VariableName,
+    Variables,
 )
 from jobworker.api.limits import LimitsRequest
 from jobworker.limits import GRACE, TIMEOUT
@@ -40,14 +40,15 @@ class StartRequest(Request, frozen=True):
 
     program: Annotated[Path, Meta(description="absolute path", examples=["/bin/sleep"])]
     args: Arguments = []
-    env: Annotated[
-        dict[VariableName, Text], Meta(description="variables beside those that jobs have")
-    ] = {}
+    env: Variables = {}
     cwd: Annotated[
         Path | None, Meta(description="working directory; null is one of the job's own")
     ] = None
     name: Annotated[Label | None, Meta(description="what people may find it by")] = None
-    labels: Annotated[dict[Label, Label], Meta(description="what lists may be filtered by")] = {}
+    labels: Annotated[
+        dict[Label, Label],
+        Meta(max_length=MAX_LABELS, description="what lists may be filtered by"),
+    ] = {}
     timeout: Annotated[Seconds | None, Meta(description=TIMEOUT.description)] = None
     grace: Annotated[Grace, Meta(description=f"{GRACE.description} once the time is over")] = 0.0
     limits: Annotated[LimitsRequest, Meta(description="what it may use")] = LimitsRequest()
@@ -89,9 +90,7 @@ class CanStartRequest(Request, frozen=True):
 
     program: Annotated[Path, Meta(description="absolute path", examples=["/bin/sleep"])]
     args: Arguments = []
-    env: Annotated[
-        dict[VariableName, Text], Meta(description="variables beside those that jobs have")
-    ] = {}
+    env: Variables = {}
     run_as: Annotated[Label | None, Meta(description="account of the machine")] = None
     network: Annotated[bool, Meta(description="false: only a loopback of its own")] = True
 

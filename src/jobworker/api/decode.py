@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from jobworker.api.asgi import Receive
+from jobworker.api.complaints import complaint
 from jobworker.api.fields import MAX_BODY
 from jobworker.errors import (
     BadAuthentication,
@@ -28,7 +30,11 @@ BODY_PAUSE = 10.0
 """Most seconds between two pieces of a body: a client that drips it is let go."""
 
 BODY_BUDGET = 60.0
-"""Most seconds for a whole body: the largest then needs 140 KB a second."""
+"""Most seconds for a whole body: the largest then needs 500 KB a second."""
+
+BODY_RATE = 16 * 1024
+"""Bytes a second that a body has to come with, ``BODY_PAUSE`` seconds beside: less than any
+line that people work on, and much more than a client needs that only wants to hold a place."""
 
 _TOKEN = re.compile(rb"Bearer ([A-Za-z0-9._~+/=-]{1,1024})")
 _JSON = re.compile(rb'application/json *(; *charset *= *"?utf-8"?)? *', re.IGNORECASE)
@@ -104,7 +110,7 @@ def decode_query(raw: bytes, shape: type[msgspec.Struct]) -> Any:
             values[name] = _time(name, values[name])
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "the query") from None
+        raise invalid(error, "the query", typed=False) from None
 
 
 def _time(name: str, text: str) -> datetime:
@@ -115,10 +121,20 @@ def _time(name: str, text: str) -> datetime:
         raise msgspec.ValidationError(f"{error} - at `$.{name}`") from None
 
 
-async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) -> bytes:
+def _room_for(_: int) -> None:
+    """Has room for any number of bytes."""
+
+
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    most: int = MAX_BODY,
+    make_room: Callable[[int], None] = _room_for,
+) -> bytes:
     """The whole body, of at most ``most`` bytes.
 
-    What the client says of its length only serves to refuse early.
+    What the client says of its length only serves to refuse early. ``make_room`` is told how
+    many bytes there are before more are taken, and raises where there is no room for them.
 
     Raises ``BodyTooLarge``, ``InvalidRequest`` or ``RequestTimedOut``.
     """
@@ -127,7 +143,7 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) ->
     pieces: list[bytes] = []
     size = 0
     now = asyncio.get_running_loop().time
-    end = now() + BODY_BUDGET
+    began = now()
     try:
         async with asyncio.timeout(BODY_PAUSE) as deadline:
             while True:
@@ -139,10 +155,12 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BODY) ->
                 size += len(piece)
                 if size > most:
                     raise _too_large(most)
+                make_room(size)
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces)
-                deadline.reschedule(min(now() + BODY_PAUSE, end))
+                in_time = min(BODY_BUDGET, BODY_PAUSE + size / BODY_RATE)
+                deadline.reschedule(min(now() + BODY_PAUSE, began + in_time))
     except TimeoutError:
         raise RequestTimedOut(f"only {size} bytes of the request body came in time") from None
 
@@ -162,7 +180,7 @@ def decode_body(headers: Headers, raw: bytes, shape: type[msgspec.Struct]) -> An
         value = _decoder(shape).decode(raw)
         json.loads(raw, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "the body") from None
+        raise invalid(error, "the body") from None
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {_reason(error)}") from None
     return value
@@ -206,14 +224,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _invalid(error: msgspec.ValidationError, whole: str) -> InvalidRequest:
-    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``."""
+def invalid(error: msgspec.ValidationError, whole: str, *, typed: bool = True) -> InvalidRequest:
+    """The error for msgspec's message ``… - at `$.args[0]```; it names the field ``args[0]``.
+
+    It says of which type a value is where that is for the client to choose (``typed``).
+    """
     match = _PLACE.fullmatch(str(error))
     assert match is not None
-    what, path = match["what"], (match["path"] or "").removesuffix("[...]")
+    what, place = match["what"], match["path"] or ""
+    path = place.removesuffix("[...]")
     member = _MEMBER.search(what)
     field = ".".join(filter(None, (path, member[1] if member else "")))[:200]
-    return InvalidRequest(f"{field or whole}: {what[:1].lower()}{what[1:300]}", field=field or None)
+    subject = f"a value in {field}" if path != place else field or whole
+    return InvalidRequest(f"{subject} {complaint(what, typed=typed)[:300]}", field=field or None)
 
 
 def _unknown_parameter(name: str, known: frozenset[str]) -> InvalidRequest:
@@ -226,5 +249,9 @@ def _too_large(most: int) -> BodyTooLarge:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
     text = str(error).removeprefix("JSON is malformed: ")
-    return "nested too deeply" if isinstance(error, RecursionError) else text[:200]
+    return text[:200].replace("Input data was truncated", "it breaks off")

@@ -18,16 +18,18 @@ from msgspec import Struct
 
 from jobworker.api.answers import StreamAnswer, encode, json_answer
 from jobworker.api.asgi import Receive, Scope, Send
+from jobworker.api.callers import Caller, Callers, Client
 from jobworker.api.decode import (
     bearer_token,
-    declared_length,
     decode_body,
     decode_query,
     header,
     read_body,
 )
 from jobworker.api.errors import STATUS, error_answer
-from jobworker.api.fields import MAX_BODY
+from jobworker.api.failed_tokens import FailedTokens
+from jobworker.api.lasting import Place, Shares
+from jobworker.api.memory import SMALL, Share
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
@@ -37,14 +39,16 @@ from jobworker.api.service import (
     StreamBroken,
     hold,
 )
-from jobworker.api.shortage import is_shortage
+from jobworker.api.shortage import blame
 from jobworker.errors import (
+    BadAuthentication,
     InvalidRequest,
     JobNotFound,
     JobWorkerError,
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    TooManyRequests,
     UnauthorizedAction,
     UpgradeRequired,
 )
@@ -67,17 +71,14 @@ _CUT = ServiceUnavailable(
     hint="look whether it took effect before you send it again",
 )
 
-_SHORT = ServiceUnavailable(
-    "the server is out of descriptors, memory or threads for now",
-    hint="send it again in a moment",
-)
-
 
 class Dispatcher:
     """The API as an ASGI application."""
 
     def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
+        self.callers = Callers()
+        self._failed_tokens = FailedTokens()
         self._router = Router(routes)
         self._in_hand: set[asyncio.Task[Any]] = set()
         self._sockets: set[asyncio.Task[Any]] = set()
@@ -130,6 +131,7 @@ class Dispatcher:
         finally:
             self._in_hand.discard(task)
             self._sockets.discard(task)
+            request.close()
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Answer:
@@ -142,6 +144,8 @@ class Dispatcher:
             methods, _ = self._router.find(request.path)
             return error_answer(error, (b"allow", ", ".join(methods).encode("ascii")))
         except JobWorkerError as error:
+            if isinstance(error, BadAuthentication):
+                await self._slow_down(request)
             if type(error) not in STATUS:
                 _log.exception("no status for this error: this is a bug")
             return error_answer(error)
@@ -154,23 +158,26 @@ class Dispatcher:
                 raise
             return error_answer(_CUT)
         except Exception as error:  # noqa: BLE001  # the last resort: logged, and no detail goes out
-            if is_shortage(error):
+            if known := blame(error):
                 _log.warning("cannot answer a request for now: %s", error)
-                return error_answer(_SHORT)
+                return error_answer(known)
             _log.exception("cannot answer a request: this is a bug")
             return error_answer(JobWorkerError())
 
     async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
         """Sends a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         try:
-            await hold(answer.send(send), request.receive, self.service, request.token)
+            with self.service.streams.one_more():
+                await hold(answer.send(send), request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
             raise StreamBroken("the client does not take its answer") from None
         except JobWorkerError as error:
             raise StreamBroken(str(error)) from None
-        except Exception:  # noqa: BLE001  # the same
+        except Exception as error:  # noqa: BLE001  # the same
+            if known := blame(error):
+                raise StreamBroken(str(known)) from None
             _log.exception("cannot go on with a stream: this is a bug")
             raise StreamBroken("internal error") from None
 
@@ -184,6 +191,8 @@ class Dispatcher:
         if not methods or not all(each.public for each in methods.values()):
             request.token = bearer_token(request.headers)
             request.user = self.service.accounts.authenticate(request.token)
+            if not request.by_socket:
+                request.caller = self.callers.enter(request.client, request.user.name)
         if not methods:
             raise NotFound("no such path in this API", hint="see /openapi.json")
         if route is None:
@@ -197,33 +206,50 @@ class Dispatcher:
             raise UpgradeRequired
         return route
 
+    async def _slow_down(self, request: _Request) -> None:
+        """Returns when the refusal of a token may go out."""
+        if request.by_socket:
+            return
+        pause = self._failed_tokens.pause(request.client[0])
+        request.slowed = pause > 0
+        if pause:
+            await asyncio.sleep(pause)
+
     def _load(self, text: str) -> Job:
         """The job that a path names; what is not an ID names none and reaches no file."""
         try:
             job_id = JobId.parse(text)
         except ValueError:
             raise JobNotFound from None
-        return self.service.jobs.status(job_id)
+        return self.service.jobs.glance(job_id)
 
     async def _handle(self, route: Route, request: _Request) -> Answer:
         query = decode_query(request.scope["query_string"], route.query)
         if request.is_socket and not route.is_socket:
             raise InvalidRequest("this path is no WebSocket", field="Upgrade")
-        length = declared_length(request.headers)
-        if route.most_body > MAX_BODY and (length is None or length > MAX_BODY):
-            async with self.service.large_bodies:
-                return await self._perform(route, request, query, route.most_body)
-        return await self._perform(route, request, query, MAX_BODY)
+        with self.service.bodies.empty_share(request.user_name) as share:
+            body = None if route.body is None else await self._body(route, request, share)
+            request.program = _program_of(route, request.job, body)
+            return await self._perform(route, request, query, body)
 
-    async def _perform(self, route: Route, request: _Request, query: Any, most_body: int) -> Answer:
-        body = None
-        if route.body is not None:
-            raw = await read_body(request.headers, request.receive, most_body)
-            if len(raw) > IN_PASSING:
-                body = await asyncio.to_thread(decode_body, request.headers, raw, route.body)
-            else:
-                body = decode_body(request.headers, raw, route.body)
-            del raw
+    def _shares(self, request: _Request) -> Shares:
+        return self.service.operator_shares if request.by_socket else self.service.shares
+
+    async def _body(self, route: Route, request: _Request, share: Share) -> Any:
+        """The body as the type that the route asks for; large ones have to share the memory."""
+
+        def make_room(size: int) -> None:
+            if size > SMALL:
+                share.resize(size)
+
+        assert route.body is not None
+        raw = await read_body(request.headers, request.receive, route.most_body, make_room)
+        if len(raw) <= IN_PASSING:
+            return decode_body(request.headers, raw, route.body)
+        with await self.service.decoded.share(request.user_name, 1):
+            return await asyncio.to_thread(decode_body, request.headers, raw, route.body)
+
+    async def _perform(self, route: Route, request: _Request, query: Any, body: Any) -> Answer:
         call = Call(
             service=self.service,
             caller=request.user,
@@ -233,9 +259,20 @@ class Dispatcher:
             headers=request.headers,
             receive=request.receive,
             token=request.token,
+            shares=self._shares(request),
         )
         result = await route.handler(call)
+        request.acted_on = getattr(result, "id", None)
+        if isinstance(result, StreamAnswer):
+            await _bound(result, call, request)
         return json_answer(encode(result), route.status) if isinstance(result, Struct) else result
+
+
+def _program_of(route: Route, job: Job | None, body: Any) -> str | None:
+    """The program that a request is to start, for the log."""
+    if route.action is permissions.Action.RERUN and job:
+        return job.spec.program
+    return getattr(body, "program", None)
 
 
 @dataclass(slots=True)
@@ -247,13 +284,41 @@ class _Request:
     user: User | None = None
     token: str | None = field(default=None, repr=False)
     job: Job | None = None
+    program: str | None = None
+    acted_on: str | None = None
+    caller: Caller | None = None
+    place: Place | None = None
+    slowed: bool = False
     status: int = 500
     began: float = field(default_factory=perf_counter)
+
+    def close(self) -> None:
+        """Gives back what it has held while it lasted."""
+        if self.caller is not None:
+            self.caller.leave()
+        if self.place is not None:
+            self.place.close()
+
+    @property
+    def client(self) -> Client:
+        """The address and the port of the client."""
+        return self.scope.get("client") or ("", "0")
+
+    @property
+    def by_socket(self) -> bool:
+        """Whether it came by the operator's socket, whose own name is a path."""
+        server = self.scope.get("server")
+        return server is not None and server[0].startswith("/")
 
     @property
     def is_socket(self) -> bool:
         """Whether the client asks for a WebSocket."""
         return bool(self.scope["type"] == "websocket")
+
+    @property
+    def user_name(self) -> str:
+        """The name of the user who asks; empty on a public route."""
+        return self.user.name if self.user else ""
 
     @property
     def method(self) -> str:
@@ -272,6 +337,15 @@ class _Request:
         return headers
 
 
+async def _bound(answer: StreamAnswer, call: Call, request: _Request) -> None:
+    """Counts an answer that lasts as long as its reader likes; raises ``TooManyRequests``."""
+    try:
+        request.place = call.lasting()
+    except TooManyRequests:
+        await answer.discard()
+        raise
+
+
 def _refuse_ambiguous_length(headers: list[tuple[bytes, bytes]]) -> None:
     """Refuses a request of two lengths, which a proxy before us may read as two requests."""
     if header(headers, b"transfer-encoding") and header(headers, b"content-length"):
@@ -284,10 +358,10 @@ def _log_request(request: _Request) -> None:
     """Logs a line for each request, without headers, query or body: they may hold secrets.
 
     A request that only reads, and went well, is logged for debugging alone: a line costs
-    as much as the request.
+    as much as the request. So is one of many that fail by their token.
     """
     reads = request.method in ("GET", "HEAD") and request.status < 400
-    level = logging.DEBUG if reads else logging.INFO
+    level = logging.DEBUG if reads or request.slowed else logging.INFO
     if not _log.isEnabledFor(level):
         return
     client = request.scope.get("client")
@@ -299,4 +373,7 @@ def _log_request(request: _Request) -> None:
         "status": request.status,
         "ms": round((perf_counter() - request.began) * 1000, 2),
     }
+    if request.program is not None:
+        job = request.acted_on and str(request.acted_on)
+        fields |= {"program": redact(request.program[:200]), "job": job}
     _log.log(level, "request", extra=fields)

@@ -24,6 +24,8 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.JobRunning: 409,
     errors.NoDeadline: 409,
     errors.UserExists: 409,
+    errors.NameTaken: 409,
+    errors.LastAdmin: 409,
     errors.InputBusy: 409,
     errors.InputClosed: 409,
     errors.BodyTooLarge: 413,
@@ -36,8 +38,10 @@ STATUS: dict[type[JobWorkerError], int] = {
     errors.IsolationUnavailable: 422,
     errors.UpgradeRequired: 426,
     errors.TooManyJobs: 429,
+    errors.TooManyRequests: 429,
     errors.StartFailed: 503,
     errors.ServiceUnavailable: 503,
+    errors.StorageUnavailable: 503,
     errors.StorageFull: 507,
 }
 """Every error that a client may meet. One that is missing here is a bug: a plain 500."""
@@ -56,6 +60,7 @@ EXTRA_HEADERS: dict[type[JobWorkerError], tuple[tuple[bytes, bytes], ...]] = {
     errors.UpgradeRequired: ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
     errors.ServiceUnavailable: ((b"retry-after", b"1"),),
     errors.TooManyJobs: ((b"retry-after", b"5"),),
+    errors.TooManyRequests: ((b"retry-after", b"5"),),
 }
 """Headers of every answer with that error."""
 

@@ -34,6 +34,15 @@ MAX_TAIL = 1_000_000
 MAX_PAGE = 1000
 """Most jobs on one page of a list."""
 
+MAX_ARGUMENTS = 233_016
+"""Most arguments of a program: of empty ones the kernel passes on as many (execve(2))."""
+
+MAX_VARIABLES = 4096
+"""Most variables of a job: each is looked at, by the policy for one."""
+
+MAX_LABELS = 64
+"""Most labels of a job: each is a row in the database."""
+
 # What ``api/resources/start_request.py`` checks in words of its own stands here for readers alone.
 Text = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^\x00]*$"})]
 
@@ -44,6 +53,11 @@ Path = Annotated[
 Label = Annotated[Text, Meta(max_length=256)]
 
 VariableName = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^=\x00]+$"})]
+
+Variables = Annotated[
+    dict[VariableName, Text],
+    Meta(max_length=MAX_VARIABLES, description="variables beside those that jobs have"),
+]
 
 Base64 = Annotated[
     str,
@@ -93,7 +107,11 @@ Argument = Text | int | float | RawArgument
 
 Arguments = Annotated[
     list[Argument],
-    Meta(description="what the program is given; a number is passed as text", examples=[["5"]]),
+    Meta(
+        max_length=MAX_ARGUMENTS,
+        description="what the program is given; a number is passed as text",
+        examples=[["5"]],
+    ),
 ]
 
 Seconds = Annotated[

@@ -21,6 +21,7 @@ from jobworker.errors import (
     JobWorkerError,
     RequestTimedOut,
     ServiceUnavailable,
+    StorageUnavailable,
     UnauthorizedAction,
     UnsupportedMediaType,
     UpgradeRequired,
@@ -83,7 +84,7 @@ class Route:
     @property
     def all_errors(self) -> tuple[type[JobWorkerError], ...]:
         """Every error that the route may answer with."""
-        found: list[type[JobWorkerError]] = [InvalidRequest, ServiceUnavailable]
+        found: list[type[JobWorkerError]] = [InvalidRequest, ServiceUnavailable, StorageUnavailable]
         if not self.public:
             found += [BadAuthentication, UnauthorizedAction]
         if self.about_job:

@@ -37,6 +37,7 @@ from jobworker.errors import (
     StartFailed,
     StorageFull,
     TooManyJobs,
+    TooManyRequests,
 )
 from jobworker.identity.permissions import Action
 from jobworker.model import Stream
@@ -90,7 +91,7 @@ def _jobs() -> Iterable[Route]:
         jobs.stop,
         views.IdAnswer,
         body=bodies.StopBody,
-        errors=(JobNotRunning,),
+        errors=(JobNotRunning, TooManyRequests),
     )
     yield Route(
         "POST",
@@ -110,7 +111,15 @@ def _jobs() -> Iterable[Route]:
         body=bodies.SignalBody,
         errors=(JobNotRunning,),
     )
-    yield Route("GET", "/jobs/{id}", Action.STATUS, jobs.status, views.JobView, query=WaitQuery)
+    yield Route(
+        "GET",
+        "/jobs/{id}",
+        Action.STATUS,
+        jobs.status,
+        views.JobView,
+        query=WaitQuery,
+        errors=(TooManyRequests,),
+    )
     yield Route("GET", "/jobs", Action.LIST, jobs.list_jobs, views.JobList, query=ListQuery)
     yield Route(
         "DELETE",
@@ -131,7 +140,7 @@ def _streams() -> Iterable[Route]:
         None,
         query=InputQuery,
         status=101,
-        errors=(JobNotRunning, InputClosed, InputBusy),
+        errors=(JobNotRunning, InputClosed, InputBusy, TooManyRequests),
     )
     yield Route(
         "GET",
@@ -140,6 +149,7 @@ def _streams() -> Iterable[Route]:
         output.output,
         views.OutputAnswer,
         query=OutputQuery,
+        errors=(TooManyRequests,),
         media=(wire.FRAMES_AS_LINES, wire.FRAMES_AS_EVENTS),
         headers=(wire.LAST_EVENT_ID,),
     )
@@ -151,7 +161,7 @@ def _streams() -> Iterable[Route]:
             output.raw(stream),
             None,
             query=StreamQuery,
-            errors=(RangeNotSatisfiable,),
+            errors=(RangeNotSatisfiable, TooManyRequests),
             media=(wire.BYTES,),
             headers=(wire.RANGE,),
             answer_headers=(wire.ACCEPT_RANGES, wire.CONTENT_DISPOSITION),

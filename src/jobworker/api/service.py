@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from jobworker.api.asgi import Receive
+from jobworker.api.lasting import Place, Shares
+from jobworker.api.memory import Bounds, Budget, Streams
 from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager
@@ -16,13 +18,20 @@ from jobworker.policy.authority import Authority
 
 T = TypeVar("T")
 
+Trouble = Callable[[], Awaitable[str | None]]
+
 LOOK_AT_TOKEN = 5.0
 """Seconds between looks whether the token of an answer that lasts still counts."""
 
+DECODED = Bounds(total=2, of_one=1, patience=60.0)
+"""Large bodies that are decoded at once: each takes a hundred MB for that moment, and a part of
+a second. Others wait, until they would have waited as long as a body may take to come."""
 
-LARGE_BODIES = 4
-"""Requests at once whose bodies are larger than most may be: each takes a hundred MB for
-the moment of its decoding. Others wait."""
+BODIES = Bounds(total=192 * 1024 * 1024, of_one=64 * 1024 * 1024)
+"""Bytes of large bodies that are in memory: six of the largest, of one user two."""
+
+ANSWERS = Bounds(total=64 * 1024 * 1024, of_one=16 * 1024 * 1024, patience=10.0)
+"""Bytes of large answers of one piece: each is in memory until the client has taken it."""
 
 
 class Accounts(Protocol):
@@ -43,13 +52,23 @@ class StreamBroken(Exception):
 
 @dataclass(slots=True)
 class Service:
-    """Everything that handlers share; ``draining`` is set once the server stops."""
+    """Everything that handlers share; ``draining`` is set once the server stops.
+
+    ``operator_shares`` are those of the operator's socket, ``shares`` of everybody else.
+    """
 
     jobs: Manager
     accounts: Accounts
     authority: Authority = field(default_factory=Authority)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
+    troubles: Sequence[Trouble] = ()
+    """Each tells what keeps the server from its work, or None."""
+    shares: Shares = field(default_factory=Shares)
+    operator_shares: Shares = field(default_factory=Shares)
+    streams: Streams = field(default_factory=Streams)
+    decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
+    bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
+    answers: Budget = field(default_factory=lambda: Budget("large answers", ANSWERS))
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_refused(self, token: str) -> None:
@@ -78,6 +97,7 @@ class Call:
     headers: list[tuple[bytes, bytes]]
     receive: Receive
     token: str | None = field(default=None, repr=False)
+    shares: Shares = field(default_factory=Shares)
 
     @property
     def jobs(self) -> Manager:
@@ -95,6 +115,18 @@ class Call:
         """The job that the path names; every route with an ``{id}`` has one."""
         assert self.target is not None
         return self.target
+
+    def lasting(self) -> Place:
+        """A place for what waits, follows or attaches; raises ``TooManyRequests``."""
+        return self.shares.lasting.take(self.user.name, self._most_lasting)
+
+    def slow_stop(self) -> Place:
+        """A place for a stop that waits for a grace; raises ``TooManyRequests``."""
+        return self.shares.stops.take(self.user.name, self._most_lasting)
+
+    @property
+    def _most_lasting(self) -> int:
+        return self.service.authority.rules.requests.lasting_per_user
 
     async def hold(self, work: Awaitable[T]) -> T:
         """Awaits ``work`` that may take long; see ``hold``."""

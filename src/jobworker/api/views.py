@@ -98,6 +98,12 @@ class JobView(Body, frozen=True, kw_only=True):
     owner: Annotated[str, Meta(description="who started it")]
     program: Annotated[str, Meta(description="what was started, as it was asked for")]
     args: Annotated[list[str | RawArgument], Meta(description="what the program was given")]
+    args_cut: Annotated[
+        Literal[True] | UnsetType,
+        Meta(
+            description="in a list, where `args` are only the beginning, up to a `…`; else left out"
+        ),
+    ] = UNSET
     name: Annotated[str | None, Meta(description="what people may find it by")]
     labels: Annotated[dict[str, str], Meta(description="what lists may be filtered by")]
     pid: Annotated[int | None, Meta(description="its PID on the server's machine, while it runs")]
@@ -133,13 +139,21 @@ class LineGapView(GapView, frozen=True):
     """A gap among the lines: ``line`` is how many lines of the stream stand before it."""
 
     line: Annotated[int, Meta(description="how many lines of the stream stand before it")]
+    left_out: Annotated[
+        Literal[True] | UnsetType,
+        Meta(
+            description="where bytes are kept that this answer has no room for: the raw streams "
+            "and the frames have them; else left out"
+        ),
+    ] = UNSET
 
 
 class OutputAnswer(Body, frozen=True):
     """Both streams by lines, without line ends; what is not UTF-8 as U+FFFD.
 
-    No line has bytes from both sides of a gap. Where all is kept there are no ``gaps``, and
-    the body is that of the core contract.
+    At most the last 8 MiB of both streams; what stands before is told as a gap that is
+    ``leftOut``. No line has bytes from both sides of a gap. Where there are no ``gaps``, the
+    body is that of the core contract.
     """
 
     id: Id
@@ -235,6 +249,7 @@ def job_view(job: model.Job) -> JobView:
         owner=job.owner,
         program=job.spec.program,
         args=[argument_view(text) for text in job.spec.args],
+        args_cut=True if "args" in job.cut else UNSET,
         name=job.spec.name,
         labels=dict(job.spec.labels),
         pid=job.pid,
@@ -259,9 +274,18 @@ def gap_view(gap: model.Gap) -> GapView:
     return GapView(stream=_stream_name(gap), start=gap.start, end=gap.end)
 
 
-def line_gap_view(gap: model.Gap, line: int) -> LineGapView:
-    """``gap`` as it stands before the line of that number, counted from 0."""
-    return LineGapView(stream=_stream_name(gap), start=gap.start, end=gap.end, line=line)
+def line_gap_view(gap: model.Gap, line: int, *, left_out: bool = False) -> LineGapView:
+    """``gap`` as it stands before the line of that number, counted from 0.
+
+    It is ``left_out`` where there are bytes in it that are kept.
+    """
+    return LineGapView(
+        stream=_stream_name(gap),
+        start=gap.start,
+        end=gap.end,
+        line=line,
+        left_out=True if left_out else UNSET,
+    )
 
 
 def _stream_name(gap: model.Gap) -> Literal["stdout", "stderr"]:

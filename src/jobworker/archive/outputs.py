@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from jobworker.archive.database import Database
-from jobworker.archive.tables import output_chunks
+from jobworker.archive.tables import jobs, output_chunks
 from jobworker.model import Piece, Stream
 from jobworker.output import spans
 from jobworker.output.reader import OutputReader, Span
@@ -32,6 +32,13 @@ _THIS = (
 _END = output_chunks.c.offset + func.length(output_chunks.c.data)
 _LAST = select(_END).where(*_THIS).order_by(output_chunks.c.offset.desc()).limit(1)
 _SPANS = select(output_chunks.c.offset, _END).where(*_THIS).order_by(output_chunks.c.offset)
+STORED = (
+    select(func.coalesce(func.sum(func.length(output_chunks.c.data)), 0))
+    .join_from(jobs, output_chunks, jobs.c.number == output_chunks.c.number)
+    .where(jobs.c.owner == bindparam("owner"), jobs.c.finished_at.is_not(None))
+)
+"""Bytes of all finished jobs of an owner; SQLite reads no blob for its length."""
+
 _OVERLAPPING = (
     select(output_chunks.c.offset, output_chunks.c.data)
     .where(

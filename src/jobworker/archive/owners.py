@@ -20,7 +20,8 @@ class SqlOwners:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._accounts: dict[str, int] = {}  # a number once given never changes
+        # Asked anew each time: jobd user add gives a name that was used before a new one.
+        self._account = database.prepared(_ACCOUNT)
 
     async def role(self, owner: str) -> Role:
         """The role of the user of that name; that of a plain user where there is none."""
@@ -29,9 +30,10 @@ class SqlOwners:
 
     async def account(self, owner: str) -> int:
         """The small number that stands for this owner for ever."""
-        if owner not in self._accounts:
-            self._accounts[owner] = await self._database.write(partial(_account, owner))
-        return self._accounts[owner]
+        row = self._account.one({"who": owner})
+        if row is not None:
+            return int(row[0])
+        return await self._database.write(partial(_account, owner))
 
 
 def _account(owner: str, connection: Connection) -> int:

@@ -22,12 +22,17 @@ from jobworker.model import (
     Starting,
     Stopped,
     Terms,
+    brief,
     from_microseconds,
     microseconds,
 )
 
 # In ASCII, because it then carries lone surrogates and NUL through every database.
 _ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
+_BESIDE = 512
+"""Bytes that a job takes beside what it has as JSON in its row."""
+
 _FINAL: dict[str, type[Final]] = {kind.name: kind for kind in (Completed, Failed, Stopped)}
 
 
@@ -82,6 +87,13 @@ def job_of(row: Row[Any]) -> Job:
         containment=row.containment,
         node=row.node,
     )
+
+
+def brief_of(row: Row[Any]) -> tuple[Job, int]:
+    """The job of a row without what is long in its spec, and roughly its bytes as JSON."""
+    job = brief(job_of(row))
+    spec = _to_json(job.spec) if job.cut else row.spec
+    return job, _BESIDE + len(spec) + len(row.terms or "") + len(row.end or "")
 
 
 def _asked_and_granted(row: Row[Any]) -> tuple[Spec, Terms]:

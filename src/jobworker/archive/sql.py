@@ -22,11 +22,11 @@ from sqlalchemy import (
 from jobworker.archive import keys
 from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
-from jobworker.archive.outputs import Chunk, StoredOutput, chunks_of, clear, store
+from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
-from jobworker.archive.rows import accepted, ending, job_of, searchable
+from jobworker.archive.rows import accepted, brief_of, ending, job_of, searchable
 from jobworker.archive.tables import job_labels, jobs
-from jobworker.errors import JobNotFound, JobRunning
+from jobworker.errors import JobNotFound, JobRunning, StorageFull
 from jobworker.model import (
     Job,
     JobId,
@@ -45,6 +45,13 @@ _AT_ONCE = 64 * 1024
 _CHUNKS_AHEAD = 2
 """Chunks of a larger output in one transaction: bounds how long others wait for their turn."""
 
+_HAPPENED, _MAKES_ROOM = 0.5, 1.0
+"""The part of the ballast that may be given up for a write (``Database.write``)."""
+
+
+_PAGE = 4 * 1024 * 1024
+"""Bytes of jobs, as JSON, after which a page ends."""
+
 _LIVE = (StatusName.QUEUED.value, StatusName.RUNNING.value)
 
 _THIS: ColumnElement[bool] = jobs.c.id == bindparam("job")
@@ -60,6 +67,7 @@ _ADMIT = (
     .where(_THIS, jobs.c.status == StatusName.QUEUED.value)
     .values(status=StatusName.RUNNING.value)
 )
+_PUT_BACK = update(jobs).where(_THIS, _UNFINISHED).values(status=StatusName.QUEUED.value)
 _ROLL_BACK = delete(jobs).where(_THIS, _UNFINISHED)
 _REMOVE = delete(jobs).where(_THIS)
 # By status rather than by finished_at, because that has an index.
@@ -92,9 +100,13 @@ class SqlArchive:
         """Records that a queued job is to be started; durable when this returns."""
         await self._database.write(partial(_admit, job_id))
 
+    async def put_back(self, job_id: JobId) -> None:
+        """Records that a job which was admitted is queued again; durable when this returns."""
+        await self._database.write(partial(_put_back, job_id), ballast=_HAPPENED)
+
     async def roll_back(self, job_id: JobId) -> None:
         """Removes a job that never ran; one that is finished, or unknown, is left alone."""
-        await self._database.write(partial(_roll_back, job_id))
+        await self._database.write(partial(_roll_back, job_id), ballast=_HAPPENED)
 
     async def finish(self, job: Job, output: OutputReader) -> None:
         """Records a job's end together with its output; durable when this returns.
@@ -102,10 +114,18 @@ class SqlArchive:
         A second call, after a crash half-way, leaves the same as a single one.
         Raises ``JobNotFound`` where the job was never added, ``StorageFull``.
         """
-        if sum(map(output.size, Stream)) <= _AT_ONCE:
+        size = sum(map(output.size, Stream))
+        # An end without output is recorded on a full disk, too: a stop of a queued job is one,
+        # and it must not run after a restart. Other jobs can wait where they are.
+        ballast = 0.0 if size else _HAPPENED
+        if size <= _AT_ONCE:
             # Read here rather than by the writer: a caller that is cancelled may close it.
-            await self._database.write(partial(_finish_with, job, list(chunks_of(output))))
-        elif await self._store_ahead(job.id, output):
+            finish = partial(_finish_with, job, list(chunks_of(output)))
+            await self._database.write(finish, ballast=ballast)
+            return
+        # An attempt that cannot succeed would fill the disk for the others meanwhile.
+        self._database.check_room(size)
+        if await self._store_ahead(job.id, output):
             await self._database.write(partial(_finish, job))
 
     async def _store_ahead(self, job_id: JobId, output: OutputReader) -> bool:
@@ -114,8 +134,15 @@ class SqlArchive:
         if number is None:
             return False
         chunks = chunks_of(output)
-        while some := await asyncio.to_thread(_take, chunks):
-            await self._database.write(partial(_store, number, some))
+        try:
+            while some := await asyncio.to_thread(_take, chunks):
+                await self._database.write(partial(_store, number, some))
+                await self._database.settle()
+        except StorageFull:
+            # What was stored would take the room that the next attempt, or another job, needs.
+            await self._database.write(partial(_make_room, job_id), ballast=_MAKES_ROOM)
+            await self._database.shrink()
+            raise
         return True
 
     async def remove(self, job_id: JobId) -> None:
@@ -123,7 +150,17 @@ class SqlArchive:
 
         Raises ``JobNotFound``, ``JobRunning``.
         """
-        await self._database.write(partial(_remove, job_id))
+        await self._database.write(partial(_remove, job_id), ballast=_MAKES_ROOM)
+        await self._database.shrink()
+
+    async def drop(self, job_id: JobId) -> None:
+        """Deletes a job that has ended, whether ``finish`` was called for it or not."""
+        await self._database.write(partial(_drop, job_id), ballast=_MAKES_ROOM)
+        await self._database.shrink()
+
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
+        return await self._database.read_async(partial(_stored, owner))
 
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""
@@ -164,6 +201,10 @@ def _add(job: Job, key: StartKey | None, connection: Connection) -> None:
 
 def _admit(job_id: JobId, connection: Connection) -> None:
     connection.execute(_ADMIT, {"job": str(job_id)})
+
+
+def _put_back(job_id: JobId, connection: Connection) -> None:
+    connection.execute(_PUT_BACK, {"job": str(job_id)})
 
 
 def _roll_back(job_id: JobId, connection: Connection) -> None:
@@ -213,15 +254,31 @@ def _remove(job_id: JobId, connection: Connection) -> None:
         raise JobNotFound
     if state.finished_at is None:
         raise JobRunning
+    _drop(job_id, connection)
+
+
+def _drop(job_id: JobId, connection: Connection) -> None:
     connection.execute(_REMOVE, {"job": str(job_id)})
 
 
+def _stored(owner: str, connection: Connection) -> int:
+    return int(connection.execute(STORED, {"owner": owner}).scalar_one())
+
+
 def _find(query: JobQuery, connection: Connection) -> Page:
-    rows = connection.execute(matching(query)).all()
-    page = rows[: query.limit]
-    more = len(rows) > query.limit
-    return Page(tuple(map(job_of, page)), cursor_at(page[-1].number) if more else None)
+    found: list[Job] = []
+    size, last = 0, 0
+    with connection.execute(matching(query)) as rows:
+        # One row at a time: a thousand of the largest would not fit into memory.
+        for row in rows:
+            if len(found) == query.limit or size >= _PAGE:
+                return Page(tuple(found), cursor_at(last))
+            job, bytes_of_it = brief_of(row)
+            found.append(job)
+            size, last = size + bytes_of_it, row.number
+    return Page(tuple(found), None)
 
 
 def _unfinished(connection: Connection) -> list[Job]:
-    return [job_of(row) for row in connection.execute(_ALL_LIVE).all()]
+    with connection.execute(_ALL_LIVE) as rows:
+        return [brief_of(row)[0] for row in rows]

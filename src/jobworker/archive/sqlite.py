@@ -6,21 +6,34 @@ Another database needs another module with these functions, and nothing else.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from jobworker.errors import JobWorkerError, ServiceUnavailable, StateUnusable, StorageFull
+from jobworker import disk
+from jobworker.errors import (
+    JobWorkerError,
+    ServiceUnavailable,
+    StateUnusable,
+    StorageFull,
+    StorageUnavailable,
+)
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's transaction; ours last milliseconds."""
 
 _JOURNAL_LIMIT = 64 * 1024 * 1024
 """Bytes of log file that are kept after a checkpoint: a large output may make it grow."""
+
+_LOG_ROOM = 5 * 1024 * 1024
+"""Bytes of log that are taken from the disk beforehand: SQLite begins it anew after a
+thousand pages, so that what changes no more than that needs no room (wal_autocheckpoint)."""
 
 _ALWAYS = f"""
 PRAGMA synchronous = FULL;
@@ -29,13 +42,15 @@ PRAGMA journal_size_limit = {_JOURNAL_LIMIT};
 PRAGMA secure_delete = FAST;
 """
 
-# A disk quota and RLIMIT_FSIZE come out of SQLite as write errors, and a log index
-# that cannot grow as SHMSIZE: each means that there is no room for more.
-_FULL = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR_WRITE,
-    sqlite3.SQLITE_IOERR_SHMSIZE,
-}
+_WRITE_FAILED = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+"""Codes of a write that failed: for a disk quota, RLIMIT_FSIZE, a log index that cannot grow,
+which all mean that there is no room for more; but for a broken disk as well."""
+
+_PROBE = bytes(4096)
+"""What is written to tell them apart: a block."""
+_BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+"""Primary codes of a disk that fails while we use the database."""
+
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _LOST_WRITE = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
@@ -56,11 +71,12 @@ def migrator(path: Path) -> Engine:
     A migration that makes a table anew drops the old one, which else would delete
     every row that refers to it.
     """
-    return _writing(path, "PRAGMA foreign_keys = OFF;")
+    # A file that is to give room back must know before it has its first table.
+    return _writing(path, "PRAGMA foreign_keys = OFF;", "PRAGMA auto_vacuum = INCREMENTAL;")
 
 
-def _writing(path: Path, setup: str) -> Engine:
-    engine = _engine(path, "rw", f"{_ALWAYS} PRAGMA journal_mode = WAL; {setup}")
+def _writing(path: Path, setup: str, before: str = "") -> Engine:
+    engine = _engine(path, "rw", f"{before} {_ALWAYS} PRAGMA journal_mode = WAL; {setup}")
 
     # A transaction that begins by reading cannot wait for the lock later: it would
     # fail at once with SQLITE_BUSY, whatever the busy timeout.
@@ -103,6 +119,53 @@ def _engine(path: Path, mode: str, setup: str) -> Engine:
     return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
 
 
+def take_log_room(path: Path, most: int) -> None:
+    """Takes the room of the log from the disk; only while the write lock is held.
+
+    It must hold to the file's end, which nobody may move meanwhile. What lies beyond the last
+    transaction in a log means nothing to SQLite. Raises ``OSError``.
+    """
+    fd = os.open(f"{path}-wal", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(fd, 0, min(_LOG_ROOM, most))
+    finally:
+        os.close(fd)
+
+
+def make_shrinkable(path: Path) -> None:
+    """Lets a database that an earlier version has made give room back; it is copied for that.
+
+    Nothing happens where it can, or where the disk has no room for two copies.
+    """
+    place = os.statvfs(path.parent)
+    if place.f_bavail * place.f_frsize < 3 * path.stat().st_size:
+        return
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)) as connection:
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
+
+
+def unused(connection: Connection) -> int:
+    """Bytes of the file that hold nothing any more."""
+    pages = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+    return int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
+def shrink(connection: Connection, pages: int) -> None:
+    """Moves as many pages from the file's end to unused ones; ``checkpoint`` cuts it off there."""
+    # SQLite moves a page a step, and the driver makes one step where there are no rows.
+    cursor = connection.connection.cursor()
+    for _ in range(pages):
+        cursor.execute("PRAGMA incremental_vacuum(1)")
+
+
+def checkpoint(path: Path) -> None:
+    """Moves the log into the file, as far as nobody reads an older state."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
 def create(path: Path, fill: Callable[[Path], None]) -> None:
     """Makes a new database at ``path``, whole or not at all; ``fill`` makes its tables.
 
@@ -143,25 +206,60 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def translate(error: DBAPIError, path: Path) -> JobWorkerError:
-    """The error of our own taxonomy for a failure of the database."""
+def translate(error: DBAPIError, path: Path, *, opened: bool = False) -> JobWorkerError:
+    """The error of our own taxonomy for a failure of the database.
+
+    One that was ``opened`` before was usable then, so it is its disk that fails.
+    """
     code = getattr(error.orig, "sqlite_errorcode", 0)
     why = f"{error.orig} ({getattr(error.orig, 'sqlite_errorname', 'unknown')})"
-    if code in _FULL:
+    if code == sqlite3.SQLITE_FULL or (code in _WRITE_FAILED and _lacks_room(path)):
         return StorageFull(
-            f"cannot write to the database {path}: no space left ({why})",
-            hint="free some space, or raise the quota, where the server keeps its state",
+            f"cannot write to the database {path.name}: no space left ({why})",
+            hint="remove jobs that have ended; or free some space, or raise the quota, where the "
+            "server keeps its state",
         )
     if is_busy(error):
         return ServiceUnavailable(
-            f"cannot write to the database {path}: another process has held it for "
+            f"cannot write to the database {path.name}: another process has held it for "
             f"{BUSY_TIMEOUT:g} s",
             hint="try again; if it persists, end the other process that uses the database",
+        )
+    if lost_a_write(error):
+        return StorageUnavailable(
+            f"cannot write to the database {path.name} any more: the disk lost a write ({why})",
+            hint="the operator has to look at the disk under jobd's state and start jobd again; "
+            "running jobs go on, and can be stopped",
+        )
+    if opened or code & 0xFF in _BROKEN:
+        return StorageUnavailable(
+            f"cannot use the database {path.name}: {why}",
+            hint="the operator has to look at the disk under jobd's state; "
+            "running jobs go on, and can be stopped",
         )
     return StateUnusable(
         f"cannot use the database {path}: {why}",
         hint="check the disk and the file's permissions, or restore the file from a backup",
     )
+
+
+def _lacks_room(path: Path) -> bool:
+    """Whether a write to a database failed for want of room: the system's error is not told.
+
+    Where another file beside it can be written to, neither the disk nor a quota is full.
+    """
+    probe = path.with_name(f".{path.name}.probe")
+    try:
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, _PROBE)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            probe.unlink()
+    except OSError as error:
+        return error.errno not in disk.BROKEN
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def is_busy(error: DBAPIError) -> bool:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 VERBS = (
     ("start", "start", "start a program as a job"),
     ("run", "run", "start a program, show its output, exit as it does"),
-    ("status", "status", "show what is known of a job"),
+    ("status", "status", "show how a job stands, in three lines"),
+    ("show", "show", "show all that is known of a job"),
     ("output", "output", "show what a job has written"),
     ("logs", "logs", "the same, byte for byte (output --raw)"),
     ("attach", "attach", "feed a job that was started with run -i or -t"),

@@ -7,7 +7,7 @@ words.
 from __future__ import annotations
 
 from jobworker.cli.commands import load
-from jobworker.cli.invocation import COMMON, UsageError
+from jobworker.cli.invocation import COMMON, VERSION, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Cursor:
         *before, self.typed = _joined(words) or [""]
         self.verb: str | None = None
         self.user: str | None = None
-        self.options: tuple[Option, ...] = COMMON
+        self.options: tuple[Option, ...] = (*COMMON, VERSION)
         self.option: Option | None = None
         self.named: list[str] = []
         self.lead = ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobworker.client.frames import End
 
 _INTERRUPTED = 130
-_TELLS_ALL = ("exited", "signaled", "stopped")
+_TELLS_ALL = ("signaled", "stopped")
 """The causes of which the reason says all that there is to know."""
 
 
@@ -34,10 +34,10 @@ def follow(
             job_input.feed_from_stdin(client.profile, job_id, takeover=takeover)
         return foreground.to_the_end()
     except BrokenPipeError:
-        report.message(f"jobctl: nobody reads any more; {_goes_on(job_id)}")
+        report.message(f"jobctl: nobody reads any more; {_goes_on(call, job_id, kind)}")
         raise
     except KeyboardInterrupt:
-        if not (call.has("stop-on-interrupt") or _shall_stop(job_id, ask=kind is None)):
+        if not (call.has("stop-on-interrupt") or _shall_stop(call, job_id, kind)):
             return _INTERRUPTED
     try:
         client.stop(job_id)
@@ -81,22 +81,27 @@ class _Foreground:
                 takeover=takeover,
             )
         except session.Detached:
-            report.message_below(
-                f"jobctl: detached; job {self._job_id} goes on: jobctl attach {self._job_id}"
-            )
+            command = _command(self._call, "attach", self._job_id)
+            report.message_below(f"jobctl: detached; job {self._job_id} goes on: {command}")
             return 0
         except JobNotRunning:  # it has ended already, and its output can be seen
             end = self._follow(raw=True)
         return self._tell(end)
 
     def _tell(self, end: End) -> int:
-        if end.reason and end.exit_code is None:
-            report.message(f"jobctl: {end.reason}")
-            if end.cause not in _TELLS_ALL:
-                report.message(f"hint: the evidence is at: jobctl why {self._job_id}")
+        # A program that used its grace has an exit code of its own, which is not ours then.
+        if end.reason and end.cause != "exited":
+            self._tell_reason(end.reason, evident=end.cause in _TELLS_ALL)
         if end.cause == "start-failed":  # it had to wait, and then its program was not there
             return endings.exit_code(self._client.status(self._job_id))
         return endings.code_of(end.cause, end.signal, end.exit_code)
+
+    def _tell_reason(self, reason: str, *, evident: bool) -> None:
+        if evident:
+            report.message(f"jobctl: {reason}")
+            return
+        # The ID of a job that ran in the foreground is known to nobody else.
+        report.message(f"jobctl: {reason}; see {_command(self._call, 'why', self._job_id)}")
 
     def _follow(self, *, raw: bool) -> End:
         from jobworker.cli.interrupt import Deferred
@@ -116,10 +121,10 @@ class _Foreground:
         raise AssertionError("a follow ends with the end of its job")
 
 
-def _shall_stop(job_id: str, *, ask: bool) -> bool:
-    """Whether a person, where there is one to ``ask``, wants the job stopped."""
-    report.message_below(f"jobctl: {_goes_on(job_id)}")
-    if not (ask and sys.stdin.isatty()):
+def _shall_stop(call: Invocation, job_id: str, kind: str | None) -> bool:
+    """Whether a person wants the job stopped; who feeds it has no line left for the answer."""
+    report.message_below(f"jobctl: {_goes_on(call, job_id, kind)}")
+    if kind == "pipe" or not sys.stdin.isatty():
         return False
     sys.stderr.write("Stop it? [y/N] ")
     sys.stderr.flush()
@@ -130,5 +135,12 @@ def _shall_stop(job_id: str, *, ask: bool) -> bool:
         return False
 
 
-def _goes_on(job_id: str) -> str:
-    return f"job {job_id} goes on; come back to it with: jobctl output -f {job_id}"
+def _goes_on(call: Invocation, job_id: str, kind: str | None) -> str:
+    verb = "attach" if kind in ("pipe", "terminal") else "output -f"
+    return f"job {job_id} goes on; come back to it with: {_command(call, verb, job_id)}"
+
+
+def _command(call: Invocation, verb: str, job_id: str) -> str:
+    """A command about the job for the profile of this call."""
+    user = call.value("user")
+    return f"jobctl {f'-u {user} ' if user else ''}{verb} {job_id}"

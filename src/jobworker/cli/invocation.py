@@ -25,6 +25,10 @@ COMMON: tuple[Option, ...] = (
 )
 
 
+VERSION: Option = ("version", "", "", "show the version of jobctl")
+"""The option that is none of any verb."""
+
+
 class UsageError(Exception):
     """A wrong use of ``jobctl``, told in one line; the exit code is 2."""
 
@@ -57,7 +61,12 @@ class Invocation:
         """A client for the profile that was asked for; only now is a profile read."""
         from jobworker.client.client import Client
 
-        return Client.from_profile(self.value("user"), retry_policy=retry_policy(), on_retry=_tell)
+        return Client.from_profile(
+            self.value("user"),
+            retry_policy=retry_policy(),
+            on_retry=_tell,
+            on_detour=_tell_detour if sys.stderr.isatty() else None,
+        )
 
 
 VARIABLE = "JOBCTL_PATIENCE"
@@ -85,6 +94,11 @@ def _tell(retry: Retry) -> None:
         sys.stdout.flush()
         over = "\r" if sys.stderr.isatty() else ""  # there may be a line of progress
         sys.stderr.write(f"{over}jobctl: {retry.error}; trying again\n")
+
+
+def _tell_detour(sentence: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"\rhint: {sentence}\n")
 
 
 def read_options(

@@ -1,4 +1,4 @@
-"""The names of jobs on the command line: the whole ID or its beginning."""
+"""The ways to name a job on the command line: its whole ID, the beginning of it, its name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobworker.cli.invocation import Invocation
+    from jobworker.client.answers import JobList
     from jobworker.client.client import Client
 
 _FORM = "j-xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx"
 _ALLOWED = {"x": "0123456789abcdef", "y": "89ab"}
 _LEAST = len("j-xxxx")
 _SHOWN = 10
+_LONGEST_NAME = 256
+_OPEN = ("Running", "Queued")
 
 
 def check(word: str) -> None:
-    """Raises ``UsageError`` unless ``word`` can be an ID or its beginning."""
-    fits = all(c in _ALLOWED.get(form, form) for c, form in zip(word, _FORM, strict=False))
-    if not fits or not _LEAST <= len(word) <= len(_FORM):
+    """Raises ``UsageError`` unless ``word`` can be an ID, its beginning, or a name.
+
+    What begins as an ID does is taken for nothing else, so that a slip never means a name.
+    """
+    if word[:2].lower() != _FORM[:2]:
+        fits = word.isprintable() and 0 < len(word) <= _LONGEST_NAME
+    else:
+        fits = all(c in _ALLOWED.get(form, form) for c, form in zip(word, _FORM, strict=False))
+        fits = fits and _LEAST <= len(word) <= len(_FORM)
+    if not fits:
         raise UsageError(
             f"{word!r} is not a job ID; one looks like j-9f8b6c52-0d3e-4c7a-8a53-1f2e3d4c5b6a, "
             "and its first digits are enough (j-9f8b)"
@@ -47,17 +57,39 @@ def all_words(call: Invocation) -> list[str]:
 
 
 def find(client: Client, word: str) -> str:
-    """The ID that ``word`` stands for; only a shortened one costs a request."""
+    """The ID that ``word`` stands for; only a whole one costs no request."""
+    if not word.startswith(_FORM[:2]):
+        return _named(client, word)
     if len(word) == len(_FORM):
         return word
-    found = client.list((("idPrefix", word), ("limit", str(_SHOWN))))
-    matches = [job["id"] for job in found["jobs"]]
-    if not matches:
+    match = _only(word, client.list((("idPrefix", word), ("limit", str(_SHOWN)))))
+    if match is None:
         raise JobNotFound(hint=f"no ID of your jobs begins with {word}; see jobctl list")
+    return match
+
+
+def _named(client: Client, name: str) -> str:
+    """The ID of the one job of that name that has not ended, else of the one that has."""
+    query = (("name", name), ("limit", str(_SHOWN)))
+    open_ones = [client.list((("status", status), *query)) for status in _OPEN]
+    found: JobList = {
+        "jobs": [job for page in open_ones for job in page["jobs"]],
+        "next": next((page["next"] for page in open_ones if page["next"]), None),
+        "error": None,
+    }
+    match = _only(name, found) or _only(name, client.list(query))
+    if match is None:
+        raise UsageError(f"{name!r} is neither a job ID nor the name of a job; see jobctl list")
+    return match
+
+
+def _only(word: str, found: JobList) -> str | None:
+    """The one job that was found, or None; raises ``UsageError`` where there are several."""
+    matches = [job["id"] for job in found["jobs"]]
     if len(matches) > 1:
         more = " and more" if found["next"] else ""
         raise UsageError(f"{word!r} fits more than one job: {', '.join(matches)}{more}")
-    return matches[0]
+    return matches[0] if matches else None
 
 
 def each(call: Invocation, act: Callable[[Client, str], None]) -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 
 from jobworker.cli.commands import load
-from jobworker.cli.invocation import COMMON, Invocation, UsageError, read_options
+from jobworker.cli.invocation import COMMON, VERSION, Invocation, UsageError, read_options
 from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False
@@ -70,9 +70,11 @@ def _perform(words: list[str]) -> int:
 
 def understand(words: list[str]) -> tuple[Verb, Invocation]:
     """The verb that is meant, and its options and words; raises ``UsageError``."""
-    first = read_options(COMMON, words, until_first_word=True, subject="")
+    first = read_options((*COMMON, VERSION), words, until_first_word=True, subject="")
     if first.has("help"):
         return load("help"), Invocation(first.options, [])
+    if first.has("version"):
+        return load("version"), first
     if not first.words:
         raise UsageError("no verb was given; see jobctl help")
     name, *rest = first.words

@@ -19,7 +19,8 @@ def marked(answer: OutputAnswer, stream: StreamName) -> Iterator[str]:
     for gap in answer.get("gaps", ()):
         if gap["stream"] == stream:
             yield from lines[at : gap["line"]]
-            yield f"[\u2026 {gap['end'] - gap['start']} bytes not kept \u2026]"
+            why = "left out; output --raw has them" if gap.get("leftOut") else "not kept"
+            yield f"[\u2026 {gap['end'] - gap['start']} bytes {why} \u2026]"
             at = gap["line"]
     yield from lines[at:]
 

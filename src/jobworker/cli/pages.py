@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SUMMARY = "run programs as jobs on a job worker server"
 SYNOPSIS = "[-u NAME] VERB [OPTIONS] ..."
 NAMING = """\
-A job is named by its ID or by the beginning of it (j-9f8b), as long as it fits one job only.
+A job is named by its ID, by the beginning of it (j-9f8b), or by the name that it was started
+with, as long as that fits one job only; of jobs of one name those that have not ended go first.
 Data go to standard output, messages to standard error; colour, progress and hints to
 terminals only. With --json each answer is one object on one line of standard output, and
 has an error: null, or a sentence, with its code beside it."""
@@ -39,7 +40,7 @@ ENVIRONMENT = (
         "the file with the profiles; otherwise jobctl/config.json in XDG_CONFIG_HOME",
     ),
     ("JOBCTL_USER", "the profile to use where -u names none"),
-    ("JOBCTL_SERVER", "https://HOST:PORT, in the place of the profile's own"),
+    ("JOBCTL_SERVER", "https://HOST:PORT or unix:PATH, in the place of the profile's own"),
     (
         "JOBCTL_PATIENCE",
         "how long to try again while the server is away; otherwise 10s, for run and wait 5m",

@@ -6,6 +6,7 @@ import json
 import sys
 
 from jobworker.client import failures
+from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
 
     from jobworker.cli.invocation import Invocation
     from jobworker.client.answers import IdAnswer, JobView
-    from jobworker.errors import JobWorkerError
 
 
 _ADVICE = {
+    "bad_authentication": (
+        "the token was revoked, the user removed, or the server set up anew; whoever runs the "
+        "server sees its users by jobd user list, and makes one anew, with its old jobs, by "
+        "jobd user remove NAME; jobd user add NAME --take-over"
+    ),
     "too_many_jobs": "try again once a job has ended; see jobctl list --status Running",
     "no_deadline": "only a job that was started with a time limit (--timeout) has a deadline",
     "program_forbidden": "jobctl can-i start -- PROGRAM says which rule decides",
@@ -36,6 +41,12 @@ def message(text: str) -> None:
     """Prints one message line on standard error."""
     sys.stdout.flush()  # so that lines stand in order where both go to one place
     sys.stderr.write((escaped(text) if sys.stderr.isatty() else text) + "\n")
+
+
+def hint(call: Invocation, text: str) -> None:
+    """Prints what may be done about it: to a person only, and to none who wants it quiet."""
+    if sys.stderr.isatty() and not call.has("quiet"):
+        message(f"hint: {text}")
 
 
 def message_below(text: str) -> None:
@@ -77,9 +88,22 @@ def failure(error: JobWorkerError, call: Invocation, about: str | None = None) -
     if call.has("json"):
         job = {"id": about} if about else {}
         answer({**job, **failures.to_answer(error)})
+    if error.code == "bad_authentication":
+        about = _asked_as(call)
     message(f"Error: {error}" + (f" ({about})" if about else ""))
-    if hint := error.hint or _ADVICE.get(error.code):
-        message(f"hint: {hint}")
+    if advice := error.hint or _ADVICE.get(error.code):
+        hint(call, advice)
+
+
+def _asked_as(call: Invocation) -> str | None:
+    """The profile whose token was refused, and its server; None where it is no more."""
+    from jobworker.client import profiles
+
+    try:
+        profile = profiles.load(call.value("user"))
+    except JobWorkerError:
+        return None
+    return f"{profile.server} does not take the token of profile {profile.name!r}"
 
 
 def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
@@ -88,8 +112,8 @@ def acted_on(call: Invocation, body: IdAnswer, sentence: str) -> None:
         answer(body)
     else:
         line(body["id"] if call.has("quiet") else sentence.format(body["id"]))
-    if hint := body.get("hint"):
-        message(f"hint: {hint}")
+    if advice := body.get("hint"):
+        hint(call, advice)
 
 
 def job(call: Invocation, view: JobView, *, apart: bool = False) -> None:

@@ -27,17 +27,25 @@ _NONE = "-"
 _UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "m", 60), ("m", 60, "s", 1))
 
 
-def fields(job: JobView, now: datetime) -> tuple[str, ...]:
-    """The fields that a program reads: ID, status, exit code, owner, creation, program, seconds."""
+LONGEST_COMMAND = 1000
+"""Columns of a command in a line for a program, where it does not want all of it."""
+
+
+def fields(job: JobView, now: datetime, *, wide: bool = False) -> tuple[str, ...]:
+    """The fields that a program reads: ID, status, exit code, owner, creation, program, seconds.
+
+    A long command is cut unless ``wide``: an argument alone may have 128 KiB.
+    """
+    text = cell(command(job))
     code = job["exitCode"]
     took = running_time(job, now)
     return (
         job["id"],
         job["status"],
         _NONE if code is None else str(code),
-        _cell(job["owner"]),
+        cell(job["owner"]),
         job["createdAt"][:19].replace("T", " "),
-        _command(job),
+        text if wide else terminal.cut(text, LONGEST_COMMAND),
         _NONE if took is None else f"{took:.3f}",
     )
 
@@ -57,7 +65,7 @@ def render(jobs: Sequence[JobView], now: datetime, *, room: int, colour: bool) -
             shown = [column for column in shown if _TITLES[column] != title]
     lines = []
     for row, job in zip(rows, (None, *jobs), strict=True):
-        cells = [_padded(row[column], widths[column]) for column in shown[:-1]]
+        cells = [padded(row[column], widths[column]) for column in shown[:-1]]
         if job and colour:
             cells[1] = terminal.coloured(cells[1], job["status"])
         last = row[-1]
@@ -98,11 +106,11 @@ def _row(job: JobView, now: datetime, length: int | None) -> tuple[str, ...]:
         job["id"][:length],
         job["status"],
         _ending(job),
-        _cell(job["owner"]),
-        _cell(job.get("name") or _NONE),
+        cell(job["owner"]),
+        cell(job.get("name") or _NONE),
         f"{brief(ago) if ago >= 60 else f'{ago}s'} ago",
         _NONE if took is None else brief(took),
-        _command(job),
+        cell(command(job)),
     )
 
 
@@ -110,20 +118,23 @@ def _ending(job: JobView) -> str:
     """The exit code, or the name of the signal instead."""
     if job["exitCode"] is not None:
         return str(job["exitCode"])
-    return _cell((job["signal"] or _NONE).removeprefix("SIG"))
+    return cell((job["signal"] or _NONE).removeprefix("SIG"))
 
 
-def _command(job: JobView) -> str:
+def command(job: JobView) -> str:
+    """The program and its arguments; an ellipsis for one that is no text."""
     words = [job["program"], *(arg if isinstance(arg, str) else "\u2026" for arg in job["args"])]
-    return _cell(" ".join(words))
+    return " ".join(words)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """``text`` in one cell: nothing of it acts, ends the line or the field."""
     return escaped(text).replace("\t", "\\t")
 
 
-def _padded(cell: str, columns: int) -> str:
-    return cell + " " * (columns - terminal.width(cell))
+def padded(text: str, columns: int) -> str:
+    """``text`` with spaces behind it, to that width."""
+    return text + " " * (columns - terminal.width(text))
 
 
 def _length_of_ids(ids: Sequence[str]) -> int:

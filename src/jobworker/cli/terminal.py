@@ -23,6 +23,11 @@ def has_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and not _is_dumb()
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Whether what stands on ``stream`` can be written over."""
+    return stream.isatty() and not _is_dumb()
+
+
 def coloured(text: str, status: str) -> str:
     """``text`` in the colour of a status."""
     colour = COLOURS.get(status)
@@ -62,7 +67,7 @@ class Progress:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._shown = ""
-        self.visible = stream.isatty() and not _is_dumb()
+        self.visible = can_redraw(stream)
 
     def show(self, text: str) -> None:
         """Puts ``text`` in the place of the line so far."""

@@ -90,6 +90,7 @@ class JobView(TypedDict):
     owner: str
     program: str
     args: list[str | RawArgument]
+    argsCut: NotRequired[Literal[True]]
     name: str | None
     labels: dict[str, str]
     pid: int | None
@@ -120,6 +121,7 @@ class LineGapView(GapView):
     """A gap among the lines: ``line`` is how many lines of the stream stand before it."""
 
     line: int
+    leftOut: NotRequired[Literal[True]]
 
 
 class OutputAnswer(TypedDict):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from jobworker.client.detour import OnDetour
     from jobworker.client.retry import RetryPolicy
     from jobworker.client.session import OnRetry
 
@@ -23,7 +24,8 @@ class AsyncClient(Calls):
 
     Calls may run at the same time, and each may be cancelled: that ends its connection,
     and what was asked may have been done. ``on_retry`` is called before each pause while
-    the server is away.
+    the server is away, ``on_detour`` once the calls go by the server's own socket, with a
+    sentence that says why.
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class AsyncClient(Calls):
         *,
         retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
+        on_detour: OnDetour | None = None,
     ) -> None:
         self.profile = profile
-        self._transport = AsyncTransport(profile, retry_policy)
+        self._transport = AsyncTransport(profile, retry_policy, on_detour)
         super().__init__(Session(profile, self._transport, retry_policy, on_retry))
 
     @classmethod
@@ -44,9 +47,15 @@ class AsyncClient(Calls):
         *,
         retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
+        on_detour: OnDetour | None = None,
     ) -> Self:
         """A client for a stored profile; see ``profiles.load``, also for what it raises."""
-        return cls(profiles.load(name), retry_policy=retry_policy, on_retry=on_retry)
+        return cls(
+            profiles.load(name),
+            retry_policy=retry_policy,
+            on_retry=on_retry,
+            on_detour=on_detour,
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import h11
 
-from jobworker.client import endpoint, trust
+from jobworker.client import detour, endpoint, trust
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable
 
+    from jobworker.client.detour import OnDetour
     from jobworker.client.exchange import Request
     from jobworker.client.failures import ConnectionLost
     from jobworker.client.profiles import Profile
@@ -34,9 +36,12 @@ Waiting and following are not counted: each may hold its connection for hours.
 class AsyncTransport:
     """Connections that are made when they are needed; for one event loop."""
 
-    def __init__(self, profile: Profile, retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self, profile: Profile, retry_policy: RetryPolicy, on_detour: OnDetour | None = None
+    ) -> None:
         self._profile = profile
         self._retry_policy = retry_policy
+        self._detour = detour.Detour(profile, on_detour)
         self._idle: list[_Link] = []
         self._turns = asyncio.Semaphore(MAX_SHORT)
 
@@ -106,11 +111,31 @@ class AsyncTransport:
         """Shakes hands first: only then is there anything that the token may go over."""
         host, port = endpoint.address(self._profile)
         context = trust.make_context(self._profile)
+        if self._detour.first and (link := await self._by_socket(context, host)):
+            return link
+        self._detour.insist()
         opening = asyncio.open_connection(host, port, ssl=context, server_hostname=host)
         try:
             return _Link(*await _within(self._retry_policy.connect, opening))
         except OSError as error:
-            raise trust.explain(error, self._profile) from None
+            failure = trust.explain(error, self._profile)
+        link = await self._by_socket(context, host)
+        if link is None:
+            raise failure
+        self._detour.take(failure)
+        return link
+
+    async def _by_socket(self, context: ssl.SSLContext, host: str) -> _Link | None:
+        """A connection by the server's own socket; None where it cannot be had."""
+        plain = self._detour.connect()
+        if plain is None:
+            return None
+        opening = asyncio.open_connection(sock=plain, ssl=context, server_hostname=host)
+        try:
+            return _Link(*await _within(self._retry_policy.connect, opening))
+        except OSError:
+            plain.close()
+            return None
 
 
 class AsyncExchange:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from jobworker.client.exchange import Request, path_of, read_bytes
 from jobworker.client.session import RETRYABLE
-from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning
+from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning, TooManyRequests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,14 +143,20 @@ class Calls:
             left = WAIT_AT_ONCE if deadline is None else deadline - time.monotonic()
             seconds = max(0.0, min(left, WAIT_AT_ONCE))
             request = Request("GET", f"{path_of(job_id)}?wait={seconds:.3f}", takes=seconds)
+            pause = 0.0
             try:
                 job: JobView = await session.ask_once(request)
+            except TooManyRequests as error:  # no place to wait in: look now and then
+                job = await self.status(job_id)
+                pause = min(error.retry_after or 1.0, seconds)
             except RETRYABLE as error:
                 await session.wait_or_raise(error, outage, request)
                 continue
             outage.over()
             if job["status"] in FINAL or (deadline is not None and time.monotonic() >= deadline):
                 return job
+            if pause:
+                await session.transport.pause(pause)
 
     async def list(
         self, query: Sequence[tuple[str, str]] = (), **filters: Unpack[ListFilters]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from jobworker.client.detour import OnDetour
     from jobworker.client.retry import RetryPolicy
     from jobworker.client.session import OnRetry
 
@@ -22,7 +23,8 @@ class Client:
 
     Each method blocks until it has its answer, and is that of ``Calls``. Threads may
     share a client: each call has a connection to itself. ``on_retry`` is called before
-    each pause while the server is away.
+    each pause while the server is away, ``on_detour`` once the calls go by the server's own
+    socket, with a sentence that says why.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class Client:
         *,
         retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
+        on_detour: OnDetour | None = None,
     ) -> None:
         self.profile = profile
-        self._transport = BlockingTransport(profile, retry_policy)
+        self._transport = BlockingTransport(profile, retry_policy, on_detour)
         self._calls = Calls(Session(profile, self._transport, retry_policy, on_retry))
 
     @classmethod
@@ -43,9 +46,15 @@ class Client:
         *,
         retry_policy: RetryPolicy = DEFAULT,
         on_retry: OnRetry | None = None,
+        on_detour: OnDetour | None = None,
     ) -> Self:
         """A client for a stored profile; see ``profiles.load``, also for what it raises."""
-        return cls(profiles.load(name), retry_policy=retry_policy, on_retry=on_retry)
+        return cls(
+            profiles.load(name),
+            retry_policy=retry_policy,
+            on_retry=on_retry,
+            on_detour=on_detour,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 MAX_SIZE = 1 << 20
 """Bytes: some 4,000 profiles. A larger file is not one of profiles, and is not read."""
 
+_ELSEWHERE = (
+    "keep the file in a directory of your own, and let JOBCTL_CONFIG name it there; without "
+    "JOBCTL_CONFIG it is jobctl/config.json in ~/.config"
+)
+"""The advice about a directory whose mode is not ours to change."""
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -33,13 +39,19 @@ def read(path: str) -> str | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from None
-    with open(descriptor, encoding="utf-8") as file:
+    try:
         _check_file(path, os.fstat(descriptor))
-        _check_directory(os.path.dirname(path))
+        _check_directory(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with open(descriptor, encoding="utf-8") as file:
         try:
             return file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+        except OSError as error:
+            raise _unusable(path, error) from None
+        except UnicodeDecodeError:
+            raise ConfigurationInvalid(f"cannot read {path}: it is not UTF-8 text") from None
 
 
 def update(path: str, change: Callable[[str | None], str]) -> None:
@@ -50,7 +62,7 @@ def update(path: str, change: Callable[[str | None], str]) -> None:
     directory = os.path.dirname(path)
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        _check_directory(directory)
+        _check_directory(path)
         with _Lock(path):
             _replace(path, change(read(path)))
     except OSError as error:
@@ -121,25 +133,56 @@ def _check_file(path: str, status: os.stat_result) -> None:
         raise ConfigurationInvalid(
             f"cannot use {path}: its mode is {stat.S_IMODE(status.st_mode):04o}, "
             "so others may read the tokens in it",
-            hint=f"chmod 600 {path}; if others may have read it, have new tokens made",
+            hint=_how_to_close(path),
         )
     if status.st_size > MAX_SIZE:
         raise _too_large(path, status.st_size)
 
 
-def _check_directory(directory: str) -> None:
+def _how_to_close(path: str) -> str:
+    """The advice for a file that others may read: its mode may be right, and its name wrong."""
+    with open(path, "rb") as file:
+        if b"profiles" not in file.read(MAX_SIZE):
+            return "it holds no profiles; name another file with JOBCTL_CONFIG"
+    return f"{_command('chmod', '600', path)}; if others may have read it, have new tokens made"
+
+
+def _check_directory(path: str) -> None:
+    directory = os.path.dirname(path)
     status = os.stat(directory)
     if status.st_uid not in (os.geteuid(), 0):
         raise ConfigurationInvalid(
-            f"cannot use {directory}: it belongs to UID {status.st_uid}",
-            hint="whoever owns the directory can replace the tokens in it; use one of your own",
+            f"cannot use {directory}: it belongs to UID {status.st_uid}, "
+            "who could replace the tokens in it",
+            hint=_ELSEWHERE,
         )
     if status.st_mode & 0o022:
+        ours = status.st_uid == os.geteuid() and _is_alone(path, status)
         raise ConfigurationInvalid(
             f"cannot use {directory}: its mode is {stat.S_IMODE(status.st_mode):04o}, "
             "so others may replace the tokens in it",
-            hint=f"chmod 700 {directory}",
+            hint=_command("chmod", "go-w", directory) if ours else _ELSEWHERE,
         )
+
+
+def _is_alone(path: str, directory: os.stat_result) -> bool:
+    """Whether its directory is for the file alone, so that a change of mode hurts nobody.
+
+    One with the sticky bit, such as ``/tmp``, is for everybody, even if it is empty.
+    """
+    if directory.st_mode & stat.S_ISVTX:
+        return False
+    ours = {os.path.basename(name) for name in (path, _beside(path, "lock"))}
+    try:
+        return ours >= set(os.listdir(os.path.dirname(path)))
+    except OSError:
+        return False
+
+
+def _command(*words: str) -> str:
+    import shlex  # only a mistake pays for it
+
+    return shlex.join(words)
 
 
 def _too_large(path: str, size: int) -> ConfigurationInvalid:

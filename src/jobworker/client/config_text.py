@@ -1,8 +1,8 @@
 """The text of the client's configuration file: one JSON object.
 
 ``defaultProfile`` is a profile's name or null. ``profiles`` has, by name, an object with
-the strings ``server``, ``ca`` and ``token``. Other keys are a newer client's: they are
-ignored, and written again as they are.
+the strings ``server``, ``ca`` and ``token``, and may have ``socket``. Other keys are a newer
+client's: they are ignored, and written again as they are.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ def _check_profile(where: str, profile: object) -> None:
     for field in FIELDS:
         if not isinstance(profile.get(field), str):
             raise _invalid(f"{where}.{field}", "is missing or not a string")
+    if not isinstance(profile.get("socket", ""), str):
+        raise _invalid(f"{where}.socket", "is not a string")
 
 
 def _invalid(key: str, what: str) -> ConfigurationInvalid:

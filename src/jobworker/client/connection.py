@@ -10,10 +10,13 @@ import socket
 import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 
-from jobworker.client import endpoint, trust
+from jobworker.client import detour, endpoint, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
+
+    from jobworker.client.detour import OnDetour
     from jobworker.client.exchange import Request
     from jobworker.client.failures import ConnectionLost
     from jobworker.client.profiles import Profile
@@ -27,9 +30,12 @@ class BlockingTransport:
     back, is one step each.
     """
 
-    def __init__(self, profile: Profile, retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self, profile: Profile, retry_policy: RetryPolicy, on_detour: OnDetour | None = None
+    ) -> None:
         self._profile = profile
         self._retry_policy = retry_policy
+        self._detour = detour.Detour(profile, on_detour)
         self._idle: list[HTTPConnection] = []
 
     async def send(self, request: Request) -> BlockingExchange:
@@ -82,20 +88,42 @@ class BlockingTransport:
         host, port = endpoint.address(self._profile)
         name, budget = endpoint.name_as_bytes(host), self._retry_policy.connect
         context = trust.make_context(self._profile)
-        try:
-            plain = socket.create_connection((name, port), budget)  # type: ignore[arg-type]
+        sock = self._by_socket(context, name) if self._detour.first else None
+        if sock is None:
+            self._detour.insist()
             try:
-                sock = context.wrap_socket(plain, server_hostname=name)
-            except BaseException:
-                plain.close()
-                raise
-        except OSError as error:
-            raise trust.explain(error, self._profile) from None
+                plain = socket.create_connection((name, port), budget)  # type: ignore[arg-type]
+                sock = _shake_hands(plain, context, name)
+            except OSError as error:
+                failure = trust.explain(error, self._profile)
+                sock = self._by_socket(context, name)
+                if sock is None:
+                    raise failure from None
+                self._detour.take(failure)
         endpoint.prepare(sock)
         http = HTTPConnection(host, port)
         http.sock = sock
         http.auto_open = 0  # HTTPConnection would open a plain one
         return http
+
+    def _by_socket(self, context: ssl.SSLContext, name: bytes) -> ssl.SSLSocket | None:
+        """A connection by the server's own socket; None where it cannot be had."""
+        plain = self._detour.connect()
+        if plain is None:
+            return None
+        plain.settimeout(self._retry_policy.connect)
+        try:
+            return _shake_hands(plain, context, name)
+        except OSError:
+            return None
+
+
+def _shake_hands(plain: socket.socket, context: ssl.SSLContext, name: bytes) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
 
 
 class BlockingExchange:

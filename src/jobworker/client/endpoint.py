@@ -8,7 +8,7 @@ from http.client import IncompleteRead
 from urllib.parse import urlsplit
 
 from jobworker.client.failures import ConnectionLost
-from jobworker.errors import ConfigurationInvalid
+from jobworker.errors import ConfigurationInvalid, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def name_as_bytes(host: str) -> bytes:
 
 def prepare(sock: socket.socket) -> None:
     """Makes a socket send at once, and notice a peer that is gone."""
+    if sock.family == socket.AF_UNIX:
+        return  # which does both
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
@@ -63,7 +65,7 @@ def has_been_closed(descriptor: int) -> bool:
 
 def lost(profile: Profile, error: Exception | str) -> ConnectionLost:
     """The failure of a connection over which something was sent already."""
-    reason = str(error)
+    reason = reason_of(error) if isinstance(error, Exception) else error
     if isinstance(error, TimeoutError):
         reason = "it did not answer in time"
     elif isinstance(error, IncompleteRead):

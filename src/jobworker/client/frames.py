@@ -105,8 +105,8 @@ def decode(line: bytes) -> Frame | End:
     try:
         fields: Any = json.loads(line)
         return _end(fields) if fields["stream"] == "end" else _frame(fields)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{line[:80]!r} is no frame of output ({error!r})") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{line[:80]!r} is no frame of output") from None
 
 
 def _frame(fields: OutputFrame | GapFrame) -> Frame:

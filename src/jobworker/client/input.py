@@ -11,11 +11,12 @@ import json
 import threading
 
 from jobworker.client import failures, trust
+from jobworker.client.detour import Detour
 from jobworker.errors import JobWorkerError, ServerUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any, TypeVar
 
     from websockets.asyncio.client import ClientConnection
@@ -131,8 +132,9 @@ async def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientCo
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
     address = f"wss{profile.server.removeprefix('https').rstrip('/')}/jobs/{job_id}/input"
-    try:
-        return await client.connect(
+
+    def opened(**place: Any) -> client.connect:
+        return client.connect(
             address + ("?takeover=true" if takeover else ""),
             ssl=trust.make_context(profile),
             additional_headers={"Authorization": f"Bearer {profile.token}"},
@@ -144,13 +146,32 @@ async def _connect(profile: Profile, job_id: str, *, takeover: bool) -> ClientCo
             close_timeout=_CLOSE_TIMEOUT,
             # The server reads, and so answers a ping, only as fast as the program does.
             ping_interval=None,
+            **place,
         )
+
+    try:
+        return await _by_either(Detour(profile), opened)
     except InvalidStatus as error:
         raise _refusal(error, profile) from None
     except InvalidHandshake as error:
         raise ServerUnreachable(f"cannot feed the job on {profile.server}: {error}") from None
     except OSError as error:
         raise trust.explain(error, profile) from None
+
+
+async def _by_either(
+    detour: Detour, opened: Callable[..., Awaitable[ClientConnection]]
+) -> ClientConnection:
+    """A connection to the address, or by the server's own socket where that cannot be had."""
+    if detour.first and (plain := detour.connect()):
+        return await opened(sock=plain)
+    detour.insist()
+    try:
+        return await opened()
+    except OSError:
+        if (plain := detour.connect()) is None:
+            raise
+        return await opened(sock=plain)
 
 
 def _refusal(error: InvalidStatus, profile: Profile) -> JobWorkerError:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from jobworker.client.config_text import Config
 
 
+_BY_SOCKET = "unix:"
+"""The beginning of a ``JOBCTL_SERVER`` that names a socket."""
+
 _LEGACY = ".toml"
 """The extension of the file's name in versions that wrote TOML."""
 
@@ -25,16 +28,29 @@ class Profile:
     """One account on one server.
 
     ``server`` is ``https://HOST:PORT``; ``ca`` the absolute path of the only CA
-    certificate that is trusted for it; ``token`` the bearer token, a secret.
+    certificate that is trusted for it; ``token`` the bearer token, a secret. ``socket`` is
+    the absolute path of the server's own socket, where it is one of this machine and account:
+    for when the address fails, or with ``by_socket`` in its place.
     """
 
-    __slots__ = ("ca", "name", "server", "token")
+    __slots__ = ("by_socket", "ca", "name", "server", "socket", "token")
 
-    def __init__(self, name: str, *, server: str, ca: str, token: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: str,
+        ca: str,
+        token: str,
+        socket: str | None = None,
+        by_socket: bool = False,
+    ) -> None:
         self.name = name
         self.server = server
         self.ca = ca
         self.token = token
+        self.socket = socket
+        self.by_socket = by_socket
 
     def __repr__(self) -> str:
         return f"Profile({self.name!r}, server={self.server!r}, ca={self.ca!r})"
@@ -57,8 +73,8 @@ def load(name: str | None = None) -> Profile:
     """The profile called ``name``, else ``JOBCTL_USER``, else the default one.
 
     ``JOBCTL_SERVER`` goes before the profile's address; the CA stays the profile's, so
-    the token is shown to no other server. Raises ``ProfileNotFound`` and
-    ``ConfigurationInvalid``.
+    the token is shown to no other server. ``unix:PATH`` in it names the socket to go by.
+    Raises ``ProfileNotFound`` and ``ConfigurationInvalid``.
     """
     path = config_path()
     config = _parse(path, _read(path))
@@ -71,8 +87,14 @@ def load(name: str | None = None) -> Profile:
     if chosen not in config["profiles"]:
         raise ProfileNotFound(f"there is no profile {chosen!r} in {path}", hint=_known(config))
     fields = config["profiles"][chosen]
-    server = os.environ.get("JOBCTL_SERVER") or fields["server"]
-    profile = Profile(chosen, server=server, ca=fields["ca"], token=fields["token"])
+    profile = Profile(
+        chosen,
+        server=fields["server"],
+        ca=fields["ca"],
+        token=fields["token"],
+        socket=fields.get("socket"),
+    )
+    _redirect(profile, os.environ.get("JOBCTL_SERVER"))
     _check(profile)
     return profile
 
@@ -87,19 +109,20 @@ def known() -> list[tuple[str, str]]:
 def store(profile: Profile, *, make_default: bool = False) -> None:
     """Keeps ``profile``, in the place of one of the same name.
 
-    The first profile that is stored becomes the default one in any case. All else that
-    the file holds is kept. Raises ``ConfigurationInvalid``.
+    Where the file has no default one, as at first, it becomes that in any case. All else
+    that the file holds is kept. Raises ``ConfigurationInvalid``.
     """
     _check(profile)
 
     def change(config: Config) -> None:
-        first = not config["profiles"]
         replaced = config["profiles"].get(profile.name, {})
         # What a newer client keeps with a profile is meant for the server of its CA alone.
         others = replaced if replaced.get("ca") == profile.ca else {}
         fields = {field: getattr(profile, field) for field in config_text.FIELDS}
+        if profile.socket:
+            fields["socket"] = profile.socket
         config["profiles"][profile.name] = others | fields
-        if make_default or first:
+        if make_default or config["defaultProfile"] not in config["profiles"]:
             config["defaultProfile"] = profile.name
 
     _update(change)
@@ -123,6 +146,14 @@ def remove(name: str) -> bool:
 
     _update(change)
     return known
+
+
+def _redirect(profile: Profile, server: str | None) -> None:
+    """Goes where ``JOBCTL_SERVER`` says, and nowhere else: no detour was asked for."""
+    if server and server.startswith(_BY_SOCKET):
+        profile.socket, profile.by_socket = server.removeprefix(_BY_SOCKET), True
+    elif server:
+        profile.server, profile.socket = server, None
 
 
 def _read(path: str) -> str | None:
@@ -196,11 +227,16 @@ def _check(profile: Profile) -> None:
         raise ConfigurationInvalid(
             f"the ca of profile {profile.name!r} must be an absolute path, not {profile.ca!r}"
         )
+    if profile.socket is not None and not os.path.isabs(profile.socket):
+        raise ConfigurationInvalid(
+            f"the socket of profile {profile.name!r} must be an absolute path, "
+            f"not {profile.socket!r}"
+        )
     if not profile.server.startswith("https://"):
         raise ConfigurationInvalid(
             f"the server of profile {profile.name!r} must be https://HOST:PORT, "
             f"not {profile.server!r}"
         )
-    for text in (profile.name, profile.server, profile.ca):
+    for text in (profile.name, profile.server, profile.ca, profile.socket or ""):
         if not text.isprintable():  # a lone surrogate is not, either
             raise ConfigurationInvalid(f"profile {profile.name!r} holds unprintable text: {text!r}")

@@ -7,7 +7,7 @@ from time import monotonic
 from jobworker.client import endpoint, exchange
 from jobworker.client.failures import ConnectionLost, Untrusted
 from jobworker.client.retry import RetryState
-from jobworker.errors import ServerUnreachable, ServiceUnavailable
+from jobworker.errors import ServerUnreachable, ServiceUnavailable, TooManyRequests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from jobworker.client.exchange import Exchange, Request, Transport
     from jobworker.client.profiles import Profile
     from jobworker.client.retry import Retry, RetryPolicy
+    from jobworker.errors import JobWorkerError
 
     OnRetry = Callable[[Retry], object]
 
-RETRYABLE = (ServerUnreachable, ServiceUnavailable)
+RETRYABLE = (ServerUnreachable, ServiceUnavailable, TooManyRequests)
 """The failures that are worth another attempt. No other refusal changes by asking again."""
 
 
@@ -66,9 +67,11 @@ class Session:
         return begun
 
     async def wait_or_raise(
-        self, error: ServerUnreachable | ServiceUnavailable, outage: RetryState, request: Request
+        self, error: JobWorkerError, outage: RetryState, request: Request
     ) -> None:
         """Returns when ``request`` is to be sent again; raises ``error`` where it is not.
+
+        It is one of ``RETRYABLE``.
 
         A server that was never reached is not waited for: more often than it is away,
         the address is wrong, and nothing can have been lost yet.

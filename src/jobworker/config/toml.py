@@ -20,8 +20,15 @@ def read(path: Path) -> tuple[dict[str, Any], Source]:
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), Source(str(path), text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationInvalid(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        why = str(error.strerror)
+    except UnicodeDecodeError:
+        why = "it is not UTF-8 text"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except tomllib.TOMLDecodeError as error:
+        why = f"it is not TOML: {error}"
+    raise ConfigurationInvalid(f"cannot read {path}: {why}")
 
 
 @dataclass(frozen=True, slots=True)

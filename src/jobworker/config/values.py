@@ -62,6 +62,19 @@ def number(bounds: Range) -> Callable[[Any], float]:
     return parse
 
 
+NONE = "none"
+"""No bound, where one would hold if nothing was said."""
+
+
+def or_none(parse: Callable[[Any], T]) -> Callable[[Any], T | str]:
+    """Such a value, or ``none``."""
+
+    def parse_one(value: Any) -> T | str:
+        return NONE if value == NONE else parse(value)
+
+    return parse_one
+
+
 def boolean(value: Any) -> bool:
     """``true`` or ``false``."""
     if value in (True, False) and isinstance(value, bool):
@@ -117,6 +130,13 @@ def program(value: Any) -> str:
             f"must hold paths without '//', '.', '..' or '/' at the end, not {value!r}"
         )
     return value
+
+
+def directory(value: Any) -> str:
+    """An absolute path of a directory, in the form of ``program``."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return "/" if value == "/" else program(value)
 
 
 def digests(value: Any) -> frozenset[str]:

@@ -9,28 +9,40 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from jobworker import atomic_file
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Address, parse_address
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 
 @contextmanager
-def published(path: Path, address: Address) -> Iterator[None]:
-    """Keeps ``address`` in the file at ``path`` meanwhile."""
+def published(path: Path, address: Address, ballast: Ballast) -> Iterator[None]:
+    """Keeps ``address`` in the file at ``path`` meanwhile; a full disk gets ``ballast`` for it."""
+    descriptor = ballast.relieve(partial(_publish, path, address))
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # on a broken disk it stays, and without its lock means nothing
+            path.unlink()
+        os.close(descriptor)
+
+
+def _publish(path: Path, address: Address) -> int:
+    """Puts the address into the file; returns a descriptor of it, locked."""
     draft, descriptor = atomic_file.begin(str(path))
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(f"{address}\n")
-        file.flush()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, f"{address}\n".encode())
         Path(draft).rename(path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def in_force(path: Path) -> Address | None:

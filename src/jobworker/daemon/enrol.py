@@ -19,26 +19,35 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The URL by which clients reach the server, and the CA that they trust for it."""
+    """The URL by which clients reach the server, the CA that they trust for it, its socket."""
 
     url: str
     ca: Path
+    socket: Path | None = None
 
 
-def enrol(users: Users, name: str, role: Role, server: Server) -> None:
+def enrol(users: Users, name: str, role: Role, server: Server, *, take_over: bool = False) -> None:
     """Makes the user, and stores its profile for this account.
 
-    Both or neither: the profile is stored before the user is committed. Raises what
+    With ``take_over`` it gets the jobs that a removed user of that name has left. Both or
+    neither: the profile is stored before the user is committed. Raises what
     ``Users.add`` and ``profiles.store`` do, and ``ConfigurationInvalid`` where the
     account has a profile of that name for another server.
     """
 
     def keep(token: Secret) -> None:
         _refuse_to_replace(name, server)
-        profile = Profile(name, server=server.url, ca=str(server.ca), token=token.reveal())
-        profiles.store(profile)
+        profiles.store(
+            Profile(
+                name,
+                server=server.url,
+                ca=str(server.ca),
+                token=token.reveal(),
+                socket=str(server.socket) if server.socket else None,
+            )
+        )
 
-    users.add(name, role, keep)
+    users.add(name, role, keep, take_over=take_over)
 
 
 def forget(name: str, ca: Path) -> None:

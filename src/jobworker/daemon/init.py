@@ -24,7 +24,8 @@ def make_admin(users: Users, server: Server) -> None:
     it, the log says how to get in, and nothing is minted behind anybody's back.
     """
     if not users.any():
-        enrol(users, ADMIN, Role.ADMIN, server)
+        # An admin sees every job, that of an admin before it as well.
+        enrol(users, ADMIN, Role.ADMIN, server, take_over=True)
         _log.info("made the user %s; its profile is stored for this account", ADMIN)
     elif not has_profile(ADMIN, server.ca):
         _log.info(

@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line on standard error.
+"""The server's log on standard error: one JSON object a line, or plain lines on a terminal.
 
 Whatever a client or a job has put into a message is escaped, so no line can be forged,
 and the secrets of tokens are left out wherever they come from.
@@ -36,10 +36,31 @@ class JsonLines(logging.Formatter):
         return redact(json.dumps(entry, default=repr))
 
 
+class PlainLines(logging.Formatter):
+    """Writes a record for people: a line, ``TIME LEVEL message key=value``, and its trace below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines for ``record``, without the end of the last."""
+        time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        words = [time, f"{record.levelname.lower():<7}", record.getMessage()]
+        words += [f"{key}={_word(value)}" for key, value in given.items() if value is not None]
+        lines = [" ".join(words)]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).splitlines()
+        return "\n".join(map(one_line, lines))
+
+
+def _word(value: object) -> str:
+    """A value as one word, in quotes where it would be several."""
+    text = value if isinstance(value, str) else json.dumps(value, default=repr)
+    return text if text and not set(text) & set(' "=') else json.dumps(text, ensure_ascii=False)
+
+
 def configure() -> None:
     """Sends all logging of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("jobworker").setLevel(logging.INFO)  # libraries speak of their insides
     logging.captureWarnings(True)

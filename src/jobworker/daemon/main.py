@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 from jobworker.daemon import doctor, log, policy, serve, token, user, version
 from jobworker.daemon.log import one_line
 from jobworker.daemon.process import prepare
-from jobworker.errors import JobWorkerError
+from jobworker.errors import JobWorkerError, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except JobWorkerError as error:
         return _fail(describe(parsed.command, error))
     except OSError as error:
-        return _fail(f"cannot {parsed.command}: {error}")
+        return _fail(f"cannot {parsed.command}: {reason_of(error)}")
     except KeyboardInterrupt:
         return _fail(f"cannot {parsed.command}: interrupted")
     except Exception as error:  # noqa: BLE001 - the last resort

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from jobworker.daemon.bounds import rules_of
 from jobworker.daemon.options import add_settings, load_settings
 from jobworker.errors import ConfigurationInvalid
-from jobworker.policy.load import load, warnings
+from jobworker.policy.load import warnings
 
 ABOUT = "Check the configuration and its policy, as the server does at its start and on SIGHUP."
 
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Loads everything; raises ``ConfigurationInvalid`` where the server would refuse it."""
     try:
         settings = load_settings(arguments)
-        rules = load(settings.config)
+        rules = rules_of(settings)
     except ConfigurationInvalid as error:
         raise ConfigurationInvalid(f"cannot use the configuration: {error}") from None
     for warning in warnings(rules.policy):

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jobworker.config.settings import SETTINGS, Settings
+from jobworker.daemon.bounds import rules_of
 from jobworker.errors import ConfigurationInvalid
+from jobworker.model import NO_SAFEGUARDS
 from jobworker.policy.authority import Authority
-from jobworker.policy.load import load, warnings
+from jobworker.policy.load import warnings
 from jobworker.policy.rules import Rules
 
 _log = logging.getLogger(__name__)
@@ -66,10 +68,13 @@ async def _reload_when(
 
 
 def _reload(settings: Settings, found: Settings, authority: Authority) -> None:
-    rules = load(settings.config)
+    rules = rules_of(settings)
     changed = [name for name in SETTINGS if getattr(found, name) != getattr(settings, name)]
-    if rules.total != authority.total:
+    found_guards, guards = (one.safeguards or NO_SAFEGUARDS for one in (rules, authority))
+    if (rules.total, found_guards.memory) != (authority.total, guards.memory):
         changed.append("total")
+    if found_guards.pids != guards.pids:
+        changed.append("per-user.pids")
     authority.replace(rules)
     _tell(rules)
     if changed:

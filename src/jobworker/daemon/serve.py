@@ -7,16 +7,21 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
 from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Settings
+from jobworker.daemon.activation import inherited
 from jobworker.daemon.address import published, url_of
+from jobworker.daemon.bounds import gaps, rules_of
 from jobworker.daemon.enrol import Server, where_tokens_are
 from jobworker.daemon.init import make_admin
+from jobworker.daemon.network import Waiting, serve_network
 from jobworker.daemon.options import add_settings, load_settings, settings_of
 from jobworker.daemon.process import (
     allow_many_descriptors,
@@ -26,11 +31,10 @@ from jobworker.daemon.process import (
 from jobworker.daemon.reload import reloading
 from jobworker.daemon.state import State, make_state
 from jobworker.embedded import Manager, open_database
-from jobworker.errors import ServiceUnavailable
+from jobworker.errors import ServiceUnavailable, StateUnusable
 from jobworker.identity.users import Users
 from jobworker.policy.authority import Authority
-from jobworker.policy.load import load
-from jobworker.tls.files import provide
+from jobworker.tls.files import TlsFiles, provide
 
 ABOUT = "Run the server in the foreground; the first start makes all that it needs."
 
@@ -53,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None:
     stop = _stop_asked()
-    authority = Authority(load(settings.config))
+    authority = Authority(rules_of(settings))
     state = make_state(settings.state)
     # The lock goes first: it makes all the rest ours to change.
     async with (
@@ -66,39 +70,71 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
             authority=authority,
         ) as manager,
     ):
+        for gap in gaps(authority.rules):
+            _log.warning("%s", gap)
         with reloading(settings, load_again, authority, manager.refresh):
             users = Users(database)
-            service = Service(manager, users, authority)
-            await _serve_jobs(service, users, settings, state, stop)
+            service = Service(manager, users, authority, troubles=[database.trouble])
+            await _serve_jobs(service, users, settings, state, Ballast(state.directory), stop)
 
 
 async def _serve_jobs(
-    service: Service, users: Users, settings: Settings, state: State, stop: asyncio.Event
+    service: Service,
+    users: Users,
+    settings: Settings,
+    state: State,
+    ballast: Ballast,
+    stop: asyncio.Event,
 ) -> None:
-    files = provide(state.tls, settings.listen.host)
+    given = inherited()
+    address = given.address if given else settings.listen
+    files = ballast.relieve(partial(provide, state.tls, address.host))
     app = Dispatcher(service, ROUTES)
-    server = await HttpsServer.start(app, settings.listen, files.server, files.server)
+    operators = await _serve_operator(app, state, files)
+    ours = Server(url_of(address), files.ca, state.socket)
+    servers = [operators] if operators else []
     try:
-        with published(state.address, server.address):
-            make_admin(users, Server(url_of(server.address), files.ca))
+        server = await serve_network(
+            app,
+            files,
+            address,
+            given.listener if given else None,
+            Waiting(stop, lambda: make_admin(users, ours), state.socket),
+        )
+        if server is None:  # a stop was asked while another process had the port
+            return
+        servers.append(server)
+        with published(state.address, server.address, ballast):
+            make_admin(users, replace(ours, url=url_of(server.address)))
             _log.info("ready", extra={"address": str(server.address)})
             print(f"jobd is ready at https://{server.address}", flush=True)  # noqa: T201 - the contract
-            await _until(stop, server)
+            await _until(stop, servers)
             _log.info("stopping; jobs go on")
     finally:
-        await server.stop()
+        await asyncio.gather(*(each.stop() for each in servers))
 
 
-async def _until(stop: asyncio.Event, server: HttpsServer) -> None:
-    """Returns when a stop is asked; raises ``ServiceUnavailable`` when the server breaks."""
-    asked, broken = asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())
-    await asyncio.wait((asked, broken), return_when=asyncio.FIRST_COMPLETED)
-    for task in (asked, broken):
+async def _serve_operator(app: Dispatcher, state: State, files: TlsFiles) -> HttpsServer | None:
+    """Serves this account by the socket in the state; None, and a warning, where that cannot be."""
+    try:
+        return await HttpsServer.start_for_operator(
+            app, state.directory, files.server, files.server
+        )
+    except StateUnusable as error:
+        _log.warning("%s: the server is reached by its address alone", error)
+        return None
+
+
+async def _until(stop: asyncio.Event, servers: list[HttpsServer]) -> None:
+    """Returns when a stop is asked; raises ``ServiceUnavailable`` when a server breaks."""
+    tasks = [asyncio.create_task(each) for each in (stop.wait(), *(one.wait() for one in servers))]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
         task.cancel()
-    _, error = await asyncio.gather(asked, broken, return_exceptions=True)
+    _, *ends = await asyncio.gather(*tasks, return_exceptions=True)
     if not stop.is_set():
         raise ServiceUnavailable(
-            f"cannot go on serving: the HTTPS server has ended by itself ({error!r})",
+            f"cannot go on serving: an HTTPS server has ended by itself ({ends!r})",
             hint="jobs go on; start jobd again",
         )
 

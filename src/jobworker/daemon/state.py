@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobworker.api.server.listening import OPERATOR_SOCKET
 from jobworker.archive.database import FILE_NAME, Database
 from jobworker.errors import StateUnusable
 from jobworker.identity.users import Users
@@ -31,6 +33,11 @@ class State:
     def tls(self) -> Path:
         """Keys and certificates."""
         return self.directory / "tls"
+
+    @property
+    def socket(self) -> Path:
+        """The socket by which this account reaches the server, whoever has its port."""
+        return self.directory / OPERATOR_SOCKET
 
     @property
     def address(self) -> Path:
@@ -106,8 +113,19 @@ def _check(directory: Path) -> None:
         raise StateUnusable(
             f"cannot use the state directory {directory}: its mode is "
             f"{stat.S_IMODE(status.st_mode):04o}, so others may write in it",
-            hint=f"see that nobody has, then chmod go-w {directory}",
+            hint=_how_to_close(directory, status),
         )
+
+
+def _how_to_close(directory: Path, status: os.stat_result) -> str:
+    """The advice for a directory that others may write: no change of mode where it serves others.
+
+    One with the sticky bit, such as ``/tmp``, does; and one with files, but no database.
+    """
+    ours = (directory / FILE_NAME).exists() or not any(directory.iterdir())
+    if status.st_mode & stat.S_ISVTX or not ours:
+        return "name a directory of its own with --state or JOBD_STATE"
+    return f"see that nobody has, then {shlex.join(('chmod', 'go-w', str(directory)))}"
 
 
 def _account(uid: int) -> str:

@@ -24,11 +24,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="make a user and store its profile for this account")
     add.add_argument("name", metavar="NAME", type=user_name)
     add.add_argument("--role", choices=[*Role], default=Role.USER, help="default %(default)s")
+    add.add_argument(
+        "--take-over",
+        action="store_true",
+        help="give it the jobs and their output that a removed user of that name has left",
+    )
     add.set_defaults(act=_add)
     show = actions.add_parser("list", help="show users, roles and the IDs of their tokens")
     show.set_defaults(act=_list)
     remove = actions.add_parser("remove", help="remove a user; its jobs stay")
     remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--force", action="store_true", help="even if it is the only admin")
     remove.set_defaults(act=_remove)
     for action in (add, show, remove):
         add_settings(action, "state")
@@ -41,9 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _add(arguments: argparse.Namespace, settings: Settings) -> None:
     state, name = find_state(settings.state), arguments.name
-    server = Server(_url(state, settings), TlsFiles(state.tls).ca)
+    server = Server(_url(state, settings), TlsFiles(state.tls).ca, state.socket)
     with users_of(state) as users:
-        enrol(users, name, Role(arguments.role), server)
+        enrol(users, name, Role(arguments.role), server, take_over=arguments.take_over)
     print(f"User {name} added. Try: jobctl -u {name} list")  # noqa: T201 - what a command prints
 
 
@@ -57,7 +63,7 @@ def _list(_arguments: argparse.Namespace, settings: Settings) -> None:
 def _remove(arguments: argparse.Namespace, settings: Settings) -> None:
     state, name = find_state(settings.state), arguments.name
     with users_of(state) as users:
-        users.remove(name)
+        users.remove(name, force=arguments.force)
     forget(name, TlsFiles(state.tls).ca)
     print(f"User {name} removed. Its jobs stay.")  # noqa: T201 - what a command prints
 

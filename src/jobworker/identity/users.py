@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    String,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -26,8 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from jobworker.archive.database import Database
-from jobworker.archive.tables import tokens, users
-from jobworker.errors import BadAuthentication, InvalidRequest, UserExists, UserNotFound
+from jobworker.archive.tables import accounts, idempotency_keys, jobs, tokens, users
+from jobworker.errors import (
+    BadAuthentication,
+    InvalidRequest,
+    LastAdmin,
+    NameTaken,
+    UserExists,
+    UserNotFound,
+)
 from jobworker.identity.tokens import Credential, Secret, mint, parse
 from jobworker.model import Role
 
@@ -89,19 +98,29 @@ class Users:
         return User(name, Role(role))
 
     def add(
-        self, name: str, role: Role, hand_over: Callable[[Secret], None] | None = None
+        self,
+        name: str,
+        role: Role,
+        hand_over: Callable[[Secret], None] | None = None,
+        *,
+        take_over: bool = False,
     ) -> Secret:
         """Makes a user and a token for it, which cannot be read again later.
 
+        A job belongs to a name. So a name that has jobs, of a user who was removed, is
+        given to a new one only with ``take_over``, and then its jobs and output with it.
+
         ``hand_over`` is given the token before the user is committed, and the user is
         not made where it fails: so no user is left whose token is lost. Raises
-        ``InvalidRequest`` and ``UserExists``.
+        ``InvalidRequest``, ``UserExists`` and ``NameTaken``.
         """
         check_name(name)
         token, credential = mint()
 
         def create(connection: Connection) -> None:
             _insert(connection, User(name, role), credential)
+            if not take_over:
+                _begin_anew(connection, name)
             if hand_over:
                 hand_over(token)
 
@@ -114,13 +133,15 @@ class Users:
             ) from None
         return token
 
-    def remove(self, name: str) -> None:
-        """Deletes a user with its tokens; its jobs stay. Raises ``UserNotFound``.
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Deletes a user with its tokens; its jobs stay, under its name.
 
-        A job belongs to a name: a new user of the same name has the old one's jobs.
+        Raises ``UserNotFound``, and ``LastAdmin`` for the only admin, unless ``force``.
         """
 
         def drop(connection: Connection) -> int:
+            if not force:
+                _keep_an_admin(connection, name)
             connection.execute(delete(tokens).where(tokens.c.user == name))
             return connection.execute(delete(users).where(users.c.name == name)).rowcount
 
@@ -174,6 +195,38 @@ def check_name(name: str) -> None:
             f"cannot add user {name[:80]!r}: a name has 1 to 32 characters of a-z, 0-9, "
             "'.', '_' and '-', and begins with a letter or digit",
             field="name",
+        )
+
+
+def _begin_anew(connection: Connection, name: str) -> None:
+    """Sees that a new user has nothing of one who had the name before.
+
+    Raises ``NameTaken`` where there are jobs of that name. The keys of jobs that have been
+    removed go, and the UID of their owner, who may have left files, is never used again.
+    """
+    count = connection.scalar(select(func.count()).where(jobs.c.owner == name))
+    if count:
+        some = "a job" if count == 1 else f"{count} jobs"
+        raise NameTaken(
+            f"cannot add user {name!r}: a user of that name was removed, and has left {some}, "
+            "which the new one would own",
+            hint="choose another name; or have an admin remove its jobs (jobctl -u admin list -q "
+            f"--all --owner {name} | xargs -r jobctl -u admin rm); or add --take-over to hand "
+            "them to the new user",
+        )
+    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.owner == name))
+    # No user has a name with spaces in it.
+    former = "a former " + accounts.c.owner + ", number " + cast(accounts.c.number, String)
+    connection.execute(update(accounts).where(accounts.c.owner == name).values(owner=former))
+
+
+def _keep_an_admin(connection: Connection, name: str) -> None:
+    admins = select(users.c.name).where(users.c.role == Role.ADMIN)
+    if list(connection.scalars(admins)) == [name]:
+        raise LastAdmin(
+            f"cannot remove user {name!r}: it is the only admin",
+            hint="make another one first (jobd user add NAME --role admin), or remove it "
+            "with --force",
         )
 
 

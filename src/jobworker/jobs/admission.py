@@ -58,6 +58,12 @@ class Admission:
         """Puts a job that has to wait at the end of its owner's queue."""
         self._queues.setdefault(owner, OrderedDict())[job_id] = self._now()
 
+    def put_back(self, job_id: JobId, owner: str) -> None:
+        """Puts a job whose start was put off before all others of its owner."""
+        self.expect()
+        self.enqueue(job_id, owner)
+        self._queues[owner].move_to_end(job_id, last=False)
+
     def dequeue(self, job_id: JobId, owner: str) -> None:
         """Takes a job out of its queue, if it is in one."""
         queue = self._queues.get(owner, OrderedDict())

@@ -21,19 +21,26 @@ from jobworker.jobs.lifecycle import (
     Event,
     Finalize,
     Refused,
+    Requeue,
     RollBack,
     StopAsked,
     step,
 )
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
-from jobworker.model import Cause, Grant, Job, JobId, Queued, StopRequest, Terms
+from jobworker.jobs.queries import with_whole_spec
+from jobworker.jobs.room import Room
+from jobworker.model import Cause, End, Grant, Job, JobId, Queued, StopRequest, Terms, brief
 from jobworker.policy.authority import Authority
 
 log = logging.getLogger(__name__)
 
 _STOP_PAUSE = 0.5
 """Seconds between attempts to pass on a stop. EMFILE has no event to wait for."""
+
+_ROOM_PAUSE = 5.0
+"""Seconds until a queued job that found no room is tried again, where nothing is removed
+meanwhile: other programs make room, too, and nobody tells of that. A try costs a write or two."""
 
 _CLOSING_PATIENCE = 1.0
 """Seconds to finish archiving; a job that takes longer is found again at the next start."""
@@ -51,6 +58,7 @@ class Controller:
         authority: Authority,
         live_jobs: LiveJobs,
         archiver: Archiver,
+        room: Room | None = None,
     ) -> None:
         self._engine = engine
         self._archive = archive
@@ -61,6 +69,9 @@ class Controller:
         self._archiver = archiver
         self._admission = Admission(authority.queue)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        """While it runs, no queued job is started: the last one found no room."""
+        (room or Room()).listen(self._end_pause)
 
     def __repr__(self) -> str:
         return f"<Controller: {self._admission!r}, {len(self._tasks)} tasks>"
@@ -80,6 +91,7 @@ class Controller:
         for effect in effects:
             self._carry_out(live, effect)
         # A stop leaves the result of a start open, and an admitted job has not begun yet.
+        queued = queued or isinstance(live.job.status, Queued)
         if not queued and not isinstance(event, StopAsked):
             live.advance(Phase.BEGUN)
 
@@ -88,6 +100,7 @@ class Controller:
             case DeliverStop(stop):
                 self._in_background(self._deliver(live, stop))
             case Finalize():
+                _log_end(live.job)
                 had_slot = live.has_slot
                 live.advance(Phase.ENDED)
                 self._leave(live, had_slot=had_slot)
@@ -97,6 +110,38 @@ class Controller:
                 live.refuse(error)
                 self._leave(live, had_slot=had_slot)
                 self._in_background(self._archiver.roll_back(live))
+            case Requeue(error):
+                log.warning("cannot start queued job %s, will try again: %s", live.job.id, error)
+                live.requeue()
+                self._admission.leave(live.job.owner)
+                self._begin_pause()
+                self._in_background(self._requeue(live))
+
+    async def _requeue(self, live: LiveJob) -> None:
+        """Puts a job back before all others of its owner, once nothing is left of its start."""
+        while isinstance(live.job.status, Queued):
+            try:
+                await self._engine.withdraw(live.job.id)
+                await self._archive.put_back(live.job.id)
+            except (JobWorkerError, OSError) as error:
+                log.debug("cannot take back the start of job %s: %s", live.job.id, error)
+                await asyncio.sleep(_ROOM_PAUSE)
+            else:
+                break
+        if isinstance(live.job.status, Queued):  # no stop came meanwhile
+            self._admission.put_back(live.job.id, live.job.owner)
+            self.admit()
+
+    def _begin_pause(self) -> None:
+        if self._pause is None:
+            loop = asyncio.get_running_loop()
+            self._pause = loop.call_later(_ROOM_PAUSE, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            self.admit()
 
     async def _deliver(self, live: LiveJob, stop: StopRequest) -> None:
         """Passes a stop on, again and again where no file can be opened: a caller waits for it."""
@@ -132,6 +177,7 @@ class Controller:
         """
         live.advance(phase)
         if phase is Phase.QUEUED:
+            live.job = brief(live.job)
             self._admission.enqueue(live.job.id, live.job.owner)
             self.admit()  # a slot may have become free meanwhile
 
@@ -148,8 +194,8 @@ class Controller:
         self.admit()
 
     def admit(self) -> None:
-        """Starts as many of the queued jobs as there is room for."""
-        while job_id := self._admission.next():
+        """Starts as many of the queued jobs as there are slots for."""
+        while self._pause is None and (job_id := self._admission.next()):
             live = self._live_jobs.get(job_id)
             assert live is not None
             live.advance(Phase.STARTING)
@@ -157,8 +203,8 @@ class Controller:
 
     async def _start_queued(self, live: LiveJob) -> None:
         """Starts a job that was queued, if the policy still allows it; a stop may come first."""
-        job = live.job
         try:
+            job = with_whole_spec(live.job, self._archive)
             role = await self._owners.role(job.owner)
             grant = await self._authority.ask(self._authority.grant, job.owner, role, job.spec)
             account = await self._owners.account(job.owner)
@@ -167,17 +213,22 @@ class Controller:
             self.apply(job.id, Refused(error, self._clock.now()))
             return
         if isinstance(live.job.status, Queued):
-            live.job = replace(live.job, terms=Terms.of(grant))
+            live.job = replace(live.job, terms=_terms(grant, live.reserved))
             self.apply(job.id, Admitted())
+            live.job = replace(live.job, spec=job.spec, cut=())
             await self.hand_over(live, account, grant)
 
     async def hand_over(self, live: LiveJob, account: int, grant: Grant) -> None:
-        """Has the engine start the job; no stop can come between the call and the order."""
+        """Has the engine start the job; no stop can come between the call and the order.
+
+        From then on its whole spec is in the spool and in the archive, and not in memory.
+        """
         job = live.job
         try:
             await self._engine.start(job, account, grant)
         except JobWorkerError as error:
             self.apply(job.id, Refused(error, self._clock.now()))
+        live.job = brief(live.job)
 
     async def recover(self, unfinished: list[Job]) -> None:
         """Goes on with the jobs of the server before: those that run or ran, and those queued."""
@@ -196,6 +247,8 @@ class Controller:
 
     async def close(self) -> None:
         """Gives archiving a moment to finish, and drops the rest: it is recovered later."""
+        if self._pause is not None:
+            self._pause.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSING_PATIENCE)
         for task in list(self._tasks):
@@ -211,6 +264,39 @@ class Controller:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a job could not be followed up", exc_info=error)
+
+
+def _terms(grant: Grant, reserved: int) -> Terms:
+    """The terms of a job that was queued: of output it gets no more than was reserved for it."""
+    terms = Terms.of(grant)
+    output = terms.limits.output
+    if output is None or not reserved:
+        return terms
+    return replace(terms, limits=replace(terms.limits, output=min(output, reserved)))
+
+
+def _log_end(job: Job) -> None:
+    """Logs a line for each end; arguments and variables are left out: they may hold secrets."""
+    end = job.end
+    assert end is not None
+    fields = {
+        "job": str(job.id),
+        "owner": job.owner,
+        "program": job.spec.program[:200],
+        "status": str(job.status.name),
+        "cause": str(end.cause),
+        "reason": job.reason,
+        "exit": end.exit_code,
+        "seconds": _lasted(end),
+    }
+    log.info("job ended", extra=fields)
+
+
+def _lasted(end: End) -> float | None:
+    """Seconds from the program's start to its end; None where it was not started."""
+    if end.started_at is None:
+        return None
+    return round((end.finished_at - end.started_at).total_seconds(), 3)
 
 
 def _with_hint(event: Ended, warning: str | None) -> Ended:

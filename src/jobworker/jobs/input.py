@@ -17,7 +17,8 @@ MOST_BY_ONE = 32
 that is on its way, whatever we would take of it."""
 
 MOST = 128
-"""Jobs that may be fed at once, by all users."""
+"""Jobs that may be fed at once, by all users. Sessions count until they are closed: who has
+been displaced keeps what is on its way, up to the end of the goodbye."""
 
 
 class InputSession:
@@ -27,20 +28,23 @@ class InputSession:
     set once another session took over.
     """
 
-    def __init__(
-        self, engine: Engine, live: LiveJob, by: str, held: dict[JobId, InputSession]
-    ) -> None:
+    def __init__(self, engine: Engine, live: LiveJob, by: str, sessions: set[InputSession]) -> None:
         source = live.job.spec.input
         self.terminal = source is not None and source.kind == "terminal"
         self.by = by
         self.displaced = asyncio.Event()
         self._input = engine.input
         self._live = live
-        self._held = held
+        self._sessions = sessions
         self._writer: InputWriter = _Unopened()
 
     def __repr__(self) -> str:
         return f"<InputSession of {self._live.job.id} by {self.by}, {self.taken} bytes taken>"
+
+    @property
+    def job_id(self) -> JobId:
+        """The job that is fed."""
+        return self._live.job.id
 
     async def open(self) -> None:
         """Returns once the program runs, where the job is queued.
@@ -77,8 +81,7 @@ class InputSession:
     def close(self) -> None:
         """Makes room for another session; the input stays open unless it was ended."""
         self._writer.close()
-        if self._held.get(self._live.job.id) is self:
-            del self._held[self._live.job.id]
+        self._sessions.discard(self)
 
 
 class _Unopened:
@@ -102,10 +105,11 @@ class InputSessions:
     def __init__(self, engine: Engine, live_jobs: LiveJobs) -> None:
         self._engine = engine
         self._live_jobs = live_jobs
-        self._held: dict[JobId, InputSession] = {}
+        self._open: set[InputSession] = set()
 
     def __repr__(self) -> str:
-        return f"<InputSessions: {len(self._held)} jobs are fed>"
+        jobs = len({session.job_id for session in self._open})
+        return f"<InputSessions: {jobs} jobs are fed>"
 
     def attach(self, job: Job, by: str, *, takeover: bool) -> InputSession:
         """Takes hold of a job's input; raises the errors of ``Manager.attach``."""
@@ -117,20 +121,27 @@ class InputSessions:
             )
         if live is None or job.ended:
             raise JobNotRunning
-        before = self._held.get(job.id)
-        if before is not None:
-            if not takeover:
-                raise InputBusy(hint="take over with jobctl attach, or ?takeover=true")
-            before.displaced.set()
-        else:
-            self._refuse_too_many(by)
-        session = self._held[job.id] = InputSession(self._engine, live, by, self._held)
+        before = [session for session in self._open if session.job_id == job.id]
+        if not takeover and not all(session.displaced.is_set() for session in before):
+            raise InputBusy(hint="take over with jobctl attach, or ?takeover=true")
+        self._refuse_too_many(by, before)
+        for session in before:
+            session.displaced.set()
+        session = InputSession(self._engine, live, by, self._open)
+        self._open.add(session)
         return session
 
-    def _refuse_too_many(self, by: str) -> None:
-        own = sum(session.by == by for session in self._held.values())
-        if own >= MOST_BY_ONE or len(self._held) >= MOST:
+    def _refuse_too_many(self, by: str, of_the_job: list[InputSession]) -> None:
+        if len(of_the_job) > 1:
             raise ServiceUnavailable(
-                f"too many jobs are being fed: {own} by {by}, {len(self._held)} in all",
+                "the input of this job is being taken over",
+                hint="try again once the client before has been told, in a few seconds",
+            )
+        own = sum(session.by == by for session in self._open)
+        # Who takes a place over needs none, but only for the moment of the goodbye.
+        spare = len(of_the_job)
+        if own >= MOST_BY_ONE + spare or len(self._open) >= MOST + spare:
+            raise ServiceUnavailable(
+                f"too many jobs are being fed: {own} by {by}, {len(self._open)} in all",
                 hint="end one of them, or send the input with the start (--stdin)",
             )

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobworker.errors import JobNotRunning, JobWorkerError, NoDeadline
+from jobworker.errors import (
+    JobNotRunning,
+    JobWorkerError,
+    NoDeadline,
+    StorageFull,
+    StorageUnavailable,
+)
 from jobworker.model import (
     Cause,
     Completed,
@@ -116,7 +122,14 @@ class RollBack:
     error: JobWorkerError
 
 
-Effect = DeliverStop | Finalize | RollBack
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The effect that puts a job back where it waited; ``error`` says what it lacked."""
+
+    error: JobWorkerError
+
+
+Effect = DeliverStop | Finalize | RollBack | Requeue
 Step = tuple[Job, tuple[Effect, ...]]
 
 
@@ -156,10 +169,22 @@ def _run_stopping(job: Job, event: Started) -> Step:
     return replace(job, status=replace(job.status, started_at=event.at, pid=event.pid)), ()
 
 
+_OF_THE_DISK = (StorageFull, StorageUnavailable)
+"""Errors that say nothing of a job, and will not last."""
+
+
 def _refuse(job: Job, event: Refused) -> Step:
-    """Rolls the job back, as nobody has been told of it yet, unless it had to queue."""
-    if isinstance(job.status, Starting | Stopping) and not job.status.acknowledged:
+    """Rolls the job back, as nobody has been told of it yet, unless it had to queue.
+
+    One that had to was accepted, so what the disk lacks now is waited for.
+    """
+    status = job.status
+    if isinstance(status, Starting | Stopping) and not status.acknowledged:
         return job, (RollBack(event.error),)
+    if isinstance(event.error, _OF_THE_DISK):
+        if isinstance(status, Stopping):
+            return _stop_queued(job, StopAsked(status.stop))
+        return replace(job, status=Queued()), (Requeue(event.error),)
     end = End(
         Cause.START_FAILED,
         finished_at=event.at,

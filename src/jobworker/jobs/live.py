@@ -8,11 +8,12 @@ from enum import IntEnum
 
 from jobworker.errors import JobNotFound, JobWorkerError
 from jobworker.futures import resolve
+from jobworker.jobs.stored_output import StoredOutput
 from jobworker.model import Job, JobId
 
 
 class Phase(IntEnum):
-    """The progress of the manager with a live job; it never goes back.
+    """The progress of the manager with a live job; it never goes back, but to ``QUEUED``.
 
     Users see the job's status; tasks wait for a phase.
     """
@@ -37,14 +38,17 @@ class Phase(IntEnum):
 class LiveJob:
     """A live job, its phase and the futures that wait for the next one.
 
-    ``warning`` is its visibility warning; ``refusal`` says why its start was refused, in the
-    phases from ``REFUSED`` on.
+    ``warning`` is its visibility warning; ``reserved`` the bytes of output that it may write;
+    ``refusal`` says why its start was refused, in the phases from ``REFUSED`` on. Who holds
+    ``moving`` takes it out of the spool.
     """
 
     job: Job
     phase: Phase = Phase.STARTING
     warning: str | None = None
     refusal: JobWorkerError | None = None
+    reserved: int = 0
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiters: set[tuple[Phase, asyncio.Future[None]]] = field(default_factory=set)
 
     def __repr__(self) -> str:
@@ -69,6 +73,11 @@ class LiveJob:
         self.refusal = error
         self.advance(Phase.REFUSED)
 
+    def requeue(self) -> None:
+        """Enters the phase ``QUEUED`` once more: nothing has come of its start."""
+        assert self.phase is Phase.STARTING
+        self.phase = Phase.QUEUED
+
     def reached(self, phase: Phase) -> asyncio.Future[None]:
         """A future that is done once the job is in ``phase`` or a later one."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -92,6 +101,7 @@ class LiveJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, LiveJob] = {}
+        self.stored = StoredOutput()
 
     def __repr__(self) -> str:
         counts = dict.fromkeys(Phase, 0)
@@ -103,10 +113,14 @@ class LiveJobs:
     def register(self, live: LiveJob) -> None:
         """Adds a job."""
         self._jobs[live.job.id] = live
+        live.reserved = live.job.terms.limits.output or 0
+        self.stored.reserve(live.job.owner, live.reserved)
 
     def remove(self, live: LiveJob) -> None:
         """Removes a job, which is ``GONE``."""
         del self._jobs[live.job.id]
+        self.stored.reserve(live.job.owner, -live.reserved)
+        self.stored.add(live.job.owner, live.job.output_kept)
         live.advance(Phase.GONE)
 
     def get(self, job_id: JobId) -> LiveJob | None:

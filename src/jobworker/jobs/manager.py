@@ -23,9 +23,10 @@ from jobworker.jobs.idempotency import key_for_rerun, key_for_start
 from jobworker.jobs.input import InputSession, InputSessions
 from jobworker.jobs.lifecycle import Extended, SignalAsked, StopAsked, step
 from jobworker.jobs.live import LiveJobs, Phase
-from jobworker.jobs.outputs import Outputs
+from jobworker.jobs.outputs import BatchSize, Outputs, whole_chunk
 from jobworker.jobs.ports import Archive, Clock, Engine, Owners
 from jobworker.jobs.queries import Queries
+from jobworker.jobs.room import Room
 from jobworker.jobs.starter import Starter, StartOrder
 from jobworker.model import (
     NO_LIMITS,
@@ -43,6 +44,7 @@ from jobworker.model import (
     Stopped,
     StopRequest,
     Stream,
+    brief,
 )
 from jobworker.output.frames import Frame, Selection
 from jobworker.output.reader import OutputReader
@@ -72,9 +74,10 @@ class Manager:
         self._clock = clock
         self._authority = authority
         self._live_jobs = live_jobs = LiveJobs()
-        archiver = Archiver(engine, archive, live_jobs)
+        self._room = Room()
+        self._archiver = archiver = Archiver(engine, archive, live_jobs, self._room)
         self._controller = Controller(
-            engine, archive, owners, clock, authority, live_jobs, archiver
+            engine, archive, owners, clock, authority, live_jobs, archiver, self._room
         )
         self._starter = Starter(
             engine, archive, owners, clock, authority, live_jobs, self._controller
@@ -151,7 +154,7 @@ class Manager:
         is the user who asks, the owner where it is left out. Raises ``JobNotFound``, and
         ``JobNotRunning`` where the job has ended, also by itself at the same moment.
         """
-        job = self.status(job_id)
+        job = self.glance(job_id)
         live = self._live_jobs.get(job.id)
         if live is None:
             raise JobNotRunning
@@ -170,7 +173,7 @@ class Manager:
         ``JobNotRunning`` where the program has ended or has not been started.
         """
         number = number_of(signal)
-        job = self.status(job_id)
+        job = self.glance(job_id)
         request = SignalRequest(number, by or job.owner, self._clock.now())
         step(job, SignalAsked(request))  # raises where it cannot be
         await self._engine.signal(job.id, request)
@@ -226,7 +229,7 @@ class Manager:
         decision.limits(Limits(timeout=timeout))
         await self._engine.extend(job.id, timeout, event.by)
         self._controller.apply(job.id, event)
-        deadline = self.status(job.id).deadline
+        deadline = self.glance(job.id).deadline
         if deadline is None:
             raise JobNotRunning  # it ended meanwhile
         return deadline
@@ -239,7 +242,7 @@ class Manager:
         else has hold of it and this is no ``takeover``, and ``ServiceUnavailable`` where
         too many jobs are fed.
         """
-        job = self.status(job_id)
+        job = self.glance(job_id)
         return self._sessions.attach(job, by or job.owner, takeover=takeover)
 
     def refresh(self) -> None:
@@ -252,26 +255,38 @@ class Manager:
 
     async def remove(self, job_id: str) -> None:
         """Deletes an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""
-        job = self.status(job_id)
+        job = self.glance(job_id)
         if not job.ended:
             raise JobRunning
         if live := self._live_jobs.get(job.id):
-            await live.reached(Phase.GONE)
+            await self._archiver.remove(live)
+            return
         await self._archive.remove(job.id)
+        self._live_jobs.stored.add(job.owner, -job.output_kept)
+        self._room.made()
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""
-        return self._queries.status(job_id)
+        return self._queries.whole(job_id)
+
+    def glance(self, job_id: str) -> Job:
+        """The job as it stands, without what is long in its spec; raises ``JobNotFound``."""
+        return brief(self._queries.status(job_id))
 
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended, or as it stands after ``timeout`` seconds.
 
-        Raises ``JobNotFound``.
+        It may be without what is long in its spec, as ``Job.cut`` tells. Raises
+        ``JobNotFound``.
         """
         return await self._queries.wait(job_id, timeout)
 
     async def list(self, query: JobQuery | None = None) -> Page:
-        """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor."""
+        """One page of jobs, newest first; raises ``InvalidRequest`` for a bad cursor.
+
+        They are without what is long in their specs, as ``Job.cut`` tells, and a page may end
+        early where there is much of them.
+        """
         return await self._queries.list(query)
 
     def warning(self, job: Job) -> str | None:
@@ -286,13 +301,15 @@ class Manager:
         """A reader of the output by ranges; to be closed. Raises ``JobNotFound``."""
         return self._outputs.reader(job_id)
 
-    def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
+    def follow(
+        self, job_id: str, stream: Stream, offset: int = 0, *, room: BatchSize = whole_chunk
+    ) -> AsyncGenerator[bytes]:
         """The bytes of a stream from ``offset``, as they come, until the job has ended.
 
-        Bytes that are not kept any more when their turn comes are left out. Raises
-        ``JobNotFound``.
+        Bytes that are not kept any more when their turn comes are left out. ``room`` gives the
+        most bytes to read at once. Raises ``JobNotFound``.
         """
-        return self._outputs.follow(job_id, stream, offset)
+        return self._outputs.follow(job_id, stream, offset, room=room)
 
     def frames(
         self,
@@ -302,14 +319,16 @@ class Manager:
         tail: int | None = None,
         follow: bool = True,
         idle: float | None = None,
+        room: BatchSize = whole_chunk,
     ) -> AsyncGenerator[Frames]:
         """Both streams in the order in which they came, until the job has ended.
 
         With ``tail`` they begin with that many of the lines so far, the last ones. Without
         ``follow`` they end with the output so far. An empty list comes whenever nothing has
-        come for ``idle`` seconds. Raises ``JobNotFound``.
+        come for ``idle`` seconds; ``room`` gives the most bytes of a list. Raises
+        ``JobNotFound``.
         """
-        return self._outputs.frames(job_id, wanted, tail=tail, follow=follow, idle=idle)
+        return self._outputs.frames(job_id, wanted, tail=tail, follow=follow, idle=idle, room=room)
 
 
 def _longer(job: Job, seconds: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,14 @@ from jobworker.output.follower import CHUNK, Follower
 from jobworker.output.frames import BOTH, Frame, FrameReader, Selection
 from jobworker.output.reader import OutputReader
 from jobworker.output.tail import start_of
+
+BatchSize = Callable[[], int]
+"""A function that gives the most bytes to read at once, as many as there is room for now."""
+
+
+def whole_chunk() -> int:
+    """Room for a whole chunk."""
+    return CHUNK
 
 
 class Outputs:
@@ -51,19 +59,25 @@ class Outputs:
             return self._archiver.output(live)
         return self._archive.output(job.id)
 
-    async def follow(self, job_id: str, stream: Stream, offset: int = 0) -> AsyncGenerator[bytes]:
+    async def follow(
+        self, job_id: str, stream: Stream, offset: int = 0, *, room: BatchSize = whole_chunk
+    ) -> AsyncGenerator[bytes]:
         """The bytes of a stream from ``offset``, as they come, until the job has ended.
 
-        Bytes that are not kept any more when their turn comes are left out.
+        Bytes that are not kept any more when their turn comes are left out. ``room`` gives the
+        most bytes to read at once.
         """
+        most = 0
 
         def read(reader: OutputReader, _: End | None) -> Piece | None:
-            piece = reader.read(stream, offset, CHUNK)
+            nonlocal most
+            most = room()
+            piece = reader.read(stream, offset, most)
             return piece if piece.data else None
 
         with closing(self._follower(job_id)) as follower:
             while piece := await follower.next(read):
-                if len(piece.data) < CHUNK:
+                if len(piece.data) < most:
                     follower.release()
                 offset = piece.end
                 yield piece.data
@@ -76,12 +90,14 @@ class Outputs:
         tail: int | None = None,
         follow: bool = True,
         idle: float | None = None,
+        room: BatchSize = whole_chunk,
     ) -> AsyncGenerator[list[Frame]]:
         """Both streams in the order in which they came, until the job has ended.
 
         With ``tail`` they begin with that many of the lines so far, the last ones. Without
         ``follow`` they end with the output so far. An empty list comes whenever nothing has
-        come for ``idle`` seconds. Raises ``JobNotFound``.
+        come for ``idle`` seconds; ``room`` gives the most bytes of a list. Raises
+        ``JobNotFound``.
         """
         wanted = wanted or Selection()
         with closing(self._follower(job_id)) as follower:
@@ -89,7 +105,11 @@ class Outputs:
                 after = await follower.once(partial(start_of, tail, wanted.streams))
                 wanted = replace(wanted, after=after)
             frames = FrameReader(wanted)
-            read = partial(frames.read, most=CHUNK)
+
+            def read(reader: OutputReader, end: End | None) -> list[Frame]:
+                most = room()
+                return frames.read(reader, end, most, largest=most)
+
             if follow:
                 while (more := await follower.next(read, wanted.until, idle)) is not None:
                     if frames.exhausted:
@@ -154,6 +174,6 @@ def _read_all(reader: OutputReader, end: End | None) -> Output:
     kept = {stream: reader.spans(stream) for stream in (Stream.STDOUT, Stream.STDERR)}
     gaps = [spans.between(stream, held, end) for stream, held in kept.items()]
     stdout, stderr = (
-        b"".join(spans.chunks(reader, stream, held, CHUNK)) for stream, held in kept.items()
+        b"".join(spans.chunks(reader, stream, held, whole_chunk)) for stream, held in kept.items()
     )
     return Output(stdout, stderr, (*gaps[0], *gaps[1]))

@@ -148,7 +148,7 @@ class Engine(Protocol):
         """The cause why no job can be started just now; None where there is none."""
         ...
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """A sentence on the first path in ``spec`` that the job will not see; or None."""
         ...
 
@@ -192,6 +192,20 @@ class Engine(Protocol):
         ``Started``, then what came after it (``Extended``, ``StopAsked``, ``Ended``), or
         ``Lost``. Supervisors that still live are followed from now on. Jobs that are not among
         them are stopped and removed, and nothing is told of them.
+        """
+        ...
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Removes what a refused start has made, and keeps its input for another start.
+
+        Does nothing where there is nothing.
+        """
+        ...
+
+    async def shed(self, job_id: JobId) -> None:
+        """Deletes the output of an ended job that is to be removed, to make room at once.
+
+        Also for whoever reads it just now. Does nothing where there is nothing.
         """
         ...
 
@@ -242,6 +256,13 @@ class Archive(Protocol):
         """Records that a queued job is to be started; durable when this returns."""
         ...
 
+    async def put_back(self, job_id: JobId) -> None:
+        """Records that a job which was admitted is queued again; durable when this returns.
+
+        Does nothing where it has ended, or was never admitted.
+        """
+        ...
+
     async def roll_back(self, job_id: JobId) -> None:
         """Removes a job that never ran, and frees its key."""
         ...
@@ -254,7 +275,21 @@ class Archive(Protocol):
         ...
 
     async def remove(self, job_id: JobId) -> None:
-        """Deletes a finished job and its output; its key stays bound to the deleted job."""
+        """Deletes a finished job and its output; its key stays bound to the deleted job.
+
+        Raises ``JobNotFound``, and ``JobRunning`` where it was not finished.
+        """
+        ...
+
+    async def drop(self, job_id: JobId) -> None:
+        """Deletes a job that has ended, whether ``finish`` was called for it or not.
+
+        Its key stays bound. Does nothing where there is no such job.
+        """
+        ...
+
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
         ...
 
     def get(self, job_id: JobId) -> Job | None:
@@ -266,9 +301,15 @@ class Archive(Protocol):
         ...
 
     async def find(self, query: JobQuery) -> Page:
-        """The jobs that match, newest first. Raises ``InvalidRequest`` for a bad cursor."""
+        """The jobs that match, newest first, each ``brief``; a page ends after some 4 MiB.
+
+        Raises ``InvalidRequest`` for a bad cursor.
+        """
         ...
 
     async def unfinished(self) -> list[Job]:
-        """Every job that was added and neither finished nor rolled back, oldest first."""
+        """Every job that was added and neither finished nor rolled back, oldest first.
+
+        Each is ``brief``.
+        """
         ...

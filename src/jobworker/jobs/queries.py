@@ -20,6 +20,16 @@ _LISTING_PATIENCE = 1.0
 """Seconds that a list by status waits for ended jobs to move to the archive."""
 
 
+def with_whole_spec(job: Job, archive: Archive) -> Job:
+    """The job with its whole spec, which is read anew where it is cut; raises ``JobNotFound``."""
+    if not job.cut:
+        return job
+    stored = archive.get(job.id)
+    if stored is None:
+        raise JobNotFound
+    return replace(job, spec=stored.spec, cut=())
+
+
 class Queries:
     """The jobs of one engine and one archive, as they stand."""
 
@@ -27,8 +37,12 @@ class Queries:
         self._archive = archive
         self._live_jobs = live_jobs
 
+    def whole(self, job_id: str) -> Job:
+        """The job as it stands, with its whole spec; raises ``JobNotFound``."""
+        return with_whole_spec(self.status(job_id), self._archive)
+
     def status(self, job_id: str) -> Job:
-        """The job as it stands; raises ``JobNotFound``."""
+        """The job as it stands; live ones are ``brief``. Raises ``JobNotFound``."""
         try:
             parsed = JobId.parse(job_id)
         except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobworker.errors import JobWorkerError
 from jobworker.jobs.controller import Controller
@@ -15,6 +15,10 @@ from jobworker.model import Job, JobId, Queued, Role, Spec, Starting, StartKey, 
 from jobworker.policy.authority import Authority
 
 log = logging.getLogger(__name__)
+
+_LOOKS = 3
+"""Looks at what the archive has of an owner: jobs that end meanwhile may be in it or not. An
+owner whose jobs end all the time is a few of them off in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,36 @@ class Starter:
         grant = await self._authority.ask(self._authority.grant, owner, order.role, spec)
         terms = Terms.of(grant)
         self._engine.check(spec, terms)
+        terms = await self._with_room(order, terms)
         account = await self._owners.account(owner)
-        warning = self._engine.visibility_warning(spec, terms, account)
+        warning = await self._engine.visibility_warning(spec, terms, account)
         live = await self._accept(order, terms, warning)
         if isinstance(live.job.status, Queued):
-            return live.job
+            return replace(live.job, spec=spec, cut=())
         await self._controller.hand_over(live, account, grant)
         await live.reached(Phase.BEGUN)
         if live.refusal:
             await live.reached(Phase.GONE)
             raise live.refusal
-        return live.job
+        return replace(live.job, spec=spec, cut=())
+
+    async def _with_room(self, order: StartOrder, terms: Terms) -> Terms:
+        """The terms with a limit of output that its owner has room for; raises ``StorageFull``."""
+        bound = self._authority.stored_output
+        if bound is None:
+            return terms
+        stored, owner = self._live_jobs.stored, order.owner
+        for _ in range(_LOOKS):
+            changes = stored.changes(owner)
+            if changes is None:
+                break
+            kept = await self._archive.stored(owner)
+            if changes == stored.changes(owner):
+                stored.learn(owner, kept)
+        else:
+            stored.learn(owner, kept)
+        output = stored.allot(owner, bound, order.spec.limits.output, terms.limits.output)
+        return replace(terms, limits=replace(terms.limits, output=output))
 
     async def _accept(self, order: StartOrder, terms: Terms, warning: str | None) -> LiveJob:
         """Records a new job, with a running slot or a position in the queue."""

@@ -6,6 +6,7 @@ modules, only ``units`` is imported.
 
 from __future__ import annotations
 
+from jobworker.model.brief import brief
 from jobworker.model.job import (
     NOT_JOBD,
     Cause,
@@ -30,6 +31,7 @@ from jobworker.model.job import (
 from jobworker.model.output import Gap, Output, Piece, Stream
 from jobworker.model.query import JobQuery, KeyBinding, Page
 from jobworker.model.requests import Role, SignalRequest, StartKey, StopRequest
+from jobworker.model.safeguards import NO_SAFEGUARDS, Safeguards
 from jobworker.model.spec import (
     LEVELS,
     NO_LIMITS,
@@ -55,6 +57,7 @@ __all__ = [
     "LEVELS",
     "NOT_JOBD",
     "NO_LIMITS",
+    "NO_SAFEGUARDS",
     "Account",
     "Cause",
     "Completed",
@@ -80,6 +83,7 @@ __all__ = [
     "Queued",
     "Role",
     "Running",
+    "Safeguards",
     "SignalRequest",
     "Spec",
     "StartKey",
@@ -92,6 +96,7 @@ __all__ = [
     "Stream",
     "Terms",
     "Usage",
+    "brief",
     "explain",
     "from_microseconds",
     "from_nanoseconds",

@@ -195,7 +195,10 @@ Status = Live | Final
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one program: what was asked for (``spec``) and what was granted (``terms``)."""
+    """One run of one program: what was asked for (``spec``) and what was granted (``terms``).
+
+    ``cut`` names the fields of the spec that are not whole here, as they are long (``brief``).
+    """
 
     id: JobId
     owner: str
@@ -205,6 +208,7 @@ class Job:
     created_at: datetime
     containment: Level
     node: str
+    cut: tuple[str, ...] = ()
 
     @property
     def end(self) -> End | None:
@@ -239,6 +243,13 @@ class Job:
         return self.status.deadline if isinstance(self.status, Running) else None
 
     @property
+    def output_kept(self) -> int:
+        """Bytes of output that are kept of it, once it has ended; 0 as long as it has not."""
+        if self.end is None:
+            return 0
+        return self.end.usage.stdout_bytes + self.end.usage.stderr_bytes
+
+    @property
     def reason(self) -> str | None:
         """One human sentence that goes with the status, or None where the status says it all."""
         return explain(self.end) if self.end else None
@@ -263,12 +274,20 @@ def _number(end: End, name: str) -> float:
     return float(end.evidence[name])
 
 
+def _out_of_memory(end: End) -> str:
+    """Tells whose limit it was: the kernel does not say which of those that share one it killed."""
+    if "memoryLimit" in end.evidence:
+        return f"out of memory (limit {size_text(_number(end, 'memoryLimit'))})"
+    limit = size_text(_number(end, "memoryLimitOfAll"))
+    return f"killed by SIGKILL when all jobs together were out of memory (limit {limit})"
+
+
 _SENTENCES: dict[Cause, Callable[[End], str]] = {
     Cause.EXITED: lambda end: f"exited with code {end.exit_code}",
     Cause.SIGNALED: lambda end: f"killed by {end.signal}{_sender(end)}",
     Cause.STOPPED: lambda end: f"stopped by {end.stopped_by}",
     Cause.TIMEOUT: lambda end: f"timed out after {_number(end, 'timeout'):g} s",
-    Cause.OOM: lambda end: f"out of memory (limit {size_text(_number(end, 'memoryLimit'))})",
+    Cause.OOM: _out_of_memory,
     Cause.OUTPUT_LIMIT: lambda end: (
         f"wrote more than {size_text(_number(end, 'outputLimit'))} of output"
     ),

@@ -117,7 +117,8 @@ class Grant:
 
     ``rule`` names the rule that decided. ``limits`` are the effective ones. ``run_as`` is None
     where the job runs as its owner's own account, ``executable`` where any program may
-    be run, so that it need not have been checked.
+    be run, so that it need not have been checked. ``cwd`` is the working directory, where the
+    policy gives one.
     """
 
     rule: str = "default"
@@ -125,6 +126,7 @@ class Grant:
     network: bool = True
     run_as: Account | None = None
     executable: Executable | None = None
+    cwd: str | None = None
     on_output_limit: OnOutputLimit = "truncate"
 
 

@@ -96,6 +96,7 @@ class FrameReader:
     ) -> None:
         self._wanted = selection or Selection()
         self._skip_to = self._wanted.after
+        self._largest = MOST
         self._marks: list[ReadPosition] = []
         self._apart = _EVERYTHING
         self.position = position or ReadPosition()
@@ -106,15 +107,19 @@ class FrameReader:
         where = "exhausted" if self.exhausted else "more to read"
         return f"<FrameReader at {self.position.seq}, {where}>"
 
-    def read(self, reader: OutputReader, end: End | None, most: int) -> list[Frame]:
+    def read(
+        self, reader: OutputReader, end: End | None, most: int, largest: int = MOST
+    ) -> list[Frame]:
         """The next frames, of some ``most`` bytes; none where there are no more for now.
 
+        None of them has more than ``largest`` bytes, nor than ``MOST``.
         ``end`` is the job's end: only with it are bytes told that the index lacks, or that
         are missing at the very end. It must have been known before ``reader`` was made. The
         call may block on the disk.
         """
         found: list[Frame] = []
         self.exhausted = False
+        self._largest = min(MOST, largest)
         for frame in self._frames(reader, end):
             found.append(frame)
             most -= len(frame.data) + FRAME_COST
@@ -237,7 +242,7 @@ class FrameReader:
                 continue
             if self._wanted.until is not None and self.position.time >= self._wanted.until:
                 return
-            piece = reader.read(stream, at, min(limit - at, MOST))
+            piece = reader.read(stream, at, min(limit - at, self._largest))
             if not piece.data and not certain:
                 return  # its file went this moment: another reader sees from where on
             begin = min(piece.offset, limit) if piece.data else limit

@@ -5,7 +5,7 @@ Two spans that touch are one, so between two there is always a gap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from jobworker.model import End, Gap, Stream
 from jobworker.output.reader import OutputReader, Span
@@ -55,16 +55,16 @@ def part(spans: Iterable[Span], first: int, end: int) -> Iterator[Span]:
 
 
 def chunks(
-    reader: OutputReader, stream: Stream, spans: Iterable[Span], size: int
+    reader: OutputReader, stream: Stream, spans: Iterable[Span], room: Callable[[], int]
 ) -> Iterator[bytes]:
-    """The bytes at ``spans``, at most ``size`` at once; reading them may block on disk.
+    """The bytes at ``spans``, as many at once as there is ``room`` for; may block on disk.
 
     They end early where a byte is not there any more.
     """
     for start, end in spans:
         at = start
         while at < end:
-            piece = reader.read(stream, at, min(size, end - at))
+            piece = reader.read(stream, at, min(room(), end - at))
             if piece.offset != at or not piece.data:
                 return
             at += len(piece.data)

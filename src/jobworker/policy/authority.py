@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from jobworker.errors import InvalidRequest, ProgramForbidden, ProgramNotFound
-from jobworker.model import Executable, Grant, Limits, Role, Spec
+from jobworker.model import Executable, Grant, Limits, Role, Safeguards, Spec
 from jobworker.policy.decide import Decision, Request, decide
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.rules import QueueBounds, Rules
@@ -52,6 +52,16 @@ class Authority:
         return self._rules.total
 
     @property
+    def safeguards(self) -> Safeguards | None:
+        """The bounds that the machine is to keep, where no job asks for a limit."""
+        return self._rules.safeguards
+
+    @property
+    def stored_output(self) -> int | None:
+        """The most bytes that are kept of one user's output, or None."""
+        return self._rules.stored_output
+
+    @property
     def may_take_long(self) -> bool:
         """Whether a decision may have to read a file whole, and so wants a thread."""
         return any(rule.digests for rule in self._rules.policy.rules)
@@ -63,11 +73,11 @@ class Authority:
         return question(*of)
 
     def replace(self, rules: Rules) -> None:
-        """Decides by these rules from the next request on; the total stays as it is.
+        """Decides by these rules from the next request on; what the machine keeps stays as it is.
 
-        The limits of all jobs together are set up once, at start.
+        The limits of all jobs together, and the safeguards, are set up once, at start.
         """
-        self._rules = replace(rules, total=self.total)
+        self._rules = replace(rules, total=self.total, safeguards=self.safeguards)
 
     def grant(self, user: str, role: Role, spec: Spec) -> Grant:
         """The grant for a job of ``user`` with this spec.
@@ -90,6 +100,7 @@ class Authority:
             limits=decision.limits(spec.limits),
             network=decision.network,
             run_as=decision.account,
+            cwd=decision.cwd,
             executable=executable,
             on_output_limit=decision.on_output_limit,
         )
@@ -120,6 +131,7 @@ class Authority:
             program=spec.program,
             canonical=canonical(spec.program) if by_path else spec.program,
             args=spec.args,
+            cwd=_plain(spec.cwd),
             env=spec.env,
             run_as=spec.run_as,
             network=spec.network,
@@ -139,6 +151,11 @@ class Authority:
         except Untrusted as error:
             why = str(error)
         raise ProgramForbidden(f"the policy does not allow the program as it is: {why}")
+
+
+def _plain(directory: str | None) -> str | None:
+    """A directory as a rule has it, where somebody has typed a slash at its end."""
+    return directory and (directory.rstrip("/") or "/")
 
 
 def _sentence(decision: Decision) -> str:

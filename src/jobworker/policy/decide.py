@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
-from jobworker.policy.environment import refused_variable
+from jobworker.policy.environment import is_harmless, refused_variable
 from jobworker.policy.limits import Ceiling, effective
 from jobworker.policy.patterns import arguments_match, matches_any
 from jobworker.policy.rules import DEFAULT_RULE, Policy, RoleBounds, Rule, Rules
@@ -21,6 +21,7 @@ class Request:
     program: str
     canonical: str
     args: tuple[str, ...] = ()
+    cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     run_as: str | None = None
     network: bool = True
@@ -31,14 +32,17 @@ class Decision:
     """The answer of the policy, and what it imposes where it allows.
 
     ``rule`` is the name of the rule that decides, ``default`` where none does; ``reason``
-    a sentence for the user. Where ``checks_program``, only accounts that the server trusts
-    may be able to change the file, which has one of ``digests`` if there are any.
+    a sentence for the user. ``cwd`` is the working directory, where a rule gives one; where
+    ``checks_program`` it is that or the job's own, whatever was asked for, and only accounts
+    that the server trusts may be able to change the file, which has one of ``digests`` if
+    there are any.
     """
 
     allowed: bool
     rule: str
     reason: str
     account: Account | None = None
+    cwd: str | None = None
     network: bool = True
     checks_program: bool = False
     digests: frozenset[str] = frozenset()
@@ -59,17 +63,14 @@ def decide(rules: Rules, request: Request) -> Decision:
         return _by_default(rules.policy, request, bounds)
     if not rule.allow:
         return _refused(rule.name, f"{rule.title} of the policy denies it")
-    if rule.checks_program and (variable := refused_variable(request.env, rule.env)):
-        return _refused(
-            rule.name,
-            f"{rule.title} of the policy does not let the variable {variable[:80]!r} be set, "
-            "as it may change what is run",
-        )
+    if reason := _leads_astray(rule, request):
+        return _refused(rule.name, reason)
     return Decision(
         allowed=True,
         rule=rule.name,
         reason=f"{rule.title} of the policy allows it",
         account=rule.account,
+        cwd=rule.cwd,
         network=request.network and rule.network,
         checks_program=rule.checks_program,
         digests=rule.digests,
@@ -90,7 +91,31 @@ def _matches(rule: Rule, request: Request) -> bool:
         and (rule.users is None or request.user in rule.users)
         and _matches_account(rule, request.run_as)
         and _matches_program(rule, request)
-        and (rule.args is None or arguments_match(rule.args, request.args))
+        and _matches_arguments(rule, request.args)
+    )
+
+
+def _leads_astray(rule: Rule, request: Request) -> str | None:
+    """The reason why a program would not be what the rule means by it; or None.
+
+    A working directory decides what is run as a variable does: ``python -m json.tool`` looks
+    for the module there first.
+    """
+    if rule.checks_program and request.cwd not in (None, rule.cwd):
+        where = rule.cwd or "the job's own /tmp"
+        return (
+            f"{rule.title} of the policy has its jobs begin in {where}, so that they read "
+            "nothing else; leave the working directory out"
+        )
+    with_account = rule.run_as is not None
+    if not with_account and not rule.checks_program:
+        return None
+    variable = refused_variable(request.env, rule.env, with_account=with_account)
+    if variable is None:
+        return None
+    return (
+        f"{rule.title} of the policy does not let the variable {variable[:80]!r} be set"
+        f"{' to this' if is_harmless(variable) else ''}, as it may change what is run"
     )
 
 
@@ -107,9 +132,16 @@ def _matches_account(rule: Rule, asked: str | None) -> bool:
 
 def _matches_program(rule: Rule, request: Request) -> bool:
     """Whether the rule names the canonical path, or denies the path as it was asked for."""
-    if rule.programs is None or matches_any(rule.programs, request.canonical):
+    if rule.programs is None:
         return True
-    return not rule.allow and matches_any(rule.programs, request.program)
+    if rule.allow:
+        return matches_any(rule.programs, request.canonical)
+    paths = (request.canonical, request.program)
+    return any(matches_any(rule.programs, path, across_lines=True) for path in paths)
+
+
+def _matches_arguments(rule: Rule, args: tuple[str, ...]) -> bool:
+    return rule.args is None or arguments_match(rule.args, args, across_lines=not rule.allow)
 
 
 def _by_default(policy: Policy, request: Request, bounds: RoleBounds) -> Decision:

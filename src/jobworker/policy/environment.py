@@ -1,7 +1,9 @@
 """Variables that decide what a program runs: a rule for a program means that program. Pure.
 
-The list holds what loaders, shells, interpreters and common tools obey. It cannot be
-complete, as a program may read any variable; it closes the doors that are well known:
+As an account of the machine a program gets, of what was asked for, only what the rule lists
+and what is harmless. Else it gets all but what loaders, shells, interpreters and common
+tools obey. That list cannot be complete, as a program may read any variable; it closes the
+doors that are well known:
 
 * ld.so(8), and the variables that glibc itself drops for setuid programs
   (``sysdeps/generic/unsecvars.h``);
@@ -48,10 +50,52 @@ _FUNCTION = "() {"
 """The mark of an exported function in an old bash, under any variable's name (CVE-2014-6271)."""
 
 
-def refused_variable(env: Mapping[str, str], listed: Sequence[str]) -> str | None:
-    """The first variable that may not be set, as programs obey it and no pattern lists it."""
+HARMLESS = (
+    "LANG", "LANGUAGE", "LC_*", "TZ", "TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES",
+)  # fmt: skip
+"""Patterns of names that say how to write and not what to run, with a value that is plain.
+
+Those that sudo lets through where their values are (``initial_checkenv_table`` of its ``env.c``).
+"""
+
+
+def refused_variable(
+    env: Mapping[str, str], listed: Sequence[str], *, with_account: bool
+) -> str | None:
+    """The first variable that may not be set, and that no pattern lists.
+
+    ``with_account`` if the program runs as an account of the machine, which its user is not.
+    """
+    refuses = _may_do_harm if with_account else _is_obeyed
     for name, value in env.items():
-        obeyed = matches_any(OBEYED, name) or value.startswith(_FUNCTION) or "(" in name
-        if obeyed and not matches_any(listed, name):
+        if refuses(name, value) and not matches_any(listed, name):
             return name
     return None
+
+
+def is_harmless(name: str) -> bool:
+    """Whether a variable of that name does no harm with a plain value."""
+    return matches_any(HARMLESS, name)
+
+
+def _may_do_harm(name: str, value: str) -> bool:
+    return not (is_harmless(name) and _is_plain(name, value))
+
+
+def _is_obeyed(name: str, value: str) -> bool:
+    if matches_any(OBEYED, name) or value.startswith(_FUNCTION) or "(" in name:
+        return True
+    return is_harmless(name) and not _is_plain(name, value)
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a value names no file of the user's own, and no format (as in sudo's ``env.c``).
+
+    A locale or a terminal with a slash in it is a path to messages that are used as formats,
+    or to capabilities; a time zone may be a path from the root, but has slashes in its name.
+    """
+    if not value.isprintable():
+        return False
+    if name == "TZ":
+        return not value.removeprefix(":").startswith("/") and ".." not in value
+    return "/" not in value and "%" not in value

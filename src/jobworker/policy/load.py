@@ -9,7 +9,9 @@ from pathlib import Path
 
 from jobworker.config.toml import Source, read
 from jobworker.errors import ConfigurationInvalid
-from jobworker.policy.accounts import resolve
+from jobworker.model import Account
+from jobworker.policy.accounts import powers, resolve
+from jobworker.policy.defaults import NO_DEFAULTS, Defaults
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.interpreters import interpreter_of
 from jobworker.policy.patterns import fixed_directory, is_pattern
@@ -17,15 +19,13 @@ from jobworker.policy.rules import Policy, Rule, Rules
 from jobworker.policy.tables import rules_from
 
 
-def load(path: Path | None) -> Rules:
+def load(path: Path | None, defaults: Defaults = NO_DEFAULTS) -> Rules:
     """The rules in a configuration file, checked against this machine.
 
     Without a file, the built-in ones. Raises ``ConfigurationInvalid`` naming the place.
     """
-    if path is None:
-        return Rules()
-    content, source = read(path)
-    rules = rules_from(content, source)
+    content, source = read(path) if path else ({}, Source("", ""))
+    rules = rules_from(content, source, defaults)
     settled = tuple(
         _settled(rule, source, number) for number, rule in enumerate(rules.policy.rules)
     )
@@ -33,14 +33,34 @@ def load(path: Path | None) -> Rules:
 
 
 def warnings(policy: Policy) -> Iterator[str]:
-    """A sentence about each thing that an operator may not have meant. Pure."""
+    """A sentence about each thing that an operator may not have meant."""
     for rule in policy.rules:
-        for program in rule.programs or () if rule.allow else ():
-            if name := interpreter_of(program):
-                yield (
-                    f"{rule.title} of the policy allows {name}, which can run any other "
-                    "program: whoever it applies to may run everything"
-                )
+        if rule.allow:
+            yield from _of_programs(rule)
+        if rule.account is not None:
+            yield from _of_account(rule, rule.account)
+
+
+def _of_programs(rule: Rule) -> Iterator[str]:
+    for program in rule.programs or ():
+        if name := interpreter_of(program):
+            yield (
+                f"{rule.title} of the policy allows {name}, which can run any other "
+                "program: whoever it applies to may run everything"
+            )
+
+
+def _of_account(rule: Rule, account: Account) -> Iterator[str]:
+    for group, power in powers(account):
+        yield (
+            f"{rule.title} of the policy runs jobs as {account.name}, which is in the group "
+            f"{group} and so {power}: whoever it applies to can, too"
+        )
+    if rule.programs is None:
+        yield (
+            f"{rule.title} of the policy runs any program as {account.name}, for want of a list "
+            "of programs: whoever it applies to has that account"
+        )
 
 
 def _settled(rule: Rule, source: Source, number: int) -> Rule:
@@ -56,7 +76,18 @@ def _settled(rule: Rule, source: Source, number: int) -> Rule:
             rule = replace(rule, account=resolve(rule.run_as, os.geteuid()))
     except ValueError as error:
         raise _unusable(rule, source, number, "run-as", error) from None
+    try:
+        if rule.cwd is not None:
+            _check_cwd(rule.cwd, rule.account)
+    except (Untrusted, OSError) as error:
+        raise _unusable(rule, source, number, "cwd", error) from None
     return rule
+
+
+def _check_cwd(directory: str, account: Account | None) -> None:
+    """Raises where somebody else can put files there than whose jobs begin in it."""
+    own = () if account is None else (account.uid,)
+    Files((0, os.geteuid(), *own)).check_directory(directory)
 
 
 def _unusable(

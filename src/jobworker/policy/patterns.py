@@ -1,7 +1,8 @@
-"""Patterns with ``*`` and ``?``, neither of which crosses a slash. Pure.
+"""Patterns with ``*`` and ``?``, neither of which crosses a slash or a line's end. Pure.
 
 Every other character stands for itself: there are no classes and no escapes. A pattern
-must match the whole text. Texts come from clients, so the time is bounded by the
+must match the whole text. Only for a denial they do cross a line's end (``across_lines``):
+there a text too many is the safe side. Texts come from clients, so the time is bounded by the
 product of both lengths whatever they hold: a group that has matched is not tried anew.
 """
 
@@ -15,22 +16,27 @@ REST = "..."
 """As the last pattern of arguments: any further ones, also none."""
 
 
-def matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str, *, across_lines: bool = False) -> bool:
     """Whether the whole of ``text`` has the form of ``pattern``."""
-    return _compiled(pattern).fullmatch(text) is not None
+    return _compiled(pattern, across_lines).fullmatch(text) is not None
 
 
-def matches_any(patterns: Sequence[str], text: str) -> bool:
+def matches_any(patterns: Sequence[str], text: str, *, across_lines: bool = False) -> bool:
     """Whether ``text`` has the form of one of ``patterns``."""
-    return any(matches(pattern, text) for pattern in patterns)
+    return _any_of(tuple(patterns), across_lines).fullmatch(text) is not None
 
 
-def arguments_match(patterns: Sequence[str], args: Sequence[str]) -> bool:
+def arguments_match(
+    patterns: Sequence[str], args: Sequence[str], *, across_lines: bool = False
+) -> bool:
     """Whether ``args`` have the forms of ``patterns``, one by one."""
     if patterns and patterns[-1] == REST:
         patterns = patterns[:-1]
         args = args[: len(patterns)]
-    return len(patterns) == len(args) and all(map(matches, patterns, args))
+    return len(patterns) == len(args) and all(
+        matches(pattern, text, across_lines=across_lines)
+        for pattern, text in zip(patterns, args, strict=True)
+    )
 
 
 def is_pattern(text: str) -> bool:
@@ -45,18 +51,24 @@ def fixed_directory(pattern: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str, across_lines: bool) -> re.Pattern[str]:  # noqa: FBT001 - a key of the cache
     """An expression that takes each piece between stars where it comes first.
 
     That is never worse than later, so an atomic group may hold it (as in fnmatch).
     """
-    first, *others = (_literal(piece) for piece in pattern.split("*"))
+    one = "[^/]" if across_lines else r"[^/\n]"
+    first, *others = (one.join(map(re.escape, piece.split("?"))) for piece in pattern.split("*"))
     if not others:
         return re.compile(first)
     *middle, last = others
-    stars = "".join(f"(?>[^/]*?{piece})" for piece in middle if piece)
-    return re.compile(f"{first}{stars}[^/]*{last}")
+    stars = "".join(f"(?>{one}*?{piece})" for piece in middle if piece)
+    return re.compile(f"{first}{stars}{one}*{last}")
 
 
-def _literal(piece: str) -> str:
-    return "[^/]".join(map(re.escape, piece.split("?")))
+@lru_cache(maxsize=256)
+def _any_of(patterns: tuple[str, ...], across_lines: bool) -> re.Pattern[str]:  # noqa: FBT001 - the same
+    """One expression for all of them: a client may send thousands of names to compare."""
+    if not patterns:
+        return re.compile(r"(?!)")  # which nothing matches
+    each = (f"(?:{_compiled(pattern, across_lines).pattern})" for pattern in patterns)
+    return re.compile("|".join(each))

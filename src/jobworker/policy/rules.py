@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobworker.limits import LIMITS
-from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role
+from jobworker.model import NO_LIMITS, Account, Limits, OnOutputLimit, Role, Safeguards
 
 _DEFAULTS: dict[str, Any] = {limit.name: limit.default for limit in LIMITS}
 
@@ -24,7 +24,8 @@ class Rule:
 
     ``programs`` and ``args`` hold patterns (``patterns``), ``args`` one for each argument
     with a last ``...`` for any rest. ``env`` lists variables that may be set although
-    programs obey them. ``digests`` are SHA-256 in hexadecimal: the file must have one of
+    programs obey them. Jobs of a rule with ``programs`` begin in ``cwd``, or in their own
+    ``/tmp``. ``digests`` are SHA-256 in hexadecimal: the file must have one of
     them. ``account`` is what ``run_as`` names, once the machine has been asked.
     """
 
@@ -36,6 +37,7 @@ class Rule:
     digests: frozenset[str] = frozenset()
     args: tuple[str, ...] | None = None
     env: tuple[str, ...] = ()
+    cwd: str | None = None
     run_as: str | None = None
     account: Account | None = None
     network: bool = True
@@ -90,13 +92,31 @@ NO_BOUNDS = QueueBounds()
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Everything in the configuration that decides about jobs.
+class RequestBounds:
+    """The most requests that one user may have open at once that last.
 
-    ``total`` is what all jobs together may use.
+    Those that wait, follow or attach count together, and stops that wait for a grace again.
+    """
+
+    lasting_per_user: int = 64
+
+
+DEFAULT_REQUESTS = RequestBounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything in the configuration that decides about jobs and requests.
+
+    ``total`` is what all jobs together may use; ``safeguards`` are None where there are to be
+    none and nobody is to be told so, ``stored_output`` is the most bytes that are kept of one
+    user's output.
     """
 
     bounds: Mapping[Role, RoleBounds] = field(default_factory=_bounds)
     total: Limits = NO_LIMITS
+    safeguards: Safeguards | None = None
+    stored_output: int | None = None
     queue: QueueBounds = NO_BOUNDS
+    requests: RequestBounds = DEFAULT_REQUESTS
     policy: Policy = Policy()

@@ -14,14 +14,17 @@ from jobworker.config import values
 from jobworker.config.place import Key
 from jobworker.config.toml import Parser, Source, Table, read_table
 from jobworker.limits import BYTES, COUNT, CPUS, SECONDS, Kind, Range
-from jobworker.model import Limits, Role
+from jobworker.model import NO_SAFEGUARDS, Limits, Role, Safeguards
+from jobworker.policy.defaults import NO_DEFAULTS, Defaults
 from jobworker.policy.limits import exceeds
 from jobworker.policy.rules import (
     DEFAULT_LIMITS,
+    DEFAULT_REQUESTS,
     DEFAULT_RULE,
     NO_BOUNDS,
     Policy,
     QueueBounds,
+    RequestBounds,
     RoleBounds,
     Rule,
     Rules,
@@ -45,13 +48,19 @@ DEFAULTS: dict[str, Parser] = LIMITS | {"on-output-limit": _ON_OUTPUT_LIMIT}
 TOTAL: dict[str, Parser] = {
     limit.option: LIMITS[limit.option] for limit in limits.LIMITS if limit.total
 }
+TOTAL["memory"] = values.or_none(TOTAL["memory"])
 _JOBS = 1_000_000
 _COUNT = values.whole(Range(1, _JOBS))
 QUEUE: dict[str, Parser] = {
     "max-running": _COUNT,
-    "max-running-per-user": _COUNT,
+    "max-running-per-user": values.or_none(_COUNT),
     "max-queued": values.whole(Range(0, _JOBS)),
 }
+PER_USER: dict[str, Parser] = {
+    "pids": values.or_none(LIMITS["pids"]),
+    "stored-output": values.or_none(LIMITS["output"]),
+}
+REQUESTS: dict[str, Parser] = {"lasting-per-user": _COUNT}
 RULE: dict[str, Parser] = {
     "name": values.text,
     "action": values.one_of("allow", "deny"),
@@ -61,30 +70,66 @@ RULE: dict[str, Parser] = {
     "sha256": values.digests,
     "args": values.several(values.pattern, empty=True),
     "env": values.several(values.pattern),
+    "cwd": values.directory,
     "run-as": values.text,
     "network": values.boolean,
     "limits": dict,
     "on-output-limit": _ON_OUTPUT_LIMIT,
 }
 POLICY: dict[str, Parser] = {"default": values.one_of("allow", "deny"), "rules": list}
-_ALLOWS_ONLY = ("sha256", "env", "network", "limits", "on-output-limit")
+_ALLOWS_ONLY = ("sha256", "env", "cwd", "network", "limits", "on-output-limit")
 """Keys that say how an allowed program runs, and so mean nothing in a rule that denies."""
 
 
-def rules_from(content: Mapping[str, Any], source: Source) -> Rules:
+def rules_from(
+    content: Mapping[str, Any], source: Source, defaults: Defaults = NO_DEFAULTS
+) -> Rules:
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
-    queue = top.table("queue", QUEUE)
+    queue, per_user = top.table("queue", QUEUE), top.table("per-user", PER_USER)
+    requests = top.table("requests", REQUESTS)
     return Rules(
         bounds=_bounds(top),
-        total=_limits(top.table("total", TOTAL), TOTAL),
+        total=_total(top),
+        safeguards=_safeguards(top, per_user, defaults.safeguards),
+        stored_output=_unless_none(
+            per_user.read("stored-output", PER_USER, defaults.stored_output)
+        ),
         queue=QueueBounds(
             running=queue.read("max-running", QUEUE, None),
-            running_per_user=queue.read("max-running-per-user", QUEUE, None),
+            running_per_user=_unless_none(
+                queue.read("max-running-per-user", QUEUE, defaults.running_per_user)
+            ),
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
+        ),
+        requests=RequestBounds(
+            lasting_per_user=requests.read(
+                "lasting-per-user", REQUESTS, DEFAULT_REQUESTS.lasting_per_user
+            )
         ),
         policy=_policy(top),
     )
+
+
+def _total(top: Table) -> Limits:
+    found = _limits(top.table("total", TOTAL), TOTAL)
+    return replace(found, memory=_unless_none(found.memory))
+
+
+def _safeguards(top: Table, per_user: Table, default: Safeguards | None) -> Safeguards | None:
+    """A limit of all jobs that is given takes the place of the safeguard of memory."""
+    if default is None and "pids" not in per_user.content:
+        return None
+    default = default or NO_SAFEGUARDS
+    given = "memory" in top.table("total", TOTAL).content
+    return Safeguards(
+        memory=None if given else default.memory,
+        pids=_unless_none(per_user.read("pids", PER_USER, default.pids)),
+    )
+
+
+def _unless_none(value: Any) -> Any:
+    return None if value == values.NONE else value
 
 
 def _bounds(top: Table) -> dict[Role, RoleBounds]:
@@ -152,9 +197,11 @@ def _rule(policy: Table, number: int, entry: Any) -> Rule:
             if name in table.content:
                 raise table.wrong("means nothing in a rule that denies", name)
     if rule.programs is None:
-        for name in ("sha256", "env"):
+        for name in ("sha256", "cwd"):
             if name in table.content:
                 raise table.wrong("means something only beside programs", name)
+        if "env" in table.content and rule.run_as is None:
+            raise table.wrong("means something only beside programs or run-as", "env")
     return rule
 
 
@@ -170,6 +217,7 @@ def _read_rule(table: Table, default_name: str) -> Rule:
         digests=table.read("sha256", RULE, frozenset()),
         args=table.read("args", RULE, None),
         env=table.read("env", RULE, ()),
+        cwd=table.read("cwd", RULE, None),
         run_as=table.read("run-as", RULE, None),
         network=table.read("network", RULE, True),
         ceilings=_limits(table.table("limits", LIMITS)),

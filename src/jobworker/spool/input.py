@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
@@ -70,6 +71,16 @@ class Inputs:
         os.mkfifo(name, 0o600, dir_fd=self._spool)
         if source.kind == "pipe":
             os.chmod(name, _READABLE | 0o200, dir_fd=self._spool)
+
+    def take_back(self, job_id: JobId) -> None:
+        """Keeps again the input that was put into a job's directory, if it is a file."""
+        name = f"{job_id}/{records.STDIN}"
+        try:
+            status = os.stat(name, dir_fd=self._spool, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISREG(status.st_mode):
+            os.rename(name, job_id, src_dir_fd=self._spool, dst_dir_fd=self._root)
 
     def open_pipe(self, job_id: JobId) -> int:
         """Our end of a job's pipe, not blocking; raises ``OSError``, ENXIO without a reader."""

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
 from pathlib import Path
 
-from jobworker import atomic_file
-from jobworker.errors import StorageFull
+from jobworker import atomic_file, disk
 from jobworker.model import (
     JobId,
     SignalRequest,
@@ -40,7 +38,7 @@ from jobworker.supervisor.removal import remove_tree
 _FLOCK = struct.Struct("hhqqi4x")
 """A ``struct flock`` (fcntl(2)): type, whence, start, length, PID."""
 
-OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_OUTPUT = (records.STDOUT, records.STDERR, records.INDEX)
 
 
 class Spool:
@@ -76,9 +74,7 @@ class Spool:
                 os.close(directory)
         except OSError as error:
             if not isinstance(error, FileExistsError):  # that directory is another job's
-                self.remove(job_id)
-            if error.errno in OUT_OF_SPACE:
-                raise StorageFull from error
+                self._remove(job_id)  # not its input, which another start may take
             raise
 
     def jobs(self) -> list[JobId]:
@@ -99,13 +95,44 @@ class Spool:
             return False
         return True
 
+    def shed(self, job_id: JobId) -> None:
+        """Empties the files of an ended job's output.
+
+        Emptied rather than unlinked, so that no reader holds the room any longer.
+        """
+        try:
+            directory = self._open(job_id)
+        except FileNotFoundError:
+            return
+        try:
+            for name in os.listdir(directory):  # noqa: PTH208 - by descriptor
+                if name.partition(".")[0] in _OUTPUT:
+                    fd = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, dir_fd=directory)
+                    os.close(fd)
+        finally:
+            os.close(directory)
+
     def remove(self, job_id: JobId) -> None:
         """Removes a job's directory, if there is one, after a rename to a dot-name."""
         self.inputs.drop(job_id)
+        self._remove(job_id)
+
+    def withdraw(self, job_id: JobId) -> None:
+        """Removes the directory of a start that came to nothing; its input is kept again."""
+        self.inputs.take_back(job_id)
+        self._remove(job_id)
+
+    def _remove(self, job_id: JobId) -> None:
         try:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         except FileNotFoundError:
             return
+        except OSError as error:
+            # The new name may need a block that a full disk has not got.
+            if error.errno not in disk.FULL:
+                raise
+            self.shed(job_id)
+            os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         quota.lift_left_over(f".{job_id}/{records.TMP}", self._root)
         self._remove_known_files(f".{job_id}")
         remove_tree(f".{job_id}", self._root)

@@ -52,8 +52,9 @@ class Attendance:
         self._wait_status: int | None = None
         self._output_error: str | None = None
 
-    def take_up(self, program: Program, started: records.Fields) -> None:
-        """Attends ``program`` from now on."""
+    def take_up(self, program: Program, started: records.Fields, oom_kills: int) -> None:
+        """Attends ``program`` from now on; ``oom_kills`` are those of the commons before."""
+        self._oom_kills = oom_kills
         self._program = program
         self.started = started
 
@@ -184,7 +185,8 @@ class Attendance:
         assert self._wait_status is not None
         code = os.waitstatus_to_exitcode(self._wait_status)
         oom_kills = 0 if self._group is None else self._group.oom_kills()
-        cause = verdict.cause(self._wait_status, self._end.cause, oom_kills)
+        of_all = self._killed_among_all()
+        cause = verdict.cause(self._wait_status, self._end.cause, oom_kills or len(of_all))
         return [
             ("cause", cause),
             *_how(code, cause, self._spool),
@@ -195,7 +197,20 @@ class Attendance:
             *self._pump.account(),
             *_output_fault(self._output_error),
             *([] if self._group is None else self._group.evidence(oom_kills)),
+            *(of_all if cause == b"oom" and not oom_kills else []),
         ]
+
+    def _killed_among_all(self) -> records.Fields:
+        """The evidence that the kernel has killed for the memory of all jobs meanwhile."""
+        commons = self._site.commons
+        if commons is None or os.waitstatus_to_exitcode(self._wait_status or 0) != -signals.SIGKILL:
+            return []
+        if self._group is not None and self._group.limits_memory:
+            return []  # it is not in there
+        try:
+            return commons.evidence(self._oom_kills)
+        except OSError:
+            return []  # the record of the end must not be lost for this
 
 
 def _capacity(source: int) -> int:

@@ -22,7 +22,16 @@ import os
 
 from . import kernel, records, signals
 from .executable import Changed, Image, image_of
-from .failure import E2BIG, ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
+from .failure import (
+    E2BIG,
+    EAGAIN,
+    ENOMEM,
+    ESTALE,
+    MEMORY_STAGE,
+    NotExecuted,
+    kind_of_failure,
+    step_of,
+)
 from .seal import seal
 from .site import OWN_NAMESPACES, OWN_UID, Site
 
@@ -87,14 +96,31 @@ def launch(
     temporary directory.
     """
     _give_up_privileges(site)
-    if group is not None:
-        pid = _spawn_limited(site, order, group, tmp, streams)
-    elif site.level == "uid":
-        pid = _fork(site, order, None, tmp, None, streams)
-    else:
-        pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, streams))
+    try:
+        if group is not None:
+            pid = _spawn_limited(site, order, group, tmp, streams)
+        elif site.level == "uid":
+            pid = _fork(site, order, None, tmp, None, streams)
+        else:
+            pid = _spawn_as_user(site, order, tmp, lambda: _spawn(order, streams))
+    except NotExecuted as failure:
+        if failure.errno == EAGAIN and site.level in OWN_UID and _can_fork():
+            failure.kind = "processes"
+        raise
     streams.let_go()
     return Program(pid, _machine_pid(pid, site.proc), streams.sources)
+
+
+def _can_fork() -> bool:
+    """Whether root can: then it was the user who has too many, and not the machine."""
+    try:
+        pid = os.fork()
+    except OSError:
+        return False
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True
 
 
 def _give_up_privileges(site: Site) -> None:
@@ -104,14 +130,14 @@ def _give_up_privileges(site: Site) -> None:
             kernel.drop_bounding_set()  # a new user namespace comes with a full one
         kernel.close_from_on_exec(3)
     except OSError as error:
-        raise NotExecuted(f"privileges ({error})", error.errno or 5) from error
+        raise NotExecuted(step_of("privileges", error), error.errno or 5) from error
 
 
 def _spawn_as_user(site: Site, order: Order, tmp: int, spawn: Callable[[], int]) -> int:
     try:
         seal(site)  # for the supervisor too, as posix_spawn has no step for it
     except OSError as error:
-        raise NotExecuted(f"seal ({error})", error.errno or 5) from error
+        raise NotExecuted(step_of("seal", error), error.errno or 5) from error
     own_uid = site.level in OWN_UID
     try:
         if own_uid:

@@ -15,7 +15,7 @@ import select
 from . import kernel, records, signals
 from .cgroups import JobCgroup
 from .executable import Changed, image_of
-from .failure import ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure
+from .failure import ENOMEM, ESTALE, MEMORY_STAGE, NotExecuted, kind_of_failure, step_of
 from .site import Site
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ def spawn(
         report, report_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         pid, unified = _fork(group, 0 if exposed else kernel.CLONE_VFORK)
     except OSError as error:
-        raise NotExecuted(f"setup ({error})", error.errno or 5) from error
+        raise NotExecuted(step_of("setup", error), error.errno or 5) from error
     if pid == 0:
         _be_program(command, limits, group, report_in, unified=unified)
     os.close(report_in)

@@ -6,6 +6,10 @@ import os
 
 from . import kernel, places, records, signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .commons import Commons
+
 OWN_NAMESPACES = ("full", "namespaces")
 """The levels with PID, mount and IPC namespaces for each job: so with a ``/tmp`` of its own."""
 OWN_UID = ("full", "uid")
@@ -21,8 +25,9 @@ class Site:
     namespace, while a descriptor stays in the old one and cannot be mounted from.
 
     ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,
-    paths to ``hide``, the ``cgroup`` for each limit and the ``ceiling`` of all jobs
-    together (``memory:1073741824``).
+    paths to ``hide``, the ``cgroup`` for each limit, the ``ceiling`` of all jobs together
+    (``memory:1073741824``), and the most ``processes`` of a user. The spawner finds the
+    ``commons``.
     """
 
     def __init__(self, words: dict[str, list[str]]) -> None:
@@ -32,6 +37,8 @@ class Site:
         self.hidden = words.get("hide", [])
         self.places = places.opened(words.get("cgroup", []))
         self.ceiling = _ceiling(words.get("ceiling", []))
+        self.processes = int(words["processes"][0]) if "processes" in words else None
+        self.commons: Commons | None = None
         self.user = (os.geteuid(), os.getegid())
         self.boot_id = records.boot_id()
         self.spool = records.open_directory(records.SPOOL)

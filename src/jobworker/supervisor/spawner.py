@@ -19,7 +19,8 @@ import sys
 
 from . import kernel, network, records, signals, tree
 from .contain import clone_flags
-from .site import OWN_NAMESPACES, Site
+from .failure import step_of
+from .site import OWN_NAMESPACES, OWN_UID, Site
 from .supervise import Charge, refusal, supervise, tell
 
 _MOST_ORDER = 4096
@@ -39,15 +40,17 @@ def main() -> None:
     os.set_inheritable(channel, False)
     signals.reset()
     os.umask(0o077)
-    _set_limits()
     site = Site(words)
+    _set_limits(site)
     if site.level not in OWN_NAMESPACES:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if site.level == "full":
         kernel.drop_bounding_set()
     # Modules that only a job under limits, or with input, needs are loaded, but last: earlier
     # they would spread what every supervisor touches over more pages, each of which is copied.
-    from . import feed, limited, quota, terminal, visit  # noqa: F401, PLC0415
+    from . import commons, feed, limited, quota, terminal, visit  # noqa: F401, PLC0415
+
+    site.commons = commons.opened(words.get("commons", []))
 
     # The collector would write into every object's header, and so copy every page.
     gc.disable()
@@ -64,15 +67,19 @@ def arguments(argv: list[str]) -> dict[str, list[str]]:
     return words
 
 
-def _set_limits() -> None:
+def _set_limits(site: Site) -> None:
     """Allows no core files, and as many open files as a service manager gives.
 
     The server raises its own soft limit, and programs that use select(2) break above
-    1,024. A program that needs more may raise it to the hard limit.
+    1,024. A program that needs more may raise it to the hard limit. Where each user has a
+    UID, all processes of a user are counted together; root, as which supervisors run, is
+    not bound (``set_user`` and ``copy_process`` in the kernel).
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, _OPEN_FILES), hard))
+    if site.processes is not None and site.level in OWN_UID:
+        resource.setrlimit(resource.RLIMIT_NPROC, (site.processes, site.processes))
 
 
 class Spawner:
@@ -142,7 +149,7 @@ class Spawner:
         charge.hand_over()
 
     def _refuse(self, job_id: str, stage: str, error: OSError) -> None:
-        tell(self._channel, "refused", job_id, refusal(f"{stage} ({error})", error.errno or 5))
+        tell(self._channel, "refused", job_id, refusal(step_of(stage, error), error.errno or 5))
         self._tell_gone(job_id, 0)
 
     def _be_supervisor(self, charge: Charge, *, offline: bool) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import sys
 import time
 
 from . import contain, kernel, network, records, scratch, tree
 from .attend import Attendance
-from .failure import NotExecuted, Unattended
+from .failure import NotExecuted, Unattended, step_of
 from .launch import Order, launch
 from .pump import Pump
 from .site import OWN_NAMESPACES, Site
@@ -51,6 +52,7 @@ class Charge:
         self.job_id = job_id
         self.kept: Kept = []
         self.group: JobCgroup | None = None
+        self.oom_kills = site.commons.kills() if site.commons is not None else 0
         self.spool = records.open_directory(job_id, site.spool)
         try:
             # The lock goes with the open file: the supervisor holds it for life, and so the
@@ -97,7 +99,7 @@ def supervise(site: Site, charge: Charge, channel: int, *, offline: bool) -> Non
     except NotExecuted as failure:
         _refuse(charge, channel, refusal(failure.stage, failure.errno, failure.kind))
     except OSError as error:
-        _refuse(charge, channel, refusal(f"setup ({error})", error.errno or 5))
+        _refuse(charge, channel, refusal(step_of("setup", error), error.errno or 5))
     except Unattended as failure:
         tree.end(site.level)
         tell(channel, "lost", job_id, [("why", str(failure).encode())])
@@ -159,6 +161,9 @@ def _start(site: Site, charge: Charge) -> Attendance:
     order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
+        if site.processes is not None and "pids" not in order.limits:
+            # Counted in this user namespace alone (limited.ProcessLimits).
+            resource.setrlimit(resource.RLIMIT_NPROC, (site.processes, site.processes))
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     identity = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
@@ -195,10 +200,10 @@ def _start(site: Site, charge: Charge) -> Attendance:
         records.add(record, records.STARTED, started)
     except OSError as error:
         # A program whose start is on no record could not be found again, nor stopped.
-        raise Unattended(f"its start could not be recorded: {error}") from error
+        raise Unattended(step_of("its start could not be recorded", error)) from error
     os.close(tmp)
     os.close(record)
-    attendance.take_up(program, started)
+    attendance.take_up(program, started, charge.oom_kills)
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)
     return attendance
@@ -229,4 +234,4 @@ def _limit_tmp(tmp: int, size: int, seed: int, kept: Kept) -> None:
     try:
         quota.limit(size, seed)
     except OSError as error:
-        raise NotExecuted(f"limits (tmp: {error})", error.errno or 5) from error
+        raise NotExecuted(step_of("limit of tmp", error), error.errno or 5) from error

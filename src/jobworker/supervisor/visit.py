@@ -13,7 +13,7 @@ from __future__ import annotations
 import _thread
 
 from .cgroups import JobCgroup
-from .failure import NotExecuted
+from .failure import NotExecuted, step_of
 from .limited import ProcessLimits
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ class _Visit:
         self._over.acquire()
         error = self._error
         if isinstance(error, OSError) and not self._pid:
-            raise NotExecuted(f"cgroup ({error})", error.errno or 5) from error
+            raise NotExecuted(step_of("cgroup", error), error.errno or 5) from error
         if error is not None:
             raise error
         return self._pid

@@ -23,6 +23,7 @@ from jobworker.model import (
     Starting,
     StartKey,
     Stream,
+    brief,
 )
 from jobworker.output.reader import OutputReader
 from jobworker.testing.output import MemoryOutput
@@ -56,6 +57,12 @@ class MemoryArchive:
         if record and isinstance(record.job.status, Queued):
             record.job = replace(record.job, status=Starting())
 
+    async def put_back(self, job_id: JobId) -> None:
+        """Records that a job which was admitted is queued again."""
+        record = self._records.get(job_id)
+        if record and not record.job.ended:
+            record.job = replace(record.job, status=Queued())
+
     async def roll_back(self, job_id: JobId) -> None:
         """Forgets a job that never ran; one that is finished, or unknown, is left alone."""
         record = self._records.get(job_id)
@@ -77,6 +84,10 @@ class MemoryArchive:
             raise JobRunning
         del self._records[job_id]
 
+    async def drop(self, job_id: JobId) -> None:
+        """Deletes a job that has ended, whether it is finished or not."""
+        self._records.pop(job_id, None)
+
     def _bind(self, job: Job, key: StartKey) -> None:
         if (job.owner, key.text) in self._bindings:
             raise ServiceUnavailable
@@ -90,6 +101,16 @@ class MemoryArchive:
     async def release(self, owner: str, key: str) -> None:
         """Lets the owner's key stand for nothing again."""
         self._bindings.pop((owner, key), None)
+
+    async def stored(self, owner: str) -> int:
+        """Bytes of output of an owner's finished jobs."""
+        return sum(
+            end - start
+            for record in self._records.values()
+            if record.job.owner == owner and record.output is not None
+            for stream in Stream
+            for start, end in record.output.spans(stream)
+        )
 
     def get(self, job_id: JobId) -> Job | None:
         """The record of a job: as it ended, or as it was accepted while it has not."""
@@ -111,12 +132,12 @@ class MemoryArchive:
         records = [*islice(self._matching(query, before), query.limit + 1)]
         page = records[: query.limit]
         more = len(records) > query.limit
-        jobs = tuple(record.job for record in page)
+        jobs = tuple(brief(record.job) for record in page)
         return Page(jobs, cursor_at(page[-1].number) if more else None)
 
     async def unfinished(self) -> list[Job]:
         """Every job that was added and neither finished nor rolled back, oldest first."""
-        return [record.job for record in self._records.values() if not record.job.ended]
+        return [brief(record.job) for record in self._records.values() if not record.job.ended]
 
     def _record(self, job_id: JobId) -> _Record:
         if job_id not in self._records:

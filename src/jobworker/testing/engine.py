@@ -264,7 +264,7 @@ class FakeEngine:
         """The value that ``ailment`` was set to."""
         return self.ailment
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
         """The value that ``hidden`` was set to."""
         return self.hidden
 
@@ -326,6 +326,16 @@ class FakeEngine:
             else:
                 why = "the engine knows nothing of it"
                 self._tell(job_id, Lost(why, self._clock.now(), never_ran=True))
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Forgets a job whose start was refused, but for its input."""
+        if self._jobs.pop(job_id, None) and job_id in self.input.data:
+            self.input.kept.add(job_id)
+
+    async def shed(self, job_id: JobId) -> None:
+        """Empties the job's output."""
+        if job := self._jobs.get(job_id):
+            job.output.clear()
 
     async def discard(self, job_id: JobId) -> None:
         """Forgets a job once it has ended."""

@@ -32,6 +32,10 @@ class MemoryOutput:
         """Lets ``length`` bytes have been written to ``stream`` that are not kept."""
         self._ends[stream] += length
 
+    def clear(self) -> None:
+        """Deletes all that is kept."""
+        self._streams = {stream: [] for stream in Stream}
+
     def end(self, stream: Stream) -> int:
         """The offset after the last byte that was written, kept or not."""
         return self._ends[stream]

@@ -73,7 +73,15 @@ def test_a_refusal_is_the_servers_own_line(jobctl: Jobctl, server: Server) -> No
     server.answers[f"GET /jobs/{ID}"] = (status, body | {"hint": "see jobctl list"})
     done = jobctl("status", ID)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"Error: job not found\nhint: see jobctl list\n"
+    assert done.stderr == b"Error: job not found\n"
+
+
+def test_hints_are_for_people_on_a_terminal_who_want_them(jobctl: Jobctl, server: Server) -> None:
+    status, body = JOB_NOT_FOUND
+    server.answers[f"GET /jobs/{ID}"] = (status, body | {"hint": "see jobctl list"})
+    error = "Error: job not found\r\n"
+    assert on_terminal(jobctl, "status", ID) == (1, f"{error}hint: see jobctl list\r\n")
+    assert on_terminal(jobctl, "status", "-q", ID) == (1, error)
 
 
 def test_with_json_a_refusal_is_an_answer(jobctl: Jobctl, server: Server) -> None:
@@ -91,11 +99,17 @@ def test_json_is_the_servers_answer_in_one_line(jobctl: Jobctl, server: Server) 
     assert done.stdout.count(b"\n") == 1
 
 
-def test_a_hint_of_a_start_is_a_message(jobctl: Jobctl, server: Server) -> None:
+def test_a_hint_of_a_start_is_for_people(jobctl: Jobctl, server: Server) -> None:
     hint = "a job has its own /tmp"
     server.answers["POST /jobs/start"] = (201, {"id": ID, "error": None, "hint": hint})
-    done = jobctl("start", "-q", "/bin/cat", "/tmp/x")
-    assert (done.stdout, done.stderr) == (f"{ID}\n".encode(), f"hint: {hint}\n".encode())
+    done = jobctl("start", "/bin/cat", "/tmp/x")
+    assert (done.stdout, done.stderr) == (f"Job started with ID {ID}.\n".encode(), b"")
+    for verb in ("start", "run"):
+        server.answers[f"GET /jobs/{ID}"] = server.answers[f"GET /jobs/{ID}/output?follow=true"] = (
+            JOB_NOT_FOUND
+        )
+        assert f"hint: {hint}\r\n" in on_terminal(jobctl, verb, "/bin/cat", "/tmp/x")[1]
+    assert on_terminal(jobctl, "start", "-q", "/bin/cat", "/tmp/x") == (0, f"{ID}\r\n")
 
 
 def test_a_prefix_is_looked_up(jobctl: Jobctl, server: Server) -> None:
@@ -117,9 +131,9 @@ def test_an_ambiguous_prefix_lists_what_it_fits(jobctl: Jobctl, server: Server) 
 def test_a_prefix_of_nothing_is_a_job_not_found(jobctl: Jobctl, server: Server) -> None:
     empty: dict[str, Any] = {"jobs": [], "next": None, "error": None}
     server.answers["GET /jobs?idPrefix=j-9f8b&limit=10"] = (200, empty)
-    done = jobctl("status", "j-9f8b")
-    assert done.returncode == 1
-    assert done.stderr.startswith(b"Error: job not found\nhint: no ID of your jobs begins with")
+    code, seen = on_terminal(jobctl, "status", "j-9f8b")
+    assert code == 1
+    assert seen.startswith("Error: job not found\r\nhint: no ID of your jobs begins with")
 
 
 def test_removing_goes_on_after_a_refusal(jobctl: Jobctl, server: Server) -> None:
@@ -358,9 +372,9 @@ def test_a_loose_configuration_stops_it_before_anything_is_sent(
     jobctl: Jobctl, server: Server
 ) -> None:
     Path(jobctl.environment["JOBCTL_CONFIG"]).chmod(0o644)
-    done = jobctl("whoami")
-    assert done.returncode == 1
-    assert b"its mode is 0644, so others may read the tokens in it\nhint: chmod 600" in done.stderr
+    code, seen = on_terminal(jobctl, "whoami")
+    assert code == 1
+    assert "its mode is 0644, so others may read the tokens in it\r\nhint: chmod 600" in seen
     assert server.connections == 0
 
 

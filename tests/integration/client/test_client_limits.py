@@ -11,7 +11,7 @@ from jobworker.client import Client
 from jobworker.client.profiles import Profile
 from jobworker.errors import NoDeadline, TooManyJobs
 from jobworker.limits import LIMITS
-from support.small_server import FAILED, ID, Jobctl, Server, view
+from support.small_server import FAILED, ID, Jobctl, Server, on_terminal, view
 
 END = "2026-01-31T12:00:01Z"
 DEADLINE = "2026-11-24T12:00:00.123456Z"
@@ -134,9 +134,9 @@ def test_extend_says_until_when(jobctl: Jobctl, server: Server) -> None:
 def test_extend_of_a_job_without_a_deadline(jobctl: Jobctl, server: Server) -> None:
     error = {"error": "Error: the job has no time limit", "code": "no_deadline"}
     server.answers[f"POST /jobs/{ID}/extend"] = (409, error)
-    done = jobctl("extend", ID, "30m")
-    assert (done.returncode, done.stdout) == (1, b"")
-    first, hint = done.stderr.decode().splitlines()
+    code, seen = on_terminal(jobctl, "extend", ID, "30m")
+    first, hint = seen.splitlines()
+    assert code == 1
     assert first == "Error: the job has no time limit"
     assert hint.startswith("hint: only a job that was started with a time limit")
 
@@ -188,10 +188,9 @@ def test_a_refusal_comes_with_what_to_do(
 ) -> None:
     """Once: what to do about it is for people to decide, and nothing is tried again."""
     server.answers["POST /jobs/start"] = (status, {"error": "Error: no", "code": code})
-    done = jobctl("start", "/bin/x")
-    assert (done.returncode, done.stdout) == (1, b"")
-    first, hint = done.stderr.decode().splitlines()
-    assert (first, hint[:6]) == ("Error: no", "hint: ")
+    exits, seen = on_terminal(jobctl, "start", "/bin/x")
+    first, hint = seen.splitlines()
+    assert (exits, first, hint[:6]) == (1, "Error: no", "hint: ")
     assert server.requests() == ["POST /jobs/start"]
 
 

@@ -73,10 +73,40 @@ def test_run_says_where_the_evidence_is(jobctl: Jobctl, server: Server) -> None:
     runs(server, OOM)
     done = jobctl("run", "--memory", "64M", "/bin/x")
     assert done.returncode == 137
-    assert done.stderr.decode() == (
-        f"jobctl: out of memory (limit 64 MiB)\nhint: the evidence is at: jobctl why {ID}\n"
-    )
+    assert done.stderr.decode() == f"jobctl: out of memory (limit 64 MiB); see jobctl why {ID}\n"
     assert json.loads(server.seen[0].body)["limits"] == {"memory": 67_108_864}
+    named = jobctl("-u", "admin", "run", "/bin/x")
+    assert f"; see jobctl -u admin why {ID}\n" in named.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "exits"),
+    [
+        ("timeout", "timed out after 1 s", 124),
+        ("stopped", "stopped by admin", 137),
+        ("output-limit", "wrote more than 1 KiB of output", 137),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "attach"])
+def test_why_is_told_also_where_the_program_used_its_grace(
+    jobctl: Jobctl, server: Server, verb: str, cause: str, reason: str, exits: int
+) -> None:
+    """It ended by itself, with 0, and the exit code is another."""
+    end = {"finishedAt": "2026-01-31T12:00:01Z", "exitCode": 0}
+    ended = view(status="Failed", cause=cause, reason=reason, input=None, **end)
+    runs(server, ended, b"bye\n")
+    server.answers[f"GET /jobs/{ID}"] = (200, ended)
+    done = jobctl(verb, ID if verb == "attach" else "/bin/x")
+    assert (done.returncode, done.stdout) == (exits, b"bye\n")
+    assert done.stderr.decode().startswith(f"jobctl: {reason}")
+
+
+def test_attach_to_an_unknown_job_exits_as_its_help_says(jobctl: Jobctl, server: Server) -> None:
+    missing = {"error": "Error: job not found", "code": "job_not_found"}
+    server.answers[f"GET /jobs/{ID}"] = (404, missing)
+    done = jobctl("attach", ID)
+    assert (done.returncode, done.stdout, done.stderr) == (125, b"", b"Error: job not found\n")
+    assert jobctl("attach", "no-id").returncode == 2
 
 
 def test_run_exits_by_the_cause(jobctl: Jobctl, server: Server) -> None:
@@ -93,7 +123,10 @@ def test_a_queued_program_that_was_not_found(jobctl: Jobctl, server: Server) -> 
     runs(server, failed)
     server.answers[f"GET /jobs/{ID}"] = (200, failed)
     done = jobctl("run", "/bin/x")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (127, f"jobctl: {reason}".encode())
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        127,
+        f"jobctl: {reason}; see jobctl why {ID}".encode(),
+    )
 
 
 @pytest.mark.parametrize(("status", "times"), [("Queued", 1), ("Running", 0)])
@@ -143,7 +176,7 @@ def test_run_and_start_that_are_refused(
     server.answers["POST /jobs/start"] = (status, error)
     run, start = jobctl("run", "/bin/x"), jobctl("start", "/bin/x")
     assert (run.returncode, start.returncode) == (exits, 1)
-    assert run.stderr == start.stderr == b"Error: no\nhint: think again\n"
+    assert run.stderr == start.stderr == b"Error: no\n"
 
 
 def test_detached_run_is_start(jobctl: Jobctl, server: Server) -> None:

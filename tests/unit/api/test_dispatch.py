@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from jobworker.errors import (
     ProgramNotFound,
     StateInUse,
     StorageFull,
+    StorageUnavailable,
 )
 from jobworker.identity.users import User
 from jobworker.model import (
@@ -36,7 +38,6 @@ from jobworker.model import (
     JobId,
     JobQuery,
     Limits,
-    Output,
     Page,
     Piece,
     Role,
@@ -50,6 +51,7 @@ from jobworker.policy.decide import Decision
 from jobworker.testing import MemoryOutput
 from support.managed import NOW, PATIENCE, Accounts, Managed, watch
 
+BROKEN = "cannot answer the request: the server's disk is broken"
 UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
 USERS = {
     "token-alice": User("alice", Role.USER),
@@ -220,6 +222,10 @@ async def test_start_passes_advice_on(client: Client, managed: Managed) -> None:
         (ProgramNotFound("no /x here", hint="look"), 404, "program not found"),
         (ProgramNotExecutable("program cannot be executed: permission denied"), 422, None),
         (StorageFull(), 507, None),
+        (StorageUnavailable("cannot write: broken"), 503, None),
+        (OSError(errno.EIO, "I/O error"), 503, f"{BROKEN}: I/O error"),
+        (OSError(errno.EROFS, "read-only"), 503, f"{BROKEN}: read-only"),
+        (OSError(errno.ENOSPC, "full"), 507, "cannot answer the request: no space left"),
         (StateInUse("a detail for the operator"), 500, "internal error"),
         (RuntimeError("a detail for the operator"), 500, "internal error"),
     ],
@@ -316,6 +322,21 @@ async def test_t80_it_is_not_ready_where_no_job_can_be_started(
     answer = await client("GET", "/readyz", token=None)
     assert (answer.status, answer.json["error"]) == (503, "Error: the spawner does not answer")
     assert (await client("GET", "/healthz", token=None)).status == 200
+
+
+async def test_readiness_names_every_cause(client: Client) -> None:
+    """Of whatever part keeps the server from its work; without a token."""
+    causes: list[str | None] = [None, "the disk is broken", "the spawner hangs"]
+
+    async def trouble(which: int) -> str | None:
+        return causes[which]
+
+    client.app.service.troubles = [partial(trouble, which) for which in range(3)]
+    answer = await client("GET", "/readyz", token=None)
+    assert answer.status == 503
+    assert answer.json["error"] == "Error: the disk is broken; the spawner hangs"
+    causes[:] = [None] * 3
+    assert (await client("GET", "/readyz", token=None)).status == 200
 
 
 async def test_output_by_lines(client: Client, managed: Managed, job: Job) -> None:
@@ -454,10 +475,10 @@ async def test_what_is_short_for_now_is_a_503(
 ) -> None:
     """T35: not a bug, and the client may come again."""
 
-    async def output(_: JobId) -> Output:
+    def reader(_: JobId) -> MemoryOutput:
         raise error
 
-    monkeypatch.setattr(managed.manager, "output", output)
+    monkeypatch.setattr(managed.manager, "reader", reader)
     answer = await client("GET", f"/jobs/{job.id}/output")
     assert (answer.status, answer.json["code"]) == (503, "service_unavailable")
     assert answer.headers["retry-after"] == "1"
@@ -828,7 +849,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client
 
 async def test_a_body_that_lies_about_its_length(client: Client) -> None:
     headers = [(b"content-length", b"5"), (b"content-type", b"application/json")]
-    pieces = [b" " * 1024 * 1024] * 9
+    pieces = [b" " * 1024 * 1024] * (fields.MAX_START // 1024**2 + 1)
     assert (await client("POST", "/jobs/start", headers=headers, pieces=pieces)).status == 413
 
 
@@ -867,6 +888,20 @@ async def test_one_line_is_logged_for_each_request(
     assert len(fields["path"]) <= 200
     for secret in ("s" * 43, "secret", "token-alice"):
         assert secret not in repr(fields)
+
+
+async def test_the_line_of_a_start_has_its_job_and_program(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no argument or variable, which may be secrets."""
+    body = {"program": "/bin/true", "args": ["secret"], "env": {"A": "secret"}}
+    with caplog.at_level(logging.INFO, "jobworker.api.dispatch"):
+        started = (await client("POST", "/jobs/start", body)).json["id"]
+        again = (await client("POST", f"/jobs/{started}/rerun")).json["id"]
+        await client("POST", "/jobs/start", {"program": "relative"})
+    lines = [(vars(record)["program"], vars(record)["job"]) for record in caplog.records]
+    assert lines == [("/bin/true", started), ("/bin/true", again), ("relative", None)]
+    assert "secret" not in repr([vars(record) for record in caplog.records])
 
 
 def test_every_error_that_a_route_names_has_a_status() -> None:

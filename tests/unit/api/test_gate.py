@@ -14,14 +14,23 @@ import pytest
 from jobworker.api.server import gate as gate_module
 from jobworker.api.server.gate import AcceptGate, FdBudget
 from jobworker.api.shortage import is_shortage
+from jobworker.errors import ConfigurationInvalid
 
 
-@pytest.mark.parametrize("files", [512, 1024, 4096, 20_000, 1 << 20])
+@pytest.mark.parametrize("files", [64, 128, 256, 512, 1024, 4096, 20_000, 1 << 20])
 def test_the_parts_of_the_budget_leave_room_for_each_other(files: int) -> None:
     budget = FdBudget(files)
     assert budget.connections <= gate_module.MAX_CONNECTIONS
     assert budget.open_below < budget.shut_above < budget.limit
     assert budget.limit + budget.queue < files
+    assert budget.open_below > gate_module.OWN_FILES
+    assert budget.lasting + budget.stops <= budget.connections < budget.places
+
+
+def test_a_process_that_may_open_too_few_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (63, 63))
+    with pytest.raises(ConfigurationInvalid, match="cannot serve with 63 open files at most"):
+        FdBudget.of_this_process()
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -68,6 +77,7 @@ async def test_a_crowd_shuts_the_gate_and_its_end_opens_it(
 
     monkeypatch.setattr(gate_module, "_open_files", open_files)
     monkeypatch.setattr(gate_module, "PAUSE", 0.01)
+    monkeypatch.setattr(gate_module, "PAUSE_IN_A_CROWD", 0.01)
     gate = AcceptGate(listener, budget)
     watching = asyncio.create_task(gate.watch())
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
-from jobworker.api.resources.output import chosen_range, split_lines
+from jobworker.api.resources import lines as lines_module
+from jobworker.api.resources.lines import Lines, LineWriter
+from jobworker.api.resources.output import chosen_range
+from jobworker.api.views import OutputAnswer
 from jobworker.errors import RangeNotSatisfiable
+from jobworker.model import JobId, Stream
+from jobworker.testing.output import MemoryOutput
+
+
+def written(*pieces: bytes) -> list[str]:
+    """The lines of bytes that came in these pieces."""
+    writer = LineWriter()
+    inner = b"".join([*map(writer.write, pieces), writer.close()])
+    lines = json.loads(b"[" + inner + b"]")
+    assert writer.count == len(lines)
+    return list(lines)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +42,65 @@ from jobworker.errors import RangeNotSatisfiable
         (b"\x00\n\x1b[31m", ["\x00", "\x1b[31m"]),
     ],
 )
-def test_split_lines(data: bytes, lines: list[str]) -> None:
-    assert split_lines(data) == lines
+def test_lines_are_split_at_line_ends_alone(data: bytes, lines: list[str]) -> None:
+    assert written(data) == lines
 
 
 @given(st.lists(st.text().filter(lambda line: "\n" not in line)))
 def test_lines_come_back_whole(lines: list[str]) -> None:
-    assert split_lines("".join(f"{line}\n" for line in lines).encode()) == lines
+    assert written("".join(f"{line}\n" for line in lines).encode()) == lines
+
+
+@given(st.lists(st.binary() | st.text(alphabet='\n\\n"a\u20ac').map(str.encode)))
+def test_it_makes_no_difference_where_bytes_are_cut(pieces: list[bytes]) -> None:
+    split = b"".join(pieces).split(b"\n")
+    if not split[-1]:
+        split.pop()
+    assert written(*pieces) == [line.decode("utf-8", "replace") for line in split]
+
+
+def answered(output: MemoryOutput) -> OutputAnswer:
+    """The document of an output, as its type says it is."""
+    found = Lines(JobId.new(), output, None, lambda: 1000)
+    return msgspec.json.decode(b"".join(found.render()), type=OutputAnswer)
+
+
+def test_what_there_is_no_room_for_is_told_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T67: the last bytes are answered, from a whole line on."""
+    monkeypatch.setattr(lines_module, "MOST", 1000)
+    output = MemoryOutput()
+    output.append(Stream.STDOUT, b"123456\n" * 1000)
+    output.append(Stream.STDERR, b"ab\n")
+    answer = answered(output)
+    assert answer.stderr == ["ab"]
+    assert set(answer.stdout) == {"123456"}
+    assert answer.gaps
+    (gap,) = answer.gaps
+    assert (gap.stream, gap.start, gap.line, gap.left_out) == ("stdout", 0, 0, True)
+    assert gap.end == 7000 - 7 * len(answer.stdout)
+    assert 980 <= 7 * len(answer.stdout) <= 997
+
+
+def test_gaps_within_what_is_answered_are_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "MOST", 100)
+    output = MemoryOutput()
+    output.append(Stream.STDERR, b"x" * 500)
+    output.skip(Stream.STDERR, 7)
+    output.append(Stream.STDERR, b"y" * 60)
+    answer = answered(output)
+    assert answer.stdout == []
+    assert answer.stderr == ["x" * 40, "y" * 60]
+    told = [(gap.start, gap.end, gap.line, gap.left_out) for gap in answer.gaps or ()]
+    assert told == [(0, 460, 0, True), (500, 507, 1, UNSET)]
+
+
+def test_two_long_streams_share_what_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "MOST", 100)
+    output = MemoryOutput()
+    for stream in (Stream.STDOUT, Stream.STDERR):
+        output.append(stream, b"x" * 500)
+    answer = answered(output)
+    assert answer.stdout == answer.stderr == ["x" * 50]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.tables import accounts, job_labels, jobs, metadata
-from jobworker.errors import ServiceUnavailable, StateUnusable
+from jobworker.errors import ServiceUnavailable, StateUnusable, StorageUnavailable
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_damaged_page_is_an_error_and_not_a_missing_row(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[(root - 1) * 4096 : root * 4096] = b"\xa5" * 4096
     path.write_bytes(content)
-    with opened(path) as database, pytest.raises(StateUnusable, match="malformed"):
+    with opened(path) as database, pytest.raises(StorageUnavailable, match="malformed"):
         database.read(owners)
 
 
@@ -220,7 +220,7 @@ def test_the_database_of_another_program_is_refused_and_left(path: Path, table: 
 
 def test_a_directory_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(StateUnusable, match="cannot use the database"):
+    with pytest.raises(StorageUnavailable, match="cannot use the database"):
         Database.open(path)
 
 
@@ -265,7 +265,7 @@ def test_alembic_is_imported_only_where_there_is_something_to_do(path: Path) -> 
 
 
 async def test_a_read_cannot_write(database: Database) -> None:
-    with pytest.raises(StateUnusable, match="readonly"):
+    with pytest.raises(StorageUnavailable, match="readonly"):
         database.read(add_alice)
     assert database.read(owners) == []
 

@@ -25,7 +25,9 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["status", "start", "stop", "output", "list", "wait", "rm", "why"])
+@pytest.mark.parametrize(
+    "verb", ["status", "start", "stop", "output", "list", "wait", "rm", "why", "show"]
+)
 def test_a_common_verb_loads_nothing_dear(verb: str) -> None:
     modules = loaded_by(
         f"from jobworker.cli import main, commands; commands.load({verb!r}); "
@@ -50,7 +52,7 @@ def test_a_common_verb_loads_nothing_of_help_and_completion(verb: str) -> None:
     assert modules & (ONLY_WHERE_NEEDED | unused) == set()
 
 
-@pytest.mark.parametrize("words", [["ca"], ["start", "sleep"], ["status", "x"]])
+@pytest.mark.parametrize("words", [["ca"], ["start", "sleep"], ["status", "j-x"]])
 def test_what_needs_no_server_loads_no_network(words: list[str]) -> None:
     modules = loaded_by(f"from jobworker.cli import main; main.run({words!r})")
     assert modules & NETWORK == set()

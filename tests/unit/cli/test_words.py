@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from jobworker.cli import endings, report, times
-from jobworker.cli.verbs import why
+from jobworker.cli import columns, endings, report, times
+from jobworker.cli.verbs import complete, why
+from jobworker.cli.verbs import list as lists
 
 if TYPE_CHECKING:
     from jobworker.client.answers import JobView
+
+
+def test_completion_knows_the_columns_of_a_list() -> None:
+    """It names them by itself, as it loads nothing of lists."""
+    assert complete.WORDS["COLUMN"] == tuple(columns.COLUMNS)
+    for name in columns.COLUMNS:
+        assert re.search(rf"\b{name}\b", lists.DETAILS)
 
 
 def test_a_moment_in_utc() -> None:

@@ -88,6 +88,12 @@ def test_any_other_text_is_refused_in_our_words(tokens: list[str] | str) -> None
     assert json.loads(config_text.render(config)) == config
 
 
+def test_a_socket_is_text() -> None:
+    fields = {"server": "s", "ca": "c", "token": "t", "socket": 5}
+    with pytest.raises(ConfigurationInvalid, match=r"profiles\.admin\.socket is not a string"):
+        config_text.parse(json.dumps({"profiles": {"admin": fields}}))
+
+
 def test_what_may_be_left_out() -> None:
     assert config_text.parse("{}") == {"defaultProfile": None, "profiles": {}}
 

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,11 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def profile(name: str = "admin", **changes: str) -> Profile:
-    fields = {"server": "https://127.0.0.1:8443", "ca": "/ca.pem", "token": "s3cret"}
+    fields: dict[str, Any] = {
+        "server": "https://127.0.0.1:8443",
+        "ca": "/ca.pem",
+        "token": "s3cret",
+    }
     return Profile(name, **(fields | changes))
 
 
@@ -44,6 +49,29 @@ def test_what_is_stored_is_loaded(path: Path) -> None:
         "s3cret",
     )
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+
+
+def test_the_servers_own_socket_is_kept_with_the_profile(path: Path) -> None:
+    profiles.store(profile())
+    assert "socket" not in json.loads(path.read_text())["profiles"]["admin"]
+    profiles.store(profile(socket="/state/jobd.sock"))
+    loaded = profiles.load()
+    assert (loaded.socket, loaded.by_socket) == ("/state/jobd.sock", False)
+    with pytest.raises(ConfigurationInvalid, match="must be an absolute path"):
+        profiles.store(profile(socket="jobd.sock"))
+
+
+@pytest.mark.usefixtures("path")
+def test_the_environment_names_the_way_and_there_is_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profiles.store(profile(socket="/state/jobd.sock"))
+    monkeypatch.setenv("JOBCTL_SERVER", "https://other:1")
+    assert profiles.load().socket is None
+    monkeypatch.setenv("JOBCTL_SERVER", "unix:/other/jobd.sock")
+    loaded = profiles.load()
+    assert (loaded.socket, loaded.by_socket) == ("/other/jobd.sock", True)
+    assert loaded.server == "https://127.0.0.1:8443", "whose name the certificate has"
 
 
 def test_nothing_but_the_file_and_its_lock_is_left(path: Path) -> None:
@@ -65,6 +93,28 @@ def test_the_first_profile_is_the_default_one_until_another_is_made_so() -> None
     assert profiles.load().name == "alice"
     profiles.store(profile("bob"), make_default=True)
     assert profiles.load().name == "bob"
+
+
+@pytest.mark.usefixtures("path")
+def test_where_there_is_no_default_one_the_next_to_be_stored_becomes_it() -> None:
+    """Its only default was that of a user who was removed."""
+    profiles.store(profile("alice"))
+    profiles.store(profile("bob"))
+    profiles.remove("alice")
+    profiles.store(profile("carol"))
+    assert profiles.load().name == "carol"
+
+
+@pytest.mark.parametrize("default", [None, "gone"])
+def test_the_first_profile_of_a_file_becomes_its_default_one(
+    path: Path, default: str | None
+) -> None:
+    """Whatever else the file holds."""
+    path.parent.mkdir(mode=0o700)
+    path.write_text(json.dumps({"defaultProfile": default, "profiles": {}, "theme": "dark"}))
+    path.chmod(0o600)
+    profiles.store(profile("alice"))
+    assert profiles.load().name == "alice"
 
 
 @pytest.mark.usefixtures("path")
@@ -208,6 +258,40 @@ def test_a_directory_that_others_may_write_to_is_refused(path: Path, loose: int)
         profiles.load("admin")
     with pytest.raises(ConfigurationInvalid, match="others may replace"):
         profiles.store(profile("alice"))
+
+
+@pytest.mark.parametrize("loose", [0o777, 0o1777])
+def test_nobody_is_told_to_change_the_mode_of_a_directory_that_is_for_others_too(
+    path: Path, loose: int
+) -> None:
+    """JOBCTL_CONFIG=/tmp/profiles.json as root: the hint would break the machine."""
+    profiles.store(profile())
+    if loose == 0o777:
+        (path.parent / "somebody's").touch()
+    path.parent.chmod(loose)
+    with pytest.raises(ConfigurationInvalid, match="others may replace") as caught:
+        profiles.load("admin")
+    hint = str(caught.value.hint)
+    assert hint.startswith("keep the file in a directory of your own")
+    assert "chmod" not in hint
+
+
+def test_the_mode_of_a_directory_for_the_file_alone_is_to_be_changed(path: Path) -> None:
+    profiles.store(profile())
+    path.parent.chmod(0o777)
+    with pytest.raises(ConfigurationInvalid) as caught:
+        profiles.load("admin")
+    assert caught.value.hint == f"chmod go-w {path.parent}"
+
+
+def test_nobody_is_told_to_change_the_mode_of_a_file_that_holds_no_profiles(path: Path) -> None:
+    """JOBCTL_CONFIG=/etc/passwd as root: the hint would break the machine."""
+    path.parent.mkdir(mode=0o700)
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationInvalid, match="others may read") as caught:
+        profiles.load("admin")
+    assert caught.value.hint == "it holds no profiles; name another file with JOBCTL_CONFIG"
 
 
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:

@@ -244,3 +244,22 @@ async def test_a_wait_for_seconds_does_not_bear_minutes() -> None:
     with pytest.raises(errors.ServerUnreachable):
         await client.wait(ID, timeout=1.5)
     assert network.pauses == []
+
+
+NO_PLACE = (429, {"error": "Error: alice has 64", "code": "too_many_requests"})
+
+
+async def test_who_finds_no_place_to_wait_in_looks_now_and_then() -> None:
+    """However long it takes: the job goes on, and the server answers what is short."""
+    running, ended = (200, {"id": ID, "status": "Running"}), (200, {"id": ID, "status": "Stopped"})
+    network = Network(*[NO_PLACE, running] * 50, NO_PLACE, ended)
+    assert (await calls(network).wait(ID))["status"] == "Stopped"
+    assert network.pauses == [7.0] * 50
+    assert {request.target for request in network.sent[1::2]} == {f"/jobs/{ID}"}
+
+
+async def test_who_finds_no_place_to_follow_in_comes_back() -> None:
+    network = Network(NO_PLACE, (200, {"stands for": "output"}))
+    pieces = [piece async for piece in calls(network).raw(ID, "stdout", follow=True)]
+    assert pieces == [b'{"stands for": "output"}']
+    assert len(network.pauses) == 1

@@ -79,6 +79,57 @@ def test_libraries_are_heard_when_something_is_wrong(lines: io.StringIO) -> None
     assert [json.loads(line)["message"] for line in lines.getvalue().splitlines()] == ["trouble"]
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """The same, where it is written to a terminal."""
+    stream = Terminal()
+    root, ours = logging.getLogger(), logging.getLogger("jobworker")
+    before = (root.handlers[:], root.level, ours.level)
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.configure()
+    yield stream
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = before[:2]
+    ours.setLevel(before[2])
+
+
+def test_on_a_terminal_a_record_is_a_plain_line(terminal: Terminal) -> None:
+    extra = {"code": 3, "reason": "killed by x", "signal": None, "program": "/bin/x"}
+    logging.getLogger("jobworker.x").info("job %s ended", "j-1", extra=extra)
+    time, line = terminal.getvalue().split(" ", 1)
+    assert time.endswith("Z")
+    assert line == 'info    job j-1 ended code=3 reason="killed by x" program=/bin/x\n'
+
+
+@pytest.mark.parametrize(
+    "evil", ["a\nb", "\x1b[31mred", "\u2028", "\x9b", "\udc80", "\0", 'a" b="']
+)
+def test_what_a_user_sends_cannot_forge_a_line_on_a_terminal(terminal: Terminal, evil: str) -> None:
+    """T44."""
+    logging.getLogger("jobworker.x").warning("start", extra={"program": evil, "user": "alice"})
+    text = terminal.getvalue()
+    assert text.count("\n") == 1
+    assert text.rstrip("\n").isprintable()
+    assert text.endswith(" user=alice\n")
+
+
+def test_on_a_terminal_a_trace_stands_below_its_line(terminal: Terminal) -> None:
+    token = mint()[0].reveal()
+    try:
+        raise RuntimeError(f"boom\x1b {token}")
+    except RuntimeError:
+        logging.getLogger("jobworker.x").exception("cannot go on")
+    first, *trace = terminal.getvalue().splitlines()
+    assert first.endswith("error   cannot go on")
+    assert trace[-1].startswith("RuntimeError: boom\\x1b ")
+    assert token[16:] not in terminal.getvalue()
+
+
 def test_a_line_for_a_terminal_is_one_and_harmless() -> None:
     token = mint()[0].reveal()
     assert log.one_line("a\nb\x1b[0m é \udc80") == "a\\nb\\x1b[0m é \\udc80"

@@ -67,7 +67,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (StateUnusable("cannot use /x: why", hint="do this"), "cannot use /x: why; do this"),
         (
             OSError(errno.ENOSPC, "No space left", "/x"),
-            "cannot version: [Errno 28] No space left: '/x'",
+            "cannot version: /x: No space left",
         ),
         (KeyboardInterrupt(), "cannot version: interrupted"),
         (
@@ -143,6 +143,8 @@ def test_doctor_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
         "openFiles   rlimit         -",
         "",
         "For memory: make one.",
+        "",
+        "Warning: the memory of all jobs together is not bounded: there is no cgroup.",
     ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.archive.database import Database
+from jobworker.ballast import Ballast
 from jobworker.config.settings import Address
 from jobworker.daemon.address import in_force, published, url_of
 from jobworker.daemon.state import State, find_state, make_state, users_of
@@ -34,7 +35,20 @@ def test_a_directory_with_files_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(tmp_path) == 0o755
 
 
-@pytest.mark.parametrize("bits", [0o770, 0o707, 0o1777])
+@pytest.mark.parametrize("bits", [0o1777, 0o777])
+def test_nobody_is_told_to_change_the_mode_of_a_directory_that_is_for_others_too(
+    tmp_path: Path, bits: int
+) -> None:
+    """``--state /tmp`` as root: the hint would break the machine."""
+    tmp_path.chmod(bits)
+    if bits == 0o777:
+        (tmp_path / "somebody's").touch()
+    with pytest.raises(StateUnusable, match="others may write") as caught:
+        make_state(tmp_path)
+    assert caught.value.hint == "name a directory of its own with --state or JOBD_STATE"
+
+
+@pytest.mark.parametrize("bits", [0o770, 0o707])
 def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, bits: int) -> None:
     tmp_path.chmod(bits)
     with pytest.raises(StateUnusable, match=f"mode is {bits:04o}, so others may write") as caught:
@@ -79,7 +93,7 @@ def test_the_users_of_a_state(tmp_path: Path) -> None:
 def test_the_address_is_known_while_the_server_lives(tmp_path: Path) -> None:
     path = tmp_path / "address"
     assert in_force(path) is None
-    with published(path, Address("::1", 8443)):
+    with published(path, Address("::1", 8443), Ballast(tmp_path)):
         assert in_force(path) == Address("::1", 8443)
     assert in_force(path) is None
 
@@ -89,7 +103,7 @@ def test_the_address_of_a_killed_server_is_not_believed(tmp_path: Path) -> None:
     path.write_text("127.0.0.1:1\n")
     assert in_force(path) is None
     (tmp_path / ".address").write_text("127.0.0.1:2\n")
-    with published(path, Address("127.0.0.1", 3)):
+    with published(path, Address("127.0.0.1", 3), Ballast(tmp_path)):
         assert in_force(path) == Address("127.0.0.1", 3)
 
 

@@ -57,3 +57,13 @@ def test_what_the_mount_does_not_show_is_nowhere(
 def test_the_mount_on_top_counts() -> None:
     twice = parse(b"1 0 0:1 / /a rw - cgroup2 none rw\n2 0 0:1 / /b rw - cgroup2 none rw\n")
     assert own_directory("", twice, {"": "/"}) == "/b"
+
+
+def test_the_usual_place_comes_before_somebody_elses_chroot() -> None:
+    """Whoever prepares a chroot mounts the same hierarchy there, and later."""
+    mounted = parse(
+        b"9 2 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+        b"8 2 0:38 / /srv/chroot/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+    )
+    assert own_directory("", mounted, {"": "/a"}) == "/sys/fs/cgroup/a"
+    assert own_directory("", mounted[1:], {"": "/a"}) == "/srv/chroot/sys/fs/cgroup/a"

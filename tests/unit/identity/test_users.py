@@ -1,17 +1,30 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from jobworker.archive.database import Database
+from jobworker.archive.owners import SqlOwners
+from jobworker.archive.sql import SqlArchive
 from jobworker.archive.tables import tokens
-from jobworker.errors import BadAuthentication, InvalidRequest, UserExists, UserNotFound
+from jobworker.errors import (
+    BadAuthentication,
+    InvalidRequest,
+    LastAdmin,
+    NameTaken,
+    UserExists,
+    UserNotFound,
+)
 from jobworker.identity.tokens import Secret, mint
 from jobworker.identity.users import User, Users
-from jobworker.model import Role
+from jobworker.jobs.lifecycle import final_status
+from jobworker.model import Cause, End, Job, JobId, Role, Spec, Starting, StartKey, Terms
+from jobworker.testing import MemoryOutput
 
 
 @pytest.fixture
@@ -185,6 +198,81 @@ def test_a_removed_user_can_be_added_again_with_another_token(users: Users) -> N
     new = users.add("alice", Role.USER)
     assert is_refused(users, old)
     assert not is_refused(users, new)
+
+
+async def leave_a_job(database: Database, owner: str) -> Job:
+    """Have a job of that owner in the archive, as if it had run to its end, with a key."""
+    archive, now = SqlArchive(database), datetime.now(UTC)
+    spec = Spec("/bin/true")
+    job = Job(JobId.new(), owner, spec, Terms(), Starting(), now, "basic", "here")
+    await archive.add(job, StartKey("nightly", bytes(32)))
+    ended = replace(job, status=final_status(End(Cause.EXITED, finished_at=now, exit_code=0)))
+    await archive.finish(ended, MemoryOutput({}))
+    return ended
+
+
+async def test_a_new_user_does_not_get_the_jobs_of_one_who_was_removed(
+    users: Users, database: Database
+) -> None:
+    users.add("alice", Role.USER)
+    await leave_a_job(database, "alice")
+    users.remove("alice")
+    handed_over: list[Secret] = []
+    with pytest.raises(NameTaken, match="has left a job") as refused:
+        users.add("alice", Role.USER, handed_over.append)
+    assert not handed_over
+    assert "--owner alice" in str(refused.value.hint)
+    assert "--take-over" in str(refused.value.hint)
+    assert not users.any()
+
+
+async def test_a_name_that_exists_is_told_as_such_even_if_it_has_jobs(
+    users: Users, database: Database
+) -> None:
+    users.add("alice", Role.USER)
+    await leave_a_job(database, "alice")
+    with pytest.raises(UserExists):
+        users.add("alice", Role.USER)
+
+
+async def test_the_jobs_of_one_who_was_removed_are_handed_over_where_that_is_asked_for(
+    users: Users, database: Database
+) -> None:
+    await leave_a_job(database, "alice")
+    owners = SqlOwners(database)
+    number = await owners.account("alice")
+    users.add("alice", Role.USER, take_over=True)
+    assert await owners.account("alice") == number
+    assert SqlArchive(database).binding("alice", "nightly") is not None
+
+
+async def test_a_new_user_has_neither_the_uid_nor_the_keys_of_one_who_was_removed(
+    users: Users, database: Database
+) -> None:
+    """Files of that UID may lie about, and a key would answer with the other's job."""
+    users.add("alice", Role.USER)
+    owners, archive = SqlOwners(database), SqlArchive(database)
+    numbers = [await owners.account("alice")]
+    for _ in range(2):
+        job = await leave_a_job(database, "alice")
+        await archive.remove(job.id)
+        users.remove("alice")
+        users.add("alice", Role.USER)
+        assert archive.binding("alice", "nightly") is None
+        numbers.append(await owners.account("alice"))
+    assert numbers == [0, 1, 2]
+
+
+def test_the_last_admin_is_not_removed_by_mistake(users: Users) -> None:
+    users.add("root", Role.ADMIN)
+    users.add("alice", Role.USER)
+    with pytest.raises(LastAdmin, match="'root': it is the only admin"):
+        users.remove("root")
+    users.remove("alice")
+    users.add("ops", Role.ADMIN)
+    users.remove("root")
+    users.remove("ops", force=True)
+    assert not users.any()
 
 
 async def test_users_are_added_while_the_server_writes(users: Users, database: Database) -> None:

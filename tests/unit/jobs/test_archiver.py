@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from jobworker.errors import StorageFull
-from jobworker.jobs import archiver as archiver_module
 from jobworker.jobs.live import LiveJob, Phase
+from jobworker.jobs.room import Room
 from jobworker.model import Cause, Completed, End, Job, JobId, Stream, Usage
 from jobworker.output.reader import NoOutput, OutputReader
 from jobworker.testing import FakeEngine, MemoryArchive
@@ -36,17 +35,25 @@ class FullArchive(MemoryArchive):
         self._attempt("finish")
         await super().finish(job, output)
 
+    async def drop(self, job_id: JobId) -> None:
+        self._attempt("drop")
+        await super().drop(job_id)
+
     async def roll_back(self, job_id: JobId) -> None:
         self._attempt("roll back")
         await super().roll_back(job_id)
 
 
 class NotingEngine(FakeEngine):
-    """Notes what it discards among the acts of the archive."""
+    """Notes what it sheds and discards among the acts of the archive."""
 
     def __init__(self, acts: list[str]) -> None:
         super().__init__()
         self._acts = acts
+
+    async def shed(self, job_id: JobId) -> None:
+        self._acts.append("shed")
+        await super().shed(job_id)
 
     async def discard(self, job_id: JobId) -> None:
         self._acts.append("discard")
@@ -65,13 +72,13 @@ async def parts(archive: FullArchive) -> AsyncIterator[Parts]:
 
 
 class Pauses:
-    """Stands in for ``asyncio.sleep``: keeps how long each pause was to be, and ends it at will."""
+    """Stands in for the waits for room: keeps how long each was to be, and ends it at will."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         self._turns = asyncio.Semaphore(0)
 
-    async def sleep(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         self.asked.append(seconds)
         await self._turns.acquire()
 
@@ -84,7 +91,7 @@ class Pauses:
 @pytest.fixture
 async def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     made = Pauses()
-    monkeypatch.setattr(archiver_module, "asyncio", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr(Room, "wait", lambda _, seconds: made.wait(seconds))
     return made
 
 
@@ -215,3 +222,43 @@ async def test_the_repr_shows_who_is_retried(
     pauses.end()
     await asyncio.wait_for(asyncio.gather(*tasks), BUDGET)
     assert repr(parts.archiver) == "<Archiver: 0 under way, 0 of them retried>"
+
+
+async def test_a_job_that_is_removed_is_not_archived(
+    parts: Parts, archive: FullArchive, pauses: Pauses
+) -> None:
+    """On a disk that its output has filled: nothing is copied, and the output goes first."""
+    live = await ended(parts)
+    archive.errors = [StorageFull()]
+    archiving = asyncio.create_task(parts.archiver.archive(live))
+    await until(lambda: pauses.asked)
+    await asyncio.wait_for(parts.archiver.remove(live), BUDGET)
+    assert archive.acts == ["cannot finish", "shed", "drop", "discard"]
+    assert parts.live_jobs.get(live.job.id) is None
+    assert archive.get(live.job.id) is None
+    pauses.end()
+    await asyncio.wait_for(archiving, BUDGET)
+    assert len(archive.acts) == 4, "an attempt after the removal"
+
+
+async def test_a_job_that_was_archived_at_the_same_moment_is_removed_from_there(
+    parts: Parts, archive: FullArchive
+) -> None:
+    live = await ended(parts)
+    async with live.moving:
+        archiving = asyncio.create_task(parts.archiver.archive(live))
+        removing = asyncio.create_task(parts.archiver.remove(live))
+        await until(lambda: repr(parts.archiver).startswith("<Archiver: 1"))
+    await asyncio.wait_for(asyncio.gather(archiving, removing), BUDGET)
+    assert archive.acts == ["finish", "discard"]
+    assert archive.get(live.job.id) is None
+
+
+async def test_a_job_whose_removal_fails_stays(parts: Parts, archive: FullArchive) -> None:
+    live = await ended(parts)
+    archive.errors = [StorageFull()]
+    with pytest.raises(StorageFull):
+        await parts.archiver.remove(live)
+    assert parts.live_jobs.get(live.job.id) is live
+    await asyncio.wait_for(parts.archiver.remove(live), BUDGET)
+    assert archive.get(live.job.id) is None

@@ -28,6 +28,7 @@ from jobworker.model import (
     Stopped,
     Stopping,
     StopRequest,
+    explain,
 )
 from jobworker.output.reader import OutputReader
 from jobworker.policy.rules import Policy, QueueBounds, RoleBounds, Rules
@@ -324,3 +325,10 @@ async def test_the_repr_shows_the_queue_and_the_tasks() -> None:
         parts.engine.exit(live.job.id)
         assert repr(parts.controller).endswith(", 2 tasks>"), "one archives, one starts the next"
         archive.go_on.set()
+
+
+def test_the_reason_of_a_kill_by_the_limit_of_all_claims_no_more_than_is_known() -> None:
+    """T70: the kernel does not say which of those that share a limit it has killed."""
+    evidence = {"memoryLimitOfAll": 1 << 30, "oomKillsOfAll": 2}
+    reason = explain(End(Cause.OOM, MOMENT, signal="SIGKILL", evidence=evidence))
+    assert reason == "killed by SIGKILL when all jobs together were out of memory (limit 1 GiB)"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobworker.errors import InputClosed
+from jobworker.errors import InputClosed, ServiceUnavailable
 from jobworker.jobs.input import InputSession, InputSessions
 from jobworker.jobs.live import LiveJob, LiveJobs, Phase
 from jobworker.model import Grant, Input, Terms
@@ -69,6 +69,26 @@ async def test_what_was_not_opened_takes_nothing_and_closes_twice() -> None:
     session.close()
     session.close()
     assert repr(world.sessions) == "<InputSessions: 0 jobs are fed>"
+
+
+async def test_one_takeover_at_a_time() -> None:
+    """T69: who was displaced holds memory until it has heard, so it is counted as long."""
+    world = World(Phase.STARTING)
+    first = world.attach()
+    second = world.attach("root", takeover=True)
+    with pytest.raises(ServiceUnavailable, match="being taken over"):
+        world.attach("root", takeover=True)
+    assert not second.displaced.is_set()
+    first.close()
+    world.attach(takeover=True)
+    assert second.displaced.is_set()
+
+
+async def test_who_lingers_after_a_takeover_keeps_nobody_out() -> None:
+    world = World(Phase.STARTING)
+    world.attach()
+    world.attach("root", takeover=True).close()
+    world.attach()
 
 
 async def test_a_displaced_session_leaves_the_hold_of_the_next_alone() -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from jobworker.embedded import Manager
-from jobworker.errors import JobNotRunning, ProgramNotFound, TooManyJobs
+from jobworker.errors import (
+    JobNotRunning,
+    JobWorkerError,
+    ProgramNotFound,
+    StorageFull,
+    StorageUnavailable,
+    TooManyJobs,
+)
 from jobworker.model import (
     Cause,
     Completed,
@@ -213,3 +220,44 @@ async def test_a_job_that_cannot_be_recorded_as_started_is_not_started(
         assert isinstance(job.status, Failed)
         with pytest.raises(KeyError):
             engine.account_of(second)
+
+
+@pytest.mark.parametrize("error", [StorageFull(), StorageUnavailable()])
+async def test_t74_a_queued_job_that_finds_no_room_stays_queued_and_starts_first(
+    manager: Manager,
+    engine: FakeEngine,
+    archive: MemoryArchive,
+    error: JobWorkerError,
+) -> None:
+    """Whether the supervisor, or the archive before it, lacks the room."""
+    first = await start(manager)
+    second, third = await start(manager), await start(manager)
+    engine.refuse_next(error)
+    engine.exit(first)
+    await asyncio.wait_for(manager.wait(first), PATIENCE)
+    for _ in range(100):  # turns of the loop: far more than it takes
+        await asyncio.sleep(0)
+    assert [type(manager.status(each).status) for each in (second, third)] == [Queued, Queued]
+    found = archive.get(second)
+    assert found
+    assert isinstance(found.status, Queued), "a restart would lose it"
+    await asyncio.wait_for(manager.remove(first), PATIENCE)
+    await started(manager, second)
+    assert isinstance(manager.status(third).status, Queued)
+    engine.exit(second)
+    await started(manager, third)
+    engine.exit(third)
+
+
+async def test_t74_a_job_that_was_stopped_while_it_found_no_room_is_stopped(
+    manager: Manager, engine: FakeEngine
+) -> None:
+    first, second = await start(manager), await start(manager)
+    engine.refuse_next(StorageFull())
+    engine.exit(first)
+    await asyncio.wait_for(manager.wait(first), PATIENCE)
+    await asyncio.wait_for(manager.stop(second), PATIENCE)
+    assert isinstance(manager.status(second).status, Stopped)
+    third = await start(manager)
+    await started(manager, third)
+    engine.exit(third)

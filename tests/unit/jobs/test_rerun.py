@@ -51,7 +51,9 @@ async def manager(
 
 async def test_a_grant_leaves_what_was_asked_for(tmp_path: Path) -> None:
     """Terms stand beside the spec, for the live job, in the archive and after a restart."""
-    rule = Rule("www", allow=True, run_as="www", account=Account("www", 33, 33), network=False)
+    rule = Rule(
+        "www", allow=True, run_as="www", env=("*",), account=Account("www", 33, 33), network=False
+    )
     defaults = RoleBounds(defaults=Limits(output=4))
     rules = Rules(bounds={Role.USER: defaults, Role.ADMIN: UNBOUNDED}, policy=Policy(rules=(rule,)))
     terms = Terms(Limits(pids=8, output=4), network=False, run_as="www")

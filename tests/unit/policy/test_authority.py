@@ -36,7 +36,18 @@ def test_a_grant_says_how_the_job_is_run() -> None:
     account = Account("reports", 5000, 5000, (5000,))
     rule = Rule("r", run_as="reports", account=account, network=False, on_output_limit="kill")
     given = grant(authority(rule), Spec("/x", limits=Limits(memory=5)))
-    assert given == Grant("r", Limits(memory=5, output=1024**3), False, account, None, "kill")
+    assert given == Grant(
+        "r", Limits(memory=5, output=1024**3), False, account, on_output_limit="kill"
+    )
+
+
+def test_the_directory_of_a_rule_may_be_asked_for_with_a_slash_at_its_end() -> None:
+    """What is named has to be found, for the grant; here it is a directory."""
+    of = authority(Rule("r", programs=("/usr/bin/echo",), cwd="/srv"))
+    for cwd in (None, "/srv", "/srv/"):
+        decision = of.explain("alice", Role.USER, Spec("/usr/bin/echo", cwd=cwd))
+        assert (decision.allowed, decision.cwd) == (True, "/srv")
+    assert not of.explain("alice", Role.USER, Spec("/usr/bin/echo", cwd="/srv/x")).allowed
 
 
 def test_what_is_denied_is_forbidden_and_logged_in_one_line(lines: io.StringIO) -> None:

@@ -164,9 +164,97 @@ def test_variables_that_programs_obey(name: str) -> None:
 
 def test_other_variables_may_be_set() -> None:
     for name in ("REPORT_MONTH", "TZ", "LANG", "LC_ALL", "DEBUG", "ld_preload", "MYPATH", ""):
-        assert refused_variable({name: "x"}, ()) is None
-    assert refused_variable({"REPORT": "() { :; }; id"}, ()) == "REPORT"
-    assert refused_variable({"LD_PRELOAD": "x"}, ("LD_LIBRARY_*",)) == "LD_PRELOAD"
+        assert refused_variable({name: "x"}, (), with_account=False) is None
+    for env in ({"REPORT": "() { :; }; id"}, {"LD_PRELOAD": "x"}):
+        refused = refused_variable(env, ("LD_LIBRARY_*",), with_account=False)
+        assert refused == next(iter(env))
+
+
+@pytest.mark.parametrize("programs", [None, ("/usr/bin/echo",)])
+def test_with_an_account_only_harmless_and_listed_variables_pass(
+    programs: tuple[str, ...] | None,
+) -> None:
+    """T71: no list knows every variable that a program of an operator's obeys."""
+    rule = Rule("r", programs=programs, run_as="reports", account=REPORTS)
+    for name in ("LANG", "LC_ALL", "LC_TIME", "TZ", "TERM", "COLUMNS", "LINES"):
+        assert ruled(asks(env={name: "C"}), rule) == (True, "r")
+    for name in ("REPORT_PLUGINS", "PYTHONPATH", "LD_PRELOAD", "LANG\n", "LC_", "lang", ""):
+        expected = name == "LC_"
+        assert ruled(asks(env={"TERM": "x", name: "x"}), rule) == (expected, "r")
+    listed = replace(rule, env=("REPORT_*",))
+    assert ruled(asks(env={"REPORT_PLUGINS": "x"}), listed) == (True, "r")
+    assert ruled(asks(env={"REPORT_X\nY": "x"}), listed) == (False, "r")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("LANG", "de_DE.UTF-8@euro", True),
+        ("LANGUAGE", "../../tmp/x", False),
+        ("LC_ALL", "/tmp/x", False),
+        ("LC_MESSAGES", "%n", False),
+        ("TERM", "xterm-256color", True),
+        ("TERM", "/tmp/x", False),
+        ("TERM", "x\n", False),
+        ("TZ", "Europe/Berlin", True),
+        ("TZ", "EST5EDT,M3.2.0/2,M11.1.0/2", True),
+        ("TZ", "/etc/shadow", False),
+        ("TZ", ":/etc/shadow", False),
+        ("TZ", "Europe/../../../../etc/shadow", False),
+    ],
+)
+@pytest.mark.parametrize("with_account", [True, False])
+def test_what_names_a_file_or_a_format_is_not_harmless(
+    name: str, value: str, *, plain: bool, with_account: bool
+) -> None:
+    """T71: a locale with a slash is a path to messages, which programs use as formats."""
+    refused = refused_variable({name: value}, (), with_account=with_account)
+    assert refused == (None if plain else name)
+    rule = Rule("r", programs=("/usr/bin/echo",), run_as="reports" if with_account else None)
+    reason = decide(policy(rule), asks(env={name: value})).reason
+    assert ("be set to this" in reason) is not plain
+
+
+@pytest.mark.parametrize(
+    ("rule", "cwd", "allowed"),
+    [
+        (Rule("r"), "/home/alice", True),
+        (Rule("r", programs=("/usr/bin/echo",)), None, True),
+        (Rule("r", programs=("/usr/bin/echo",)), "/home/alice", False),
+        # At some levels that is the machine's, where everybody writes
+        (Rule("r", programs=("/usr/bin/echo",)), "/tmp", False),
+        (Rule("r", programs=("/usr/bin/echo",), cwd="/srv/x"), None, True),
+        (Rule("r", programs=("/usr/bin/echo",), cwd="/srv/x"), "/srv/x", True),
+        (Rule("r", programs=("/usr/bin/echo",), cwd="/srv/x"), "/srv/x/y", False),
+        (Rule("r", programs=("/usr/bin/echo",), cwd="/srv/x"), "/srv/x\n", False),
+    ],
+)
+def test_the_working_directory_of_a_listed_program_is_the_rules(
+    rule: Rule, cwd: str | None, *, allowed: bool
+) -> None:
+    """T71: python and others look for what they run where they begin."""
+    decision = decide(policy(rule), asks(cwd=cwd))
+    assert decision.allowed is allowed
+    assert allowed or "leave the working directory out" in decision.reason
+    if allowed:
+        assert decision.cwd == rule.cwd
+
+
+@pytest.mark.parametrize(
+    ("rule", "request_"),
+    [
+        (Rule("r", args=("--month", "2026-*")), asks(args=("--month", "2026-01\nx"))),
+        (Rule("r", args=("a?b",)), asks(args=("a\nb",))),
+        (Rule("r", args=("a",)), asks(args=("a\n",))),
+        (Rule("r", programs=("/usr/bin/*",)), asks(canonical="/usr/bin/x\ny")),
+    ],
+)
+def test_a_newline_leads_past_no_pattern(rule: Rule, request_: Request) -> None:
+    """T71: what reads lines would read two; and no denial can be escaped by one."""
+    assert ruled(request_, rule) == (False, "default")
+    denial = replace(rule, allow=False)
+    denied = rule.args != ("a",)  # that is no pattern
+    assert ruled(request_, denial, Rule("rest")) == ((False, "r") if denied else (True, "rest"))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +275,7 @@ requests = st.builds(
     program=anything,
     canonical=anything,
     args=st.lists(anything, max_size=3).map(tuple),
+    cwd=st.none() | anything,
     env=st.dictionaries(anything, anything, max_size=3),
     run_as=st.none() | anything,
     network=st.booleans(),

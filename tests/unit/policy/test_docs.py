@@ -11,7 +11,17 @@ import pytest
 
 from jobworker.config.settings import POLICY_TABLES, SETTINGS
 from jobworker.config.toml import Source
-from jobworker.policy.tables import DEFAULTS, LIMITS, POLICY, QUEUE, RULE, TOTAL, rules_from
+from jobworker.policy.tables import (
+    DEFAULTS,
+    LIMITS,
+    PER_USER,
+    POLICY,
+    QUEUE,
+    REQUESTS,
+    RULE,
+    TOTAL,
+    rules_from,
+)
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "configuration.md").read_text("utf-8")
 
@@ -28,7 +38,9 @@ def keys_of(heading: str) -> set[str]:
         ("Settings", SETTINGS),
         ("`[limits.user]` and `[limits.admin]`", DEFAULTS),
         ("`[total]`", TOTAL),
+        ("`[per-user]`", PER_USER),
         ("`[queue]`", QUEUE),
+        ("`[requests]`", REQUESTS),
         ("`[policy]`", POLICY),
         ("`[[policy.rules]]`", RULE),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker.errors import ConfigurationInvalid
+from jobworker.model import Account
 from jobworker.policy.accounts import resolve
 from jobworker.policy.files import Files, Untrusted, canonical
 from jobworker.policy.load import load, warnings
@@ -244,6 +247,50 @@ def test_an_account_that_cannot_be_had_is_refused_at_load(tmp_path: Path) -> Non
     assert load(configured(tmp_path, text.format("deny", "root"))).policy.rules[0].account is None
     found = load(configured(tmp_path, text.format("allow", "www-data"))).policy.rules[0].account
     assert found == resolve("www-data", 0)
+
+
+def told_of(rule: Rule) -> list[str]:
+    return list(warnings(Policy(False, (rule,))))
+
+
+@pytest.mark.parametrize("group", ["shadow", "disk", "sudo", "adm"])
+def test_an_account_that_is_more_than_an_account_is_told_of(group: str) -> None:
+    """T71: docker, disk, lxd, sudo and shadow give a job what no rule meant to give."""
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        pytest.fail(f"Debian has the group {group}; name another that this machine has")
+    account = Account("reports", 5000, 5000, (5000, gid))
+    rule = Rule("r", programs=("/opt/x",), run_as="reports", account=account)
+    (warning,) = told_of(rule)
+    assert warning.startswith(
+        f"rule r of the policy runs jobs as reports, which is in the group {group} "
+    )
+    assert not told_of(replace(rule, account=replace(account, groups=(5000,))))
+
+
+def test_an_account_for_any_program_is_told_of() -> None:
+    (warning,) = told_of(Rule("r", run_as="x", account=Account("x", 5000, 5000)))
+    assert "runs any program as x" in warning
+
+
+@pytest.mark.root
+def test_a_directory_that_others_write_is_not_one_to_begin_in(
+    tmp_path: Path, trusted_dir: Path
+) -> None:
+    """T71: whoever writes there decides what python runs. The account itself may."""
+    text = f"[[policy.rules]]\naction='allow'\nprograms=['/usr/bin/true']\ncwd='{trusted_dir}'\n"
+    assert load(configured(tmp_path, text)).policy.rules[0].cwd == str(trusted_dir)
+    trusted_dir.chmod(0o777)
+    with pytest.raises(ConfigurationInvalid, match=r":4: rule 1: cwd .* can be written by every"):
+        load(configured(tmp_path, text))
+    trusted_dir.chmod(0o755)
+    os.chown(trusted_dir, 33, 33)
+    with pytest.raises(ConfigurationInvalid, match="belongs to www-data"):
+        load(configured(tmp_path, text))
+    assert load(configured(tmp_path, f"{text}run-as='www-data'\n"))
+    with pytest.raises(ConfigurationInvalid, match="/none does not exist"):
+        load(configured(tmp_path, text.replace(str(trusted_dir), "/none")))
 
 
 def test_a_program_that_runs_anything_is_told_of() -> None:

@@ -48,6 +48,7 @@ programs = ["/opt/reports/bin/*", "/usr/bin/rsync"]
 sha256 = "%(digest)s"
 args = ["--month", "2026-*"]
 env = ["REPORT_*"]
+cwd = "/srv/reports"
 run-as = "reports"
 network = false
 limits = { memory = "2G", timeout = "1h" }
@@ -80,6 +81,7 @@ def test_every_key_is_read() -> None:
         digests=frozenset({DIGEST.lower()}),
         args=("--month", "2026-*"),
         env=("REPORT_*",),
+        cwd="/srv/reports",
         run_as="reports",
         network=False,
         ceilings=Limits(memory=2 * GIB, timeout=3600.0),
@@ -150,7 +152,11 @@ DENY = '[[policy.rules]]\naction = "deny"\n'
         (f"{ALLOW}programs = [1]", "programs must hold absolute paths"),
         (f"{ALLOW}programs = ['/a']\nsha256 = 'abc'", "sha256 must be the 64 hexadecimal"),
         (f"{ALLOW}sha256 = '{DIGEST}'", "sha256 means something only beside programs"),
-        (f"{ALLOW}env = ['X']", "env means something only beside programs"),
+        (f"{ALLOW}env = ['X']", "env means something only beside programs or run-as"),
+        (f"{ALLOW}cwd = '/srv'", "cwd means something only beside programs"),
+        (f"{ALLOW}programs = ['/a']\ncwd = 'srv'", "cwd must be an absolute path"),
+        (f"{ALLOW}programs = ['/a']\ncwd = '/srv/'", "must hold paths without"),
+        (f"{DENY}programs = ['/a']\ncwd = '/srv'", "cwd means nothing in a rule that denies"),
         (f"{ALLOW}args = [1]", "args must hold strings"),
         (f"{ALLOW}name = 'default'", "name must not be 'default'"),
         (f'{ALLOW}name = "a\\nb"', "name must be a string of 1 to 256 printable"),

@@ -13,12 +13,13 @@ from msgspec import UNSET, Struct
 from jobworker.api import wire
 from jobworker.api.answers import StreamAnswer, encode
 from jobworker.api.decode import header
+from jobworker.api.memory import Streams
 from jobworker.api.query import OutputQuery
 from jobworker.api.service import Call
 from jobworker.api.views import EndFrame, GapFrame, OutputFrame
 from jobworker.errors import InvalidRequest
 from jobworker.model import Job, Stream, from_nanoseconds, nanoseconds
-from jobworker.output.frames import BOTH, Frame, Selection
+from jobworker.output.frames import BOTH, FRAME_COST, Frame, Selection
 
 KEEP_ALIVE = 15.0
 """Seconds without a frame after which a comment is sent as an event: less than what proxies
@@ -119,18 +120,41 @@ async def _rendered(
         yield form.head
     jobs, job_id = call.jobs, call.job.id
     seq = wanted.after
-    found = jobs.frames(job_id, wanted, tail=tail, follow=follow, idle=form.idle)
+    room = _BatchSize(call.service.streams)
+    found = jobs.frames(job_id, wanted, tail=tail, follow=follow, idle=form.idle, room=room)
     async with aclosing(found) as batches:
         async for batch in batches:
             if batch:
                 seq = batch[-1].seq
-                yield b"".join([form.frame(frame.seq, view(frame)) for frame in batch])
+                rendered = b"".join([form.frame(frame.seq, view(frame)) for frame in batch])
+                room.note(batch, rendered)
+                yield rendered
             else:
                 yield _COMMENT
     # Without follow it may have written more and ended since we began.
-    job = jobs.status(job_id) if follow else call.job
+    job = jobs.glance(job_id) if follow else call.job
     if end := _end_view(job, seq):
         yield form.end(end.seq, end)
+
+
+class _BatchSize:
+    """The most bytes of the next batch, so that what comes of it is a chunk at most.
+
+    As JSON a control character takes six times its byte: batches are so much smaller as the
+    one before became larger.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._growth = 1.0
+
+    def __call__(self) -> int:
+        return int(self._streams.chunk() / self._growth)
+
+    def note(self, batch: list[Frame], rendered: bytes) -> None:
+        """Takes note of what a batch has become."""
+        size = sum(len(frame.data) + FRAME_COST for frame in batch)
+        self._growth = max(1.0, len(rendered) / size)
 
 
 def view(frame: Frame) -> OutputFrame | GapFrame:

@@ -14,10 +14,12 @@ import msgspec
 from jobworker.api.answers import SEND_BUDGET, encode
 from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
-from jobworker.api.decode import bearer_token, header
+from jobworker.api.decode import bearer_token, header, invalid
 from jobworker.api.fields import MAX_PIECE
+from jobworker.api.lasting import Place
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
+from jobworker.api.shortage import blame
 from jobworker.api.views import Over, Taken
 from jobworker.errors import BadAuthentication, InputClosed, JobWorkerError, UnauthorizedAction
 from jobworker.jobs.input import InputSession
@@ -52,9 +54,14 @@ async def attach(call: Call) -> SocketAnswer:
     """
     query: InputQuery = call.query
     _refuse_strangers(call.headers)
-    session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    place = call.lasting()
+    try:
+        session = call.jobs.attach(call.job.id, by=call.user.name, takeover=query.takeover)
+    except BaseException:
+        place.close()
+        raise
     token = bearer_token(call.headers)
-    return SocketAnswer(session, lambda: call.service.until_refused(token))
+    return SocketAnswer(session, lambda: call.service.until_refused(token), place)
 
 
 class SocketAnswer:
@@ -63,9 +70,13 @@ class SocketAnswer:
     status = 101
 
     def __init__(
-        self, session: InputSession, until_refused: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        session: InputSession,
+        until_refused: Callable[[], Coroutine[Any, Any, None]],
+        place: Place,
     ) -> None:
         self._session = session
+        self._place = place
         self._until_refused = until_refused
 
     async def serve(self, receive: Receive, send: Send, draining: asyncio.Event) -> None:
@@ -80,6 +91,7 @@ class SocketAnswer:
             raise ClientGone from None
         finally:
             self._session.close()
+            self._place.close()
 
     async def _until_over(self, receive: Receive, send: Send, draining: asyncio.Event) -> Close:
         ends: dict[asyncio.Task[Any], Close] = {
@@ -112,7 +124,9 @@ def _how_it_ended(feeding: asyncio.Task[Close]) -> Close:
         raise
     except JobWorkerError as error:
         return 1011, str(error)[:120]
-    except Exception:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+    except Exception as error:  # noqa: BLE001  # the last resort: logged whole, and no detail goes out
+        if known := blame(error):
+            return 1011, str(known)[:120]
         _log.exception("cannot go on with an input: this is a bug")
         return 1011, JobWorkerError.summary
 
@@ -172,8 +186,10 @@ async def _handle_text(text: str, session: InputSession) -> Close | None:
     """Do what a text message asks for."""
     try:
         asked = _DECODER.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        return 1007, f"not a message that is known here: {error}"[:100]
+    except msgspec.ValidationError as error:
+        return 1007, f"not a message that is known here: {invalid(error, 'it')}"[:100]
+    except (msgspec.MsgspecError, RecursionError):
+        return 1007, "not a message that is known here: it is not JSON"
     if isinstance(asked, Resize):
         if not session.terminal:
             return 1007, "resize: the job has no terminal"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from msgspec import UNSET
 
+from jobworker.api.answers import BytesAnswer, StreamAnswer
 from jobworker.api.bodies import CanStartRequest, ExtendRequest, SignalBody, StartRequest, StopBody
 from jobworker.api.decode import idempotency_key
+from jobworker.api.large import json_in_memory
 from jobworker.api.limits import limits_view
 from jobworker.api.query import ListQuery, WaitQuery, given, job_query
 from jobworker.api.resources.start_request import asked_for, spec_from
@@ -24,7 +27,13 @@ from jobworker.api.views import (
     job_view,
 )
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
-from jobworker.model import NO_LIMITS, Role
+from jobworker.model import NO_LIMITS, Role, brief
+
+MOST_VIEW = 12 * 1024 * 1024
+"""Bytes that a job with the longest arguments may take as JSON, six for a control character."""
+
+MOST_PAGE = 4 * 1024 * 1024
+"""Bytes that a page of a list may take as JSON; one job more, to be exact."""
 
 
 async def start(call: Call) -> IdAnswer:
@@ -47,8 +56,9 @@ async def start(call: Call) -> IdAnswer:
 async def stop(call: Call) -> IdAnswer:
     """Stop a job; a client that leaves, or a server that stops, takes nothing of it back."""
     request: StopBody = call.body
-    stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
-    await call.hold(asyncio.shield(call.service.carry_on(stopping)))
+    with call.slow_stop() if request.grace else nullcontext():
+        stopping = call.jobs.stop(call.job.id, by=call.user.name, grace=request.grace)
+        await call.hold(asyncio.shield(call.service.carry_on(stopping)))
     return IdAnswer(id=call.job.id)
 
 
@@ -78,19 +88,36 @@ async def extend(call: Call) -> ExtendAnswer:
     return ExtendAnswer(id=call.job.id, deadline=deadline)
 
 
-async def status(call: Call) -> JobView:
+async def status(call: Call) -> JobView | BytesAnswer | StreamAnswer:
     """Show a job, at once or when it has ended."""
     query: WaitQuery = call.query
-    if not query.wait or call.job.ended:
-        return job_view(call.job)
-    return job_view(await call.hold(call.jobs.wait(call.job.id, query.wait)))
+    job = call.job
+    if query.wait and not job.ended:
+        with call.lasting():
+            job = brief(await call.hold(call.jobs.wait(job.id, query.wait)))
+    if not job.cut:
+        return job_view(job)
+
+    async def view() -> JobView:
+        return job_view(call.jobs.status(job.id))
+
+    return await json_in_memory(call, MOST_VIEW, view)
 
 
-async def list_jobs(call: Call) -> JobList:
-    """List jobs: own ones, or anybody's for an admin."""
+async def list_jobs(call: Call) -> BytesAnswer | StreamAnswer:
+    """List jobs: own ones, or anybody's for an admin.
+
+    Arguments of more than 1,024 characters are cut, and a page may end before its `limit`,
+    where it has some 4 MiB: `next` tells whether there are more.
+    """
     asked: ListQuery = call.query
-    page = await call.jobs.list(job_query(asked, _whose(call, asked)))
-    return JobList(jobs=[job_view(job) for job in page.jobs], next=page.next)
+    query = job_query(asked, _whose(call, asked))
+
+    async def view() -> JobList:
+        page = await call.jobs.list(query)
+        return JobList(jobs=[job_view(brief(job)) for job in page.jobs], next=page.next)
+
+    return await json_in_memory(call, MOST_PAGE, view)
 
 
 async def remove(call: Call) -> IdAnswer:
@@ -128,11 +155,16 @@ async def health(_: Call) -> HealthAnswer:
 
 
 async def ready(call: Call) -> HealthAnswer:
-    """Tell whether the server takes new work; 503 while it stops, or cannot start jobs."""
+    """Tell whether the server does its work; 503 while it stops, or with the cause why not.
+
+    On a full disk it does: jobs can be read, stopped and removed, and starts are answered 507.
+    """
     if call.service.draining.is_set():
         raise ServiceUnavailable("the server is stopping")
-    if cause := await call.jobs.trouble():
-        raise ServiceUnavailable(cause)
+    troubles = (call.jobs.trouble, *call.service.troubles)
+    causes = [cause for trouble in troubles if (cause := await trouble())]
+    if causes:
+        raise ServiceUnavailable("; ".join(causes))
     return HealthAnswer()
 
 

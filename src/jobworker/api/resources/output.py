@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing
 
-from msgspec import UNSET
-
-from jobworker.api.answers import (
-    CHUNK,
-    BytesAnswer,
-    StreamAnswer,
-    bytes_answer,
-    encode,
-    json_answer,
-)
+from jobworker.api.answers import BytesAnswer, StreamAnswer, bytes_answer, json_answer
 from jobworker.api.decode import header
 from jobworker.api.errors import error_answer
+from jobworker.api.memory import SMALL
 from jobworker.api.query import StreamQuery
 from jobworker.api.resources import frames
+from jobworker.api.resources.lines import Lines
 from jobworker.api.service import Call, StreamBroken
-from jobworker.api.views import LineGapView, OutputAnswer, line_gap_view
-from jobworker.errors import RangeNotSatisfiable
-from jobworker.model import Gap, JobId, Output, Stream
+from jobworker.errors import JobNotFound, RangeNotSatisfiable
+from jobworker.model import Job, JobId, Stream
 from jobworker.output import spans
+from jobworker.output.reader import OutputReader
 
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -47,14 +40,16 @@ async def output(call: Call) -> BytesAnswer | StreamAnswer:
     return await lines(call) if form is None else frames.answer(call, form)
 
 
-async def lines(call: Call) -> BytesAnswer:
+async def lines(call: Call) -> BytesAnswer | StreamAnswer:
     """Both streams by lines."""
-    output = await call.jobs.output(call.job.id)
-    if len(output.stdout) + len(output.stderr) <= CHUNK:
-        body = _render(call.job.id, output)
-    else:
-        body = await asyncio.to_thread(_render, call.job.id, output)
-    return json_answer(body, 200)
+    with ExitStack() as opened:
+        reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
+        chunk = call.service.streams.chunk
+        found, small = await asyncio.to_thread(_begin, call.job, reader, chunk)
+        if small is not None:
+            return json_answer(small, 200)
+        pieces = _Pieces(found.render(), opened.pop_all())
+    return StreamAnswer(pieces, 200, (b"content-type", b"application/json"))
 
 
 def raw(stream: Stream) -> Callable[[Call], Awaitable[BytesAnswer | StreamAnswer]]:
@@ -68,28 +63,6 @@ def raw(stream: Stream) -> Callable[[Call], Awaitable[BytesAnswer | StreamAnswer
         return await _stored(call, stream, query.offset)
 
     return handler
-
-
-def lines_and_gaps(data: bytes, gaps: Iterable[Gap]) -> tuple[list[str], list[LineGapView]]:
-    """The kept bytes of a stream by lines, each side of a gap for itself, and the gaps."""
-    split: list[str] = []
-    views: list[LineGapView] = []
-    begin = missing = 0
-    for gap in gaps:
-        end = gap.start - missing
-        split += split_lines(data[begin:end])
-        views.append(line_gap_view(gap, len(split)))
-        begin, missing = end, missing + gap.end - gap.start
-    split += split_lines(data[begin:])
-    return split, views
-
-
-def split_lines(data: bytes) -> list[str]:
-    r"""``data`` by ``\n``, without it; what is not UTF-8 becomes U+FFFD."""
-    pieces = data.split(b"\n")
-    if not pieces[-1]:
-        pieces.pop()
-    return [piece.decode("utf-8", "replace") for piece in pieces]
 
 
 def chosen_range(value: bytes | None, size: int) -> tuple[int, int] | None:
@@ -114,13 +87,18 @@ def chosen_range(value: bytes | None, size: int) -> tuple[int, int] | None:
     return first, end
 
 
-def _render(job_id: JobId, output: Output) -> bytes:
-    (stdout, out_gaps), (stderr, err_gaps) = (
-        lines_and_gaps(data, [gap for gap in output.gaps if gap.stream is stream])
-        for stream, data in ((Stream.STDOUT, output.stdout), (Stream.STDERR, output.stderr))
-    )
-    gaps = [*out_gaps, *err_gaps] or UNSET
-    return encode(OutputAnswer(id=job_id, stdout=stdout, stderr=stderr, gaps=gaps))
+def _begin(job: Job, reader: OutputReader, chunk: Callable[[], int]) -> tuple[Lines, bytes | None]:
+    """The lines to be answered, and where they are few the whole document.
+
+    Raises ``JobNotFound`` where the output has just been removed.
+    """
+    found = Lines(job.id, reader, job.end, chunk)
+    if found.size > SMALL:
+        return found, None
+    try:
+        return found, b"".join(found.render())
+    except StreamBroken:
+        raise JobNotFound from None
 
 
 def _headers(job_id: JobId, stream: Stream) -> tuple[tuple[bytes, bytes], ...]:
@@ -143,12 +121,22 @@ async def _stored(call: Call, stream: Stream, offset: int) -> BytesAnswer | Stre
         if part:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
         status = 206 if part else 200
-        chunks = spans.chunks(reader, stream, spans.part(kept, first, end), CHUNK)
-        if end - first <= CHUNK:
+        room = call.service.streams.chunk
+        chunks = spans.chunks(reader, stream, spans.part(kept, first, end), room)
+        if end - first <= SMALL:
             return bytes_answer(b"".join(chunks), status, *headers)
         length = (b"content-length", b"%d" % (end - first))
-        pieces = _Pieces(chunks, end - first, opened.pop_all())
+        pieces = _Pieces(_all_of(chunks, end - first), opened.pop_all())
     return StreamAnswer(pieces, status, length, *headers)
+
+
+def _all_of(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """The chunks, ``length`` bytes in all; raises ``StreamBroken`` where there are fewer."""
+    for chunk in chunks:
+        yield chunk
+        length -= len(chunk)
+    if length:
+        raise StreamBroken("the output was removed while it was read")
 
 
 def _range_header(call: Call) -> bytes | None:
@@ -164,27 +152,23 @@ class _Pieces:
     Not a generator, as that would not close the reader where the sending never begins.
     """
 
-    def __init__(self, chunks: Iterator[bytes], length: int, opened: ExitStack) -> None:
+    def __init__(self, chunks: Iterator[bytes], opened: ExitStack) -> None:
         self._chunks = chunks
-        self._left = length
         self._opened = opened
 
     def __aiter__(self) -> _Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        chunk = await asyncio.to_thread(next, self._chunks, b"")
-        if not chunk:
-            raise StreamBroken("the output was removed while it was read")
-        self._left -= len(chunk)
-        return chunk
+        while (chunk := await asyncio.to_thread(next, self._chunks, None)) is not None:
+            if chunk:
+                return chunk
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         self._opened.close()
 
 
 def _follow(call: Call, stream: Stream, offset: int) -> StreamAnswer:
-    chunks = call.jobs.follow(call.job.id, stream, offset)
+    chunks = call.jobs.follow(call.job.id, stream, offset, room=call.service.streams.chunk)
     return StreamAnswer(chunks, 200, *_headers(call.job.id, stream))

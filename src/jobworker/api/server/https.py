@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -20,10 +20,18 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported, 
 from granian.server.embed import Server
 
 from jobworker.api.dispatch import Dispatcher
+from jobworker.api.server.crowd import Crowd
 from jobworker.api.server.gate import AcceptGate, FdBudget
+from jobworker.api.server.listening import (
+    OPERATOR_CONNECTIONS,
+    OPERATOR_SOCKET,
+    listen,
+    listen_for_operator,
+    prepare,
+)
 from jobworker.api.service import StreamBroken
 from jobworker.config.settings import Address
-from jobworker.errors import ConfigurationInvalid, StateUnusable
+from jobworker.errors import StateUnusable
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +45,6 @@ HEADER_BUDGET = 10_000
 
 MAX_HEADER = 64 * 1024
 """Most bytes of a request's header, the path included; what clients send is below 2 KiB."""
-
-SILENCE_BUDGET = 60
-"""Most seconds that a peer may leave data unacknowledged before it counts as gone."""
 
 STOP_BUDGET = 10.0
 """Most seconds for the requests in hand once the server is told to stop: a start takes
@@ -59,45 +64,77 @@ _LOGGING = {
 class HttpsServer:
     """Serves an app over TLS 1.3, by HTTP/1.1, from ``start`` to ``stop``.
 
-    ``address`` is the real one: its port is the one that the kernel picked for port 0.
+    ``where`` is the real address, whose port is the one that the kernel picked for port 0,
+    or the path of the operator's socket.
     """
 
     def __init__(
-        self, app: Dispatcher, address: Address, server: _Embedded, gate: AcceptGate
+        self, app: Dispatcher, where: object, server: _Embedded, gate: AcceptGate | None = None
     ) -> None:
-        self.address = address
+        self.where = where
         self._app = app
         self._server = server
         self._gate = gate
-        self._watching = asyncio.create_task(gate.watch())
-        self._watching.add_done_callback(_tell_broken)
+        self._watching = asyncio.create_task(gate.watch()) if gate else None
+        if self._watching:
+            self._watching.add_done_callback(_tell_broken)
         self._serving = asyncio.create_task(server.serve())
 
     @classmethod
     async def start(
-        cls, app: Dispatcher, address: Address, certificate: Path, key: Path
+        cls,
+        app: Dispatcher,
+        address: Address,
+        certificate: Path,
+        key: Path,
+        listener: socket.socket | None = None,
     ) -> HttpsServer:
-        """Begins to serve.
+        """Begins to serve; on ``listener``, where that listens on ``address`` already.
 
-        Raises ``ConfigurationInvalid`` when the address is not available, ``StateUnusable``
+        Raises ``ConfigurationInvalid`` when the address is not available (``AddressTaken``
+        when another socket has it) or the process may open too few files, ``StateUnusable``
         when the certificate or its key cannot be used.
         """
-        _quieten_granian()
-        budget = FdBudget(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        listener = _listen(address, budget.queue)
+        budget = FdBudget.of_this_process()
+        listener = listener or listen(address, budget.queue)
+        prepare(listener)
         real = Address(address.host, listener.getsockname()[1])
-        gate = AcceptGate(listener, budget)
+        crowd = Crowd(real.port, budget, app.callers)
+        gate = AcceptGate(listener, budget, crowd.look)
         try:
             server = _embedded(app, listener, budget, certificate, key)
-        except (OSError, ssl.SSLError) as error:
-            listener.close()
+        except StateUnusable:
             gate.close()
-            raise StateUnusable(f"cannot use certificate {certificate}: {error}") from None
+            raise
+        shares = app.service.shares
+        shares.lasting.most, shares.stops.most = budget.lasting, budget.stops
         return cls(app, real, server, gate)
+
+    @classmethod
+    async def start_for_operator(
+        cls, app: Dispatcher, directory: Path, certificate: Path, key: Path
+    ) -> HttpsServer:
+        """Begins to serve the operator by a socket in the state directory.
+
+        Raises ``StateUnusable``.
+        """
+        listener = listen_for_operator(directory)
+        budget = _OperatorBudget()
+        shares = app.service.operator_shares
+        shares.lasting.most, shares.stops.most = budget.lasting, budget.stops
+        server = _embedded(app, listener, budget, certificate, key)
+        return cls(app, directory / OPERATOR_SOCKET, server)
+
+    @property
+    def address(self) -> Address:
+        """The address of the network that it serves."""
+        assert isinstance(self.where, Address)
+        return self.where
 
     def __repr__(self) -> str:
         state = "ended" if self._serving.done() else "serving"
-        return f"<HttpsServer {state} at {self.address}, {self._gate!r}>"
+        gate = f", {self._gate!r}" if self._gate else ""
+        return f"<HttpsServer {state} at {self.where}{gate}>"
 
     async def wait(self) -> None:
         """Returns once the server has ended: after ``stop``, or because it broke."""
@@ -123,9 +160,30 @@ class HttpsServer:
 
     async def _close_gate(self) -> None:
         """Closes the gate's descriptor, so that the socket closes when granian closes its own."""
-        self._watching.cancel()
-        await asyncio.wait({self._watching})
-        self._gate.close()
+        if self._gate and self._watching:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+            self._gate.close()
+
+
+class _Places(Protocol):
+    """How many connections a server may serve, and how many may wait in the kernel's queue."""
+
+    @property
+    def places(self) -> int: ...
+
+    @property
+    def queue(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _OperatorBudget:
+    """The parts of the few connections of the operator's socket, as those of ``FdBudget``."""
+
+    places: int = OPERATOR_CONNECTIONS
+    queue: int = OPERATOR_CONNECTIONS
+    lasting: int = OPERATOR_CONNECTIONS // 2
+    stops: int = OPERATOR_CONNECTIONS // 4
 
 
 class _Embedded(Server):
@@ -136,65 +194,55 @@ class _Embedded(Server):
     that the kernel picked for port 0.
     """
 
-    def __init__(self, listener: socket.socket, app: Dispatcher, **settings: Any) -> None:
+    def __init__(
+        self, listener: socket.socket, queue: int, app: Dispatcher, **settings: Any
+    ) -> None:
         super().__init__(app, **settings)
         self._listener = listener
+        self._queue = queue
         self._shd: Any = None
 
     def _init_shared_socket(self) -> None:
         # The holder closes the descriptor when the worker ends. Its stub and that of the
         # attribute are behind the code, which takes these three and keeps it here.
         holder: Any = SocketHolder
-        self._shd = holder(self._listener.detach(), False, self.backlog)
+        by_path = self._listener.family == socket.AF_UNIX
+        # granian itself would have a queue of 128 at least.
+        self._shd = holder(self._listener.detach(), by_path, self._queue)
 
 
 def _embedded(
-    app: Dispatcher, listener: socket.socket, budget: FdBudget, certificate: Path, key: Path
+    app: Dispatcher, listener: socket.socket, budget: _Places, certificate: Path, key: Path
 ) -> _Embedded:
-    return _Embedded(
-        listener,
-        app,
-        interface=Interfaces.ASGINL,
-        http=PROTOCOLS,
-        websockets=True,
-        runtime_threads=1,
-        backlog=budget.queue,
-        backpressure=budget.connections,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER),
-        ssl_cert=certificate,
-        ssl_key=key,
-        ssl_protocol_min=SSLProtocols.tls13,
-        log_level=LogLevels.warning,
-        log_dictconfig=_LOGGING,
-    )
-
-
-def _listen(address: Address, queue: int) -> socket.socket:
-    """A listening socket; what is set on it holds for every connection it accepts."""
+    """The server of granian; raises ``StateUnusable``, and closes ``listener`` then."""
+    _quieten_granian()
     try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        return _Embedded(
+            listener,
+            budget.queue,
+            app,
+            interface=Interfaces.ASGINL,
+            http=PROTOCOLS,
+            websockets=True,
+            runtime_threads=1,
+            backpressure=budget.places,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER
+            ),
+            ssl_cert=certificate,
+            ssl_key=key,
+            ssl_protocol_min=SSLProtocols.tls13,
+            log_level=LogLevels.warning,
+            log_dictconfig=_LOGGING,
         )
-        family, *_, where = found[0]
-        listener = socket.create_server(where[:2], family=family, backlog=queue)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationInvalid(
-            f"cannot listen on {address}: {why}",
-            field="listen",
-            hint="choose another address with --listen, or port 0 for any free port",
-        ) from None
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_BUDGET)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_BUDGET * 1000)
-    listener.setblocking(False)
-    return listener
+    except (OSError, ssl.SSLError) as error:
+        listener.close()
+        raise StateUnusable(f"cannot use certificate {certificate}: {error}") from None
 
 
 def _tell_broken(watching: asyncio.Task[None]) -> None:
     if not watching.cancelled() and (error := watching.exception()):
-        _log.error("a crowd of connections is not held back any more", exc_info=error)
+        _log.error("a crowd of connections is not looked after any more", exc_info=error)
 
 
 def _quieten_granian() -> None:

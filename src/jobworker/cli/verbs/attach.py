@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobworker.cli import endings, foreground, job_input, jobs
+from jobworker.cli import endings, foreground, job_input, jobs, report
+from jobworker.errors import JobWorkerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ EXAMPLES = (
 def run(call: Invocation) -> int:
     """Feeds a job that was started with run -i or run -t, and follows its output."""
     word = jobs.only_word(call)
-    with call.client() as client:
-        job = client.status(jobs.find(client, word))
-        kind = job["input"]
-        if kind == "terminal":
-            job_input.check_terminal(call)
-        return foreground.follow(call, client, job["id"], kind, takeover=True)
+    try:
+        with call.client() as client:
+            job = client.status(jobs.find(client, word))
+            kind = job["input"]
+            if kind == "terminal":
+                job_input.check_terminal(call)
+            return foreground.follow(call, client, job["id"], kind, takeover=True)
+    except JobWorkerError as error:
+        report.failure(error, call)
+        return endings.SERVICE_FAILED

@@ -57,6 +57,11 @@ PATHS = {
 """The words that the shell completes by itself, by their name in the usage."""
 
 WORDS = {
+    "COLUMN": (
+        *("id", "name", "labels", "owner", "status", "exit", "signal", "cause", "reason"),
+        *("created", "started", "finished", "deadline", "time", "cpu", "memory", "pid", "node"),
+        *("containment", "program", "command"),
+    ),
     "LEVEL": LEVELS,
     "SIGNAL": ("HUP", "INT", "TERM", "KILL", "QUIT", "USR1", "USR2", "CONT", "STOP", "WINCH"),
     "STATUS": (*_OPEN, *_ENDED),
@@ -83,12 +88,22 @@ def candidates(at: Cursor) -> Iterable[tuple[str, str]]:
     if at.wants == cursor.VALUE and at.option:
         if at.option[0] == "user":
             return _profiles()
+        if at.option[2] == "COLUMNS":
+            return _columns(at)
         return _called(at.option[2])
     if at.wants == cursor.OPTION:
         return [(f"--{name}", meaning) for name, _, _, meaning in at.options]
     if at.wants == "ID":
         return _jobs(at)
     return _called(at.wants)
+
+
+def _columns(at: Cursor) -> Iterable[tuple[str, str]]:
+    """The columns that may come behind those of a list that is typed already."""
+    before, comma, _ = at.typed.rpartition(",")
+    return [
+        (before + comma + word, "") for word in WORDS["COLUMN"] if word not in before.split(",")
+    ]
 
 
 def _called(name: str) -> Iterable[tuple[str, str]]:
@@ -113,9 +128,11 @@ def _profiles() -> Iterator[tuple[str, str]]:
 
 
 def _jobs(at: Cursor) -> Iterator[tuple[str, str]]:
-    """Jobs that the verb can be about and that the line does not name yet, newest first."""
-    if not "j-".startswith(at.typed[:2]):
-        return
+    """Jobs that the verb can be about and that the line does not name yet, newest first.
+
+    They are offered by their IDs, and by their names once what is typed begins no ID.
+    """
+    by_name = not "j-".startswith(at.typed[:2])
     import threading
 
     # A name server may hold a call up for longer than any time-out of ours.
@@ -129,8 +146,10 @@ def _jobs(at: Cursor) -> Iterator[tuple[str, str]]:
     finally:
         watch.cancel()
     for job in sorted(jobs, key=lambda job: job["createdAt"], reverse=True):
-        if job["id"] not in at.named:
-            yield job["id"], _described(job)
+        word = job["name"] if by_name else job["id"]
+        if word and word.isprintable() and word not in at.named:
+            at.named.append(word)  # a name may be that of several
+            yield word, _described(job)
 
 
 def _patience() -> float:
@@ -143,7 +162,8 @@ def _patience() -> float:
 def _fetch(at: Cursor) -> list[JobView]:
     from jobworker.client.client import Client
 
-    begins = [("idPrefix", at.typed)] if len(at.typed) > len("j-") else []
+    is_id = at.typed.startswith("j-") and len(at.typed) > len("j-")
+    begins = [("idPrefix", at.typed)] if is_id else []
     statuses = STATUSES.get(at.verb or "")
     queries = [[("status", status)] for status in statuses] if statuses else [[]]
     with Client.from_profile(at.user) as client:

@@ -9,6 +9,9 @@ from jobworker.cli.invocation import UsageError, no_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from jobworker.cli.invocation import Invocation, Option
     from jobworker.client.answers import JobList, JobView
     from jobworker.client.client import Client
@@ -24,14 +27,27 @@ OPTIONS: tuple[Option, ...] = (
     ("until", "", "TIME", "started before this time"),
     ("limit", "", "N", "no more than this many; otherwise 100"),
     ("all", "", "", "as many as there are"),
-    ("wide", "", "", "on a terminal: whole IDs and commands, though lines may be too long"),
+    ("sort", "", "COLUMN", "by a column, ascending; otherwise the newest first"),
+    ("reverse", "r", "", "the other way round: without --sort the oldest first"),
+    ("output", "o", "COLUMNS", "these columns, with a comma between: id,name,status"),
+    ("watch", "w", "", "keep it up to date, until Ctrl-C; elsewhere a line for each change"),
+    ("wide", "", "", "whole IDs and commands, though lines may be too long"),
 )
 DETAILS = """\
 On a terminal a table that fits it, with IDs as long as it takes to tell them apart.
 Elsewhere one line a job, with a tab between: ID, status, exit code, owner, time of its
-creation (UTC), program and arguments, running time in seconds; - where there is none."""
+creation (UTC), program and arguments (the first 1000 characters), running time in
+seconds; - where there is none.
+
+The columns of -o and --sort: id, name, labels, owner, status, exit, signal, cause, reason,
+created, started, finished, deadline, time, cpu, memory, pid, node, containment, program,
+command. In a pipe -o prints exact numbers: seconds, bytes. What is sorted is what is
+listed: with --sort and more jobs than --limit, the newest."""
 EXAMPLES = (
     "jobctl list --status Running",
+    "jobctl list -w",
+    "jobctl list -o id,name,exit,reason --status Failed",
+    "jobctl list --sort memory -r",
     "jobctl list --label team=web --since 1d --all",
     "jobctl list -q --status Running | xargs -r jobctl stop",
 )
@@ -47,19 +63,33 @@ def run(call: Invocation) -> int:
     no_words(call)
     query = _query(call)
     limit = None if call.has("all") else _limit(call)
+    form = _Form(call)
     with call.client() as client:
+        if call.has("watch"):
+            return _watch(call, form, lambda: _collect(client, query, limit))
         found = _collect(client, query, limit)
+    found["jobs"] = form.in_order(found["jobs"])
     if call.has("json"):
         report.answer(found)
         return 0
-    if call.has("quiet"):
-        for job in found["jobs"]:
-            report.line(job["id"])
-    else:
-        _print(found["jobs"], wide=call.has("wide"))
+    form.print(found["jobs"])
     if found["next"]:
         report.message("There are more jobs; see them with --all or a higher --limit.")
     return 0
+
+
+def _watch(call: Invocation, form: _Form, collect: Callable[[], JobList]) -> int:
+    from jobworker.cli import terminal, watch
+
+    def look() -> list[JobView]:
+        return form.in_order(collect()["jobs"])
+
+    try:
+        if terminal.can_redraw(sys.stdout) and not (call.has("json") or call.has("quiet")):
+            watch.redraw(lambda size: form.table(look(), size.columns))
+        watch.print_changes(look, report.answer if call.has("json") else form.line)
+    except KeyboardInterrupt:
+        return 0  # the way to end it
 
 
 def _limit(call: Invocation) -> int:
@@ -104,20 +134,68 @@ def _collect(client: Client, query: list[tuple[str, str]], limit: int | None) ->
         cursor = [("cursor", page["next"])]
 
 
-def _print(jobs: list[JobView], *, wide: bool) -> None:
-    """Prints a table with a header on a terminal; elsewhere columns with a tab between."""
+class _Form:
+    """The order and the form of a list, as the call wants them; raises ``UsageError``."""
+
+    def __init__(self, call: Invocation) -> None:
+        self._quiet = call.has("quiet")
+        self._wide = call.has("wide")
+        self._reverse = call.has("reverse")
+        self._sort = call.value("sort")
+        self._columns: list[str] | None = None
+        chosen = call.value("output")
+        if chosen is not None or self._sort is not None:
+            from jobworker.cli import columns
+
+            self._columns = None if chosen is None else columns.named(chosen)
+            if self._sort is not None and self._sort not in columns.COLUMNS:
+                columns.named(self._sort)
+                raise UsageError(f"--sort takes one column, not {self._sort!r}")
+
+    def in_order(self, jobs: list[JobView]) -> list[JobView]:
+        """The jobs in the order that was asked for."""
+        if self._sort is not None:
+            from jobworker.cli import columns
+
+            jobs = columns.in_order(jobs, self._sort, _now())
+        return jobs[::-1] if self._reverse else jobs
+
+    def print(self, jobs: list[JobView]) -> None:
+        """Prints a table with a header on a terminal; elsewhere fields with a tab between."""
+        if self._quiet or not sys.stdout.isatty():
+            for job in jobs:
+                self.line(job)
+            return
+        import shutil
+
+        for line in self.table(jobs, shutil.get_terminal_size().columns):
+            sys.stdout.write(line + "\n")  # the cells are escaped, the colours are ours
+
+    def line(self, job: JobView) -> None:
+        """Prints a job for a program."""
+        if self._quiet:
+            report.line(job["id"])
+        elif self._columns is None:
+            report.line("\t".join(table.fields(job, _now(), wide=self._wide)))
+        else:
+            from jobworker.cli import columns
+
+            report.line("\t".join(columns.fields(job, self._columns, _now(), wide=self._wide)))
+
+    def table(self, jobs: list[JobView], room: int) -> list[str]:
+        """The lines of the table, at most ``room`` columns wide where it is not to be wide."""
+        from jobworker.cli import terminal
+
+        room = 0 if self._wide else room
+        if self._columns is None:
+            colour = terminal.has_colour(sys.stdout)
+            return table.render(jobs, _now(), room=room, colour=colour)
+        from jobworker.cli import columns
+
+        return columns.render(jobs, self._columns, _now(), room)
+
+
+def _now() -> datetime:
     from datetime import UTC, datetime
 
-    now = datetime.now(UTC)
-    if not sys.stdout.isatty():
-        for job in jobs:
-            report.line("\t".join(table.fields(job, now)))
-        return
-    import shutil
-
-    from jobworker.cli import terminal
-
-    room = 0 if wide else shutil.get_terminal_size().columns
-    colour = terminal.has_colour(sys.stdout)
-    for line in table.render(jobs, now, room=room, colour=colour):
-        sys.stdout.write(line + "\n")  # the cells are escaped, the colours are ours
+    return datetime.now(UTC)

@@ -44,8 +44,8 @@ def run(call: Invocation) -> int:
     try:
         with call.client() as client:
             answer = order.start(client)
-            if hint := answer.get("hint"):
-                report.message(f"hint: {hint}")
+            if advice := answer.get("hint"):
+                report.hint(call, advice)
             return foreground.follow(call, client, answer["id"], kind)
     except JobWorkerError as error:
         report.failure(error, call)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 USAGE = "version"
 OPTIONS: tuple[Option, ...] = ()
-EXAMPLES = ("jobctl version", "jobctl version --json")
+EXAMPLES = ("jobctl version", "jobctl --version", "jobctl version --json")
 
 
 def run(call: Invocation) -> int:

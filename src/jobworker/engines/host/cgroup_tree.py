@@ -33,10 +33,16 @@ def own_directory(controller: str, mounted: list[Mount], member_of: dict[str, st
     path = member_of.get(controller)
     if path is None:
         return None
-    for mount in reversed(mounted):
+    usual_last = sorted(mounted, key=_is_usual)
+    for mount in reversed(usual_last):
         if _shows(mount, controller) and (found := directory(mount, path)):
             return found
     return None
+
+
+def _is_usual(mount: Mount) -> bool:
+    """Whether a mount is at the usual place, and not in somebody's chroot, say."""
+    return PurePosixPath(mount.point).is_relative_to("/sys/fs/cgroup")
 
 
 def _shows(mount: Mount, controller: str) -> bool:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups
+from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups, commons_of
 from jobworker.engines.host.enforcement import limit_fields
 from jobworker.errors import LimitUnavailable
 from jobworker.model import JobId, Limits
@@ -46,12 +46,26 @@ def set_ceiling(cgroups: Cgroups, ceiling: Limits) -> None:
             message = f"the limit {limit} of all jobs is not enforced here: {why}"
             raise LimitUnavailable(message, hint=WHAT_TO_DO)
     for limit, (version, path) in cgroups.found.items():
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for name, value, optional in _ceiling_settings(version, limit, wanted.get(limit)):
-                write(directory, name, value, optional=optional)
-        finally:
-            os.close(directory)
+        _write_limit(version, path, limit, wanted.get(limit))
+
+
+def bound_memory(cgroups: Cgroups, memory: int) -> None:
+    """Lets all jobs together hold so much memory, and makes the cgroup of those with none.
+
+    Raises ``OSError`` where the jobs that run have more.
+    """
+    version, path = cgroups.found["memory"]
+    _write_limit(version, path, "memory", b"%d" % memory)
+    os.makedirs(commons_of(path), mode=0o700, exist_ok=True)  # noqa: PTH103 - of a cgroup
+
+
+def _write_limit(version: int, path: str, limit: str, value: bytes | None) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name, text, optional in _ceiling_settings(version, limit, value):
+            write(directory, name, text, optional=optional)
+    finally:
+        os.close(directory)
 
 
 def _ceiling_settings(
@@ -93,6 +107,8 @@ def leave(cgroups: Cgroups) -> None:
     """Removes the directories of jobs' cgroups that have no jobs in them."""
     for _, path in cgroups.directories:
         with contextlib.suppress(OSError):  # a job is left, which the next server follows
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(commons_of(path))  # noqa: PTH106 - of a cgroup
             os.rmdir(path)  # noqa: PTH106 - of a cgroup
 
 

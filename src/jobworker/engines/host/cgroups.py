@@ -49,6 +49,11 @@ class Cgroups:
         return list(dict.fromkeys(self.found.values()))
 
 
+def commons_of(path: str) -> str:
+    """The cgroup of the jobs that have none of their own, in the directory of jobs' cgroups."""
+    return f"{path}/common"
+
+
 def name_for(state: Path) -> str:
     """Name of the directory of the jobs of one state directory."""
     return f"jobd-jobs-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}"

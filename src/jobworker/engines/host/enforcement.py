@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups
+from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups, commons_of
 from jobworker.errors import LimitUnavailable
 from jobworker.limits import LIMITS
-from jobworker.model import Level, Limits
+from jobworker.model import NO_SAFEGUARDS, Level, Limits, Safeguards
+from jobworker.supervisor import commons
 
 _BY_CGROUP = ("memory", "cpus", "pids")
 _BY_PROCESS = {"open_files": "rlimit", "nice": "priority"}
@@ -91,9 +92,18 @@ def limit_fields(limits: Limits) -> list[tuple[str, bytes]]:
     ]
 
 
-def spawner_arguments(cgroups: Cgroups, ceiling: Limits) -> list[str]:
-    """The arguments of a spawner: where cgroups are made, and the limits of all jobs together."""
-    return [
+def spawner_arguments(
+    cgroups: Cgroups, ceiling: Limits, safeguards: Safeguards = NO_SAFEGUARDS
+) -> list[str]:
+    """The arguments of a spawner: where cgroups are made, and the bounds of all jobs together."""
+    arguments = [
         *(f"cgroup={word}" for word in cgroups.arguments),
         *(f"ceiling={name}:{value.decode()}" for name, value in limit_fields(ceiling)),
     ]
+    if safeguards.pids is not None:
+        arguments.append(f"processes={safeguards.pids}")
+    if safeguards.memory is not None:
+        version, path = cgroups.found["memory"]
+        word = commons.word(version, safeguards.memory, commons_of(path))
+        arguments.append(f"commons={word}")
+    return arguments

@@ -12,8 +12,9 @@ from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.cgroups import Cgroups, find
 from jobworker.engines.host.enforcement import Enforcement, table
 from jobworker.engines.host.probe import choose, pids_by_rlimit
+from jobworker.engines.host.safeguards import gaps, kept
 from jobworker.engines.host.tmp_quota import tmp_row
-from jobworker.model import JobId, Level, Limits
+from jobworker.model import NO_SAFEGUARDS, JobId, Level, Limits, Safeguards
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +23,14 @@ log = logging.getLogger(__name__)
 class Machine:
     """The level that jobs get, where their cgroups are, and what enforces each limit.
 
-    ``ceiling`` is what all jobs together may use.
+    ``ceiling`` is what all jobs together may use, ``safeguards`` what is kept beside it.
     """
 
     containment: Level
     cgroups: Cgroups
     limits: list[Enforcement]
     ceiling: Limits
+    safeguards: Safeguards = NO_SAFEGUARDS
 
     @classmethod
     def survey(
@@ -37,10 +39,12 @@ class Machine:
         containment: Containment,
         ceiling: Limits,
         supervised: Callable[[JobId], bool],
+        asked: Safeguards | None = None,
     ) -> Machine:
         """Finds them out before a spawner is started, which stays in the cgroup it starts in.
 
-        May take seconds. Raises ``ContainmentUnavailable``, and ``LimitUnavailable`` where
+        Without safeguards ``asked`` for, there are none. May take seconds.
+        Raises ``ContainmentUnavailable``, and ``LimitUnavailable`` where
         the ceiling is not enforced.
         """
         cgroups = find(state)
@@ -49,6 +53,13 @@ class Machine:
             cgroup_upkeep.set_ceiling(cgroups, ceiling)
             level = choose(containment)
             limits = table(cgroups, level, pids_by_rlimit, tmp_row(level, state))
+            keeps, told = NO_SAFEGUARDS, list[str]()
+            if asked is not None:
+                by_job = pids_by_rlimit() if level == "namespaces" else None
+                keeps = kept(asked, ceiling, level, limits, by_job)
+                told += list(gaps(asked, ceiling, level, limits, by_job))
+                if keeps.memory is not None:
+                    cgroup_upkeep.bound_memory(cgroups, keeps.memory)
         except BaseException:
             cgroup_upkeep.leave(cgroups)
             raise
@@ -58,4 +69,6 @@ class Machine:
                 "containment level basic: jobs run as the server's own user and can reach "
                 "its files, each other and the server; run jobd only for people you trust"
             )
-        return cls(level, cgroups, limits, ceiling)
+        for gap in told:
+            log.warning("%s", gap)
+        return cls(level, cgroups, limits, ceiling, keeps)

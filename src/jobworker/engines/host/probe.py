@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobworker.config.settings import Containment
+from jobworker.engines.host.diagnosis import explain
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import ContainmentUnavailable, JobWorkerError
+from jobworker.errors import ContainmentUnavailable, JobWorkerError, reason_of
 from jobworker.model import LEVELS, JobId, Level
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
+from jobworker.supervisor.site import OWN_UID
 
 PREFIX = ".jobd-probe-"
 """The beginning of a try's names. A spool removes leftovers that begin with a dot."""
@@ -29,19 +30,6 @@ _NEEDS_ROOT: dict[Level, str] = {
     "full": "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)",
     "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
 }
-_NEEDS_USER_NAMESPACES = (
-    "it needs unprivileged user namespaces; the settings that forbid them are "
-    "user.max_user_namespaces, kernel.unprivileged_userns_clone and "
-    "kernel.apparmor_restrict_unprivileged_userns"
-)
-_NEEDS_MOUNT_POINT = (
-    "the root directory is no mount point, as in a plain chroot; bind-mount it onto itself "
-    "before the chroot (mount --bind DIR DIR)"
-)
-_NEEDS_SECCOMP = (
-    "it needs seccomp filters, which this kernel (CONFIG_SECCOMP_FILTER), or what confines "
-    "this process already, does not allow"
-)
 _NEEDS_PROC = "/proc is not mounted here (mount -t proc proc /proc)"
 
 
@@ -125,18 +113,8 @@ def _missing(level: Level) -> str | None:
     try:
         failure = _run_at(level, [("arg", b"/bin/true")])
     except (OSError, JobWorkerError) as error:
-        failure = str(error)
-    return failure and _explained(level, failure)
-
-
-def _explained(level: Level, failure: str) -> str:
-    if failure.startswith("seal"):
-        return f"{_NEEDS_SECCOMP} ({failure})"
-    if level in OWN_NAMESPACES and not os.path.ismount("/"):
-        return f"{_NEEDS_MOUNT_POINT} ({failure})"
-    if level == "namespaces":
-        return f"{_NEEDS_USER_NAMESPACES} ({failure})"
-    return f"{_NEEDS_ROOT.get(level, 'trying it failed')} ({failure})"
+        failure = reason_of(error)
+    return failure and explain(level, failure)
 
 
 def pids_by_rlimit() -> str | None:
@@ -151,7 +129,7 @@ def pids_by_rlimit() -> str | None:
             return "it does not bind"
         return _run_at("namespaces", [*script, ("pids", b"2")])
     except (OSError, JobWorkerError) as error:
-        return str(error)
+        return reason_of(error)
 
 
 _STORE_TOO_MUCH = """
@@ -170,7 +148,7 @@ def run_over_limit_of_tmp(level: Level, parent: Path) -> str | None:
     try:
         return _run_at(level, limited, parent)
     except (OSError, JobWorkerError) as error:
-        return str(error)
+        return reason_of(error)
 
 
 def _run_at(level: Level, spec: Fields, parent: Path | None = None) -> str | None:
@@ -198,8 +176,8 @@ def _outcome(spawner: SpawnerProcess) -> str:
     failure = "the spawner broke"
     for event in _events(spawner):
         match event:
-            case {"event": b"refused", "stage": stage}:
-                failure = stage.decode()
+            case {"event": b"refused", "stage": stage, "errno": number}:
+                failure = f"{stage.decode()}: {os.strerror(int(number))}"
             case {"event": b"ended", "exitCode": b"0"}:
                 failure = ""
             case {"event": b"ended"}:

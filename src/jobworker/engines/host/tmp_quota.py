@@ -12,6 +12,7 @@ from pathlib import Path
 from jobworker.engines.host.enforcement import Enforcement
 from jobworker.engines.host.mountinfo import Mount, mount_of
 from jobworker.engines.host.probe import PREFIX, run_over_limit_of_tmp
+from jobworker.errors import reason_of
 from jobworker.model import Level
 from jobworker.supervisor import quota
 from jobworker.supervisor.records import SPOOL
@@ -41,7 +42,7 @@ def tmp_row(level: Level, state: Path) -> Enforcement:
     try:
         return _tried(level, state)
     except OSError as error:
-        return Enforcement("tmp", None, f"it cannot be tried ({error})")
+        return Enforcement("tmp", None, f"it cannot be tried ({reason_of(error)})")
 
 
 def _tried(level: Level, state: Path) -> Enforcement:

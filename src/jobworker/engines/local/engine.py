@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from jobworker import disk
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.enforcement import check_limits, spawner_arguments
@@ -19,7 +20,7 @@ from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
 from jobworker.engines.host.probe import hidden_paths
 from jobworker.engines.host.uids import uid_of
-from jobworker.engines.host.visibility import visibility_warning
+from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals
 from jobworker.engines.local.drain import until_drained
 from jobworker.engines.local.followed import LocalJob, Phase, Start
@@ -29,25 +30,30 @@ from jobworker.engines.local.monitor import Monitor
 from jobworker.engines.local.orders import Orders
 from jobworker.engines.local.output import LocalOutput
 from jobworker.engines.local.recovery import Evidence, same_boot, standing
-from jobworker.engines.local.refusals import refusal
+from jobworker.engines.local.refusals import cannot, refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
+from jobworker.engines.local.unrecorded import stop_unrecorded, stopped_by
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed
+from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed, reason_of
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
     NO_LIMITS,
+    Cause,
+    End,
     Grant,
     Job,
     JobId,
     Level,
     Limits,
+    Safeguards,
     SignalRequest,
     Spec,
     StopRequest,
     Terms,
+    brief,
 )
 from jobworker.output.watcher import Watcher
 from jobworker.spool.record import (
@@ -83,6 +89,8 @@ class LocalEngine:
         self._hidden = hidden
         self._listener: Listener = _nobody
         self._jobs: dict[JobId, LocalJob] = {}
+        self._warnings = VisibilityWarnings(machine.containment)
+        self._refusals: set[asyncio.Task[None]] = set()
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
         self._closed = False
@@ -101,8 +109,11 @@ class LocalEngine:
         containment: Containment,
         hidden: Sequence[Path] = (),
         ceiling: Limits = NO_LIMITS,
+        safeguards: Safeguards | None = None,
     ) -> AsyncIterator[LocalEngine]:
         """Finds out what this machine can do, and starts a spawner.
+
+        What of the ``safeguards`` cannot be kept is logged.
 
         On leaving, supervisors and their spawner go on. Raises ``ContainmentUnavailable``,
         and ``LimitUnavailable`` where the ceiling of all jobs is not enforced here.
@@ -112,7 +123,7 @@ class LocalEngine:
             spool = Spool(state)
             stack.callback(spool.close)
             machine = await asyncio.to_thread(
-                Machine.survey, state, containment, ceiling, spool.is_supervised
+                Machine.survey, state, containment, ceiling, spool.is_supervised, safeguards
             )
             stack.push_async_callback(asyncio.to_thread, cgroup_upkeep.leave, machine.cgroups)
             await until_drained(spool)
@@ -140,7 +151,9 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                spawner_arguments(self.machine.cgroups, self.machine.ceiling),
+                spawner_arguments(
+                    self.machine.cgroups, self.machine.ceiling, self.machine.safeguards
+                ),
             )
         finally:
             os.close(spawner_log)
@@ -148,6 +161,9 @@ class LocalEngine:
     async def _close(self) -> None:
         self._closed = True
         self._orders.close()
+        if self._refusals:  # each takes as long as a look
+            await asyncio.wait(self._refusals)
+        self._warnings.close()
         self._monitor.close()
         await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
         self._watcher.close()
@@ -174,10 +190,10 @@ class LocalEngine:
             return None
         return "the spawner, which starts jobs, does not answer"
 
-    def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
+    async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
         uid = None if terms.run_as else self.uid(account)
-        return visibility_warning(spec, self.containment, uid)
+        return await self._warnings.find(spec, uid)
 
     async def start(self, job: Job, account: int, grant: Grant) -> None:
         """Writes the spec and orders a supervisor; raises what ``check`` does."""
@@ -186,13 +202,13 @@ class LocalEngine:
         try:
             self._spool.create(job.id, spec_fields(job, self.containment, grant))
         except OSError as error:
-            raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
+            raise cannot("make the job's directory", error) from error
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
         except OSError as error:
-            self._spool.remove(job.id)
-            raise ServiceUnavailable(f"cannot give the job its input: {error}") from error
+            self._spool.withdraw(job.id)
+            raise cannot("give the job its input", error) from error
         known = LocalJob(Start(job, uid, offline=not grant.network))
         self._jobs[job.id] = known
         try:
@@ -200,15 +216,25 @@ class LocalEngine:
         except OSError as error:
             del self._jobs[job.id]
             self._spool.remove(job.id)
-            raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
+            raise ServiceUnavailable(
+                f"the spawner does not take orders: {reason_of(error)}"
+            ) from error
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
-        """Records the stop and notifies the supervisor."""
+        """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
+        known = self._jobs.get(job_id)
         try:
             self._spool.note_stop(job_id, stop)
             start = self._spool.record(job_id).start
         except FileNotFoundError:
             return  # it has ended, or was refused, and is cleared away
+        except OSError as error:
+            if known is None or known.started is None or not disk.is_to_blame(error):
+                raise
+            log.warning("cannot record the stop of job %s, will kill it: %s", job_id, error)
+            known.unrecorded = stop
+            stop_unrecorded(known.started, stop.grace)
+            return
         notify(start)
 
     async def signal(self, job_id: JobId, request: SignalRequest) -> None:
@@ -223,6 +249,18 @@ class LocalEngine:
         except FileNotFoundError:
             return  # the same
         notify(start)
+
+    async def withdraw(self, job_id: JobId) -> None:
+        """Removes the directory of a refused start, once its supervisor has released it."""
+        known = self._jobs.get(job_id)
+        if known is not None:
+            await known.gone.wait()
+        await asyncio.to_thread(self._spool.withdraw, job_id)
+        self._jobs.pop(job_id, None)
+
+    async def shed(self, job_id: JobId) -> None:
+        """Empties the output of a job that has ended."""
+        await asyncio.to_thread(self._spool.shed, job_id)
 
     async def discard(self, job_id: JobId) -> None:
         """Removes the job's directory, once its supervisor has released it."""
@@ -289,6 +327,7 @@ class LocalEngine:
         )
         stands = standing(evidence, datetime.now(UTC))
         if stands.supervised:
+            known.started = record.start if record else None
             supervisor = record.supervisor if record else None
             self._monitor.watch(job_id, supervisor, lambda: self._supervisor_gone(job_id, known))
         elif stands.unbegun and known.start:
@@ -307,7 +346,7 @@ class LocalEngine:
     ) -> None:
         """Tells what was found of a job; a stop or an extension may have come too late there."""
         if isinstance(event, Lost) and known.start and record and record.refusal:
-            self._refuse(job_id, known, record.refusal)
+            self._begin_to_refuse(known, record.refusal)
             return
         if isinstance(event, Started) and known.begun:
             return
@@ -348,10 +387,12 @@ class LocalEngine:
             return
         match event["event"]:
             case b"started":
-                start = start_record(fields)
+                start = known.started = start_record(fields)
+                if known.start:
+                    known.start.job = brief(known.start.job)
                 self._tell(job_id, known, Started(start.pid, start.at))
             case b"refused":
-                self._refuse(job_id, known, refusal_record(fields))
+                self._begin_to_refuse(known, refusal_record(fields))
             case b"lost":
                 self._tell(job_id, known, Lost(event["why"].decode(), datetime.now(UTC)))
             case b"ended":
@@ -361,35 +402,59 @@ class LocalEngine:
                 broke = event["status"] != b"0"
                 self._supervisor_gone(job_id, known, broke=broke)
 
-    def _refuse(self, job_id: JobId, known: LocalJob, why: RefusalRecord) -> None:
+    def _begin_to_refuse(self, known: LocalJob, why: RefusalRecord) -> None:
         if known.start is None:
             return  # a start of another server's, which was told of it
-        job = known.start.job
+        known.advance(Phase.TOLD)  # what comes next of it is not its end
+        known.heard()
+        task = asyncio.ensure_future(self._refuse(known.start, why))
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
+
+    async def _refuse(self, start: Start, why: RefusalRecord) -> None:
+        job = start.job
         error = refusal(
             job.spec,
             job.terms,
             why.stage,
             why.errno,
             why.kind,
-            visibility_warning(job.spec, self.containment, known.start.uid),
+            await self._warnings.find(job.spec, start.uid),
         )
         if isinstance(error, StartFailed):
-            log.error("cannot start job %s: %s", job_id, error)
-        self._tell(job_id, known, Refused(error, datetime.now(UTC)))
+            log.error("cannot start job %s: %s", job.id, error)
+        self._listener(job.id, Refused(error, datetime.now(UTC)))
 
     def _supervisor_gone(self, job_id: JobId, known: LocalJob, *, broke: bool = False) -> None:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
-        if known.phase < Phase.TOLD:
+        if known.phase < Phase.TOLD and known.unrecorded is None:
             self._adopt(job_id, same_boot=True)
             return
+        if known.phase < Phase.TOLD:
+            broke = True
+            self._tell(job_id, known, self._unrecorded_end(job_id, known))
         broke = broke or (known.start is not None and known.start.again)
         known.advance(Phase.ABANDONED if broke else Phase.GONE)
+
+    def _unrecorded_end(self, job_id: JobId, known: LocalJob) -> Ended:
+        """The end of a job that was killed by a stop that its disk did not take."""
+        try:
+            end = self._spool.record(job_id).end
+        except OSError as error:
+            log.warning("cannot read the record of job %s: %s", job_id, error)
+            end = None
+        began = known.started.at if known.started else None
+        return Ended(
+            end or End(Cause.SIGNALED, datetime.now(UTC), started_at=began, signal="SIGKILL")
+        )
 
     def _tell(self, job_id: JobId, known: LocalJob, event: Event) -> None:
         if isinstance(event, Ended | Lost | Refused):
             known.advance(Phase.TOLD)
         known.begun = known.begun or isinstance(event, Started)
         known.heard()
+        if isinstance(event, Ended) and known.unrecorded:
+            event = Ended(stopped_by(event.end, known.unrecorded))
         self._listener(job_id, event)
 
 

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from jobworker.model import Job
+from jobworker.model import Job, StopRequest
+from jobworker.spool.record import StartRecord
 
 
 class Phase(IntEnum):
@@ -43,10 +44,13 @@ class LocalJob:
     """The engine's memory of a job, kept until its directory is gone.
 
     ``start`` is the start that this very server has ordered, ``begun`` whether the listener
-    knows that the program runs.
+    knows that the program runs. ``started`` is what its supervisor has told of it;
+    ``unrecorded`` a stop that the disk did not take.
     """
 
     start: Start | None = None
+    started: StartRecord | None = None
+    unrecorded: StopRequest | None = None
     begun: bool = False
     phase: Phase = Phase.FOLLOWED
     gone: asyncio.Event = field(default_factory=asyncio.Event)

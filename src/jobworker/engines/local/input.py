@@ -7,11 +7,12 @@ import errno
 import os
 from collections.abc import AsyncIterator, Collection, Iterator
 
+from jobworker.engines.local.refusals import cannot
 from jobworker.engines.local.supervisors import notify
-from jobworker.errors import InputClosed, ServiceUnavailable, StorageFull
+from jobworker.errors import InputClosed
 from jobworker.futures import until_writable
 from jobworker.model import Job, JobId
-from jobworker.spool.spool import OUT_OF_SPACE, Spool
+from jobworker.spool.spool import Spool
 from jobworker.supervisor import terminal
 
 
@@ -26,9 +27,7 @@ class LocalInput:
         try:
             await asyncio.to_thread(self._spool.inputs.keep, job_id, data)
         except OSError as error:
-            if error.errno in OUT_OF_SPACE:
-                raise StorageFull from error
-            raise ServiceUnavailable(f"cannot keep the job's input: {error}") from error
+            raise cannot("keep the job's input", error) from error
 
     async def drop(self, job_id: JobId) -> None:
         """Removes the file."""
@@ -50,7 +49,7 @@ class LocalInput:
             raise InputClosed("the job has ended") from None
         except OSError as error:
             if error.errno != errno.ENXIO:
-                raise ServiceUnavailable(f"cannot open the job's input: {error}") from error
+                raise cannot("open the job's input", error) from error
             raise InputClosed("the program reads no more input") from None
         return PipeWriter(fd, is_terminal=job.spec.input.kind == "terminal")
 

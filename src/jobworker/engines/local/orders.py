@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from jobworker.engines.local.followed import LocalJob, Phase, Start
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.supervisors import kill
-from jobworker.errors import ServiceUnavailable
+from jobworker.errors import ServiceUnavailable, reason_of
 from jobworker.jobs.lifecycle import Event, Lost, Refused
 from jobworker.model import JobId
 from jobworker.spool.spool import Spool
@@ -77,7 +77,7 @@ class Orders:
         try:
             await self.give(known)
         except OSError as error:
-            self.give_up(known, f"the spawner does not take orders: {error}")
+            self.give_up(known, f"the spawner does not take orders: {reason_of(error)}")
 
     def give_up(self, known: LocalJob, why: str, *, phase: Phase = Phase.ABANDONED) -> None:
         """Tells that a program was not executed, and never will be: it may be tried again."""

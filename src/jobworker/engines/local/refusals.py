@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from jobworker import disk
 from jobworker.errors import (
     InvalidRequest,
     JobWorkerError,
@@ -14,6 +15,7 @@ from jobworker.errors import (
     ServiceUnavailable,
     StartFailed,
     StorageFull,
+    TooManyJobs,
 )
 from jobworker.model import Spec, Terms
 from jobworker.supervisor.failure import MEMORY_STAGE
@@ -22,12 +24,28 @@ from jobworker.units import size_text
 _REASONS = {
     "directory": "it is a directory",
     "interpreter": "the interpreter that it names in its first line was not found",
+    "carriage-return": (
+        "its first line ends with a carriage return (\\r), as in files from Windows, "
+        "which is then part of the interpreter's name"
+    ),
+    "loader": (
+        "the loader that it names was not found: it was built for another kind of system, "
+        "such as a 32-bit one or one with another C library, whose libraries are not installed"
+    ),
     "denied": "permission denied",
 }
+"""The reasons by the kind of failure."""
+
+_FORMAT = "it is neither a program for this machine nor a script with a first line like #!/bin/sh"
 
 
 _SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """The errors of a machine that is short of something, which is no fault of the program's."""
+
+
+def cannot(what: str, error: OSError) -> JobWorkerError:
+    """The error where the server itself could not do ``what``: the disk's, or a passing one."""
+    return disk.failure(error, what) or ServiceUnavailable(f"cannot {what}: {error}")
 
 
 def refusal(
@@ -42,8 +60,13 @@ def refusal(
     if stage in ("cwd", MEMORY_STAGE, "changed"):
         return _asked_wrong(spec, terms, stage, why, hint)
     # clone says ENOSPC where a limit of namespaces is reached (clone(2)).
-    if number in (errno.ENOSPC, errno.EDQUOT) and not stage.startswith("clone"):
+    if number in disk.FULL and not stage.startswith("clone"):
         return StorageFull()
+    if kind == "processes":
+        return TooManyJobs(
+            "the job could not be started: its user has as many processes as one user's jobs may",
+            hint="end some of them (jobctl stop), and try again",
+        )
     if number in _SCARCE:
         return ServiceUnavailable(
             f"the job could not be started: {stage}: {why}",
@@ -59,7 +82,7 @@ def _of_exec(number: int, kind: str, hint: str | None) -> JobWorkerError:
         return ProgramNotFound(hint=hint)
     if number == errno.E2BIG:
         return InvalidRequest("arguments and environment are too long for exec", field="args")
-    why = os.strerror(number)
+    why = _FORMAT if number == errno.ENOEXEC else os.strerror(number)
     reason = _REASONS.get(kind, why[:1].lower() + why[1:])
     return ProgramNotExecutable(f"program cannot be executed: {reason}", hint=hint)
 
@@ -70,6 +93,9 @@ def _asked_wrong(
     if stage == "changed":
         message = "the program's file was changed between its check and its start"
         return ProgramForbidden(message, hint="try again, and it is checked anew")
+    if stage == "cwd" and spec.cwd is None:
+        message = f"cannot enter the working directory that the policy gives: {why}"
+        return ProgramForbidden(message, hint="see that the account of the job may enter it")
     if stage == "cwd":
         message = f"cannot enter the working directory {spec.cwd}: {why}"
         return InvalidRequest(message, field="cwd", hint=hint)

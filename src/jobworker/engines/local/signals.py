@@ -7,7 +7,7 @@ import os
 import signal
 
 from jobworker.engines.local.supervisors import find_supervisor
-from jobworker.errors import JobNotRunning, ServiceUnavailable
+from jobworker.errors import JobNotRunning, ServiceUnavailable, reason_of
 from jobworker.model import JobId, SignalRequest
 from jobworker.spool.record import StartRecord
 from jobworker.spool.spool import Spool
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def send(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
     """Notes who sends it, then sends it; raises ``JobNotRunning``, ``ServiceUnavailable``."""
     try:
-        pidfd = _find_program(spool.record(job_id).start)
+        pidfd = find_program(spool.record(job_id).start)
         try:
             _note(spool, job_id, request)
             signal.pidfd_send_signal(pidfd, request.number)
@@ -28,7 +28,7 @@ def send(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
     except (FileNotFoundError, ProcessLookupError):
         raise JobNotRunning from None  # it has ended by itself
     except OSError as error:
-        raise ServiceUnavailable(f"cannot signal job {job_id}: {error}") from error
+        raise ServiceUnavailable(f"cannot signal job {job_id}: {reason_of(error)}") from error
 
 
 def _note(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
@@ -39,7 +39,7 @@ def _note(spool: Spool, job_id: JobId, request: SignalRequest) -> None:
         log.warning("cannot note who sends job %s a signal: %s", job_id, error)
 
 
-def _find_program(start: StartRecord | None) -> int:
+def find_program(start: StartRecord | None) -> int:
     """A pidfd of the program; raises ``ProcessLookupError`` where it has ended.
 
     The PID may have been given to another process since. As long as the supervisor lives,

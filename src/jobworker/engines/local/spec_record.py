@@ -29,8 +29,9 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
     fields = [("arg", os.fsencode(text)) for text in (program, *spec.args)]
     environment = _environment(job, level, grant) | dict(spec.env)
     fields += [("env", os.fsencode(f"{key}={value}")) for key, value in environment.items()]
-    if spec.cwd is not None:
-        fields.append(("cwd", os.fsencode(spec.cwd)))
+    cwd = grant.cwd or spec.cwd
+    if cwd is not None:
+        fields.append(("cwd", os.fsencode(cwd)))
     if limits.timeout is not None:
         fields += [("timeout", b"%.3f" % limits.timeout), ("grace", b"%.3f" % spec.grace)]
     if checked:

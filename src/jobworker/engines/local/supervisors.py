@@ -34,15 +34,16 @@ def find_supervisor(start: StartRecord | LaunchRecord | None) -> int | None:
 
 def notify(start: StartRecord | LaunchRecord | None) -> None:
     """Makes a supervisor look at its record; one that is just starting will anyway."""
-    _send(start, signal.SIGTERM)
+    send(start, signal.SIGTERM)
 
 
 def kill(start: StartRecord | LaunchRecord | None) -> None:
     """Kills a supervisor, and with it its job: by the kernel, or by the spawner that sees it."""
-    _send(start, signal.SIGKILL)
+    send(start, signal.SIGKILL)
 
 
-def _send(start: StartRecord | LaunchRecord | None, number: signal.Signals) -> None:
+def send(start: StartRecord | LaunchRecord | None, number: signal.Signals) -> None:
+    """Sends a signal to a supervisor, and to nobody else."""
     pidfd = find_supervisor(start)
     if pidfd is None:
         return

@@ -1,0 +1,132 @@
+"""Small real disks to be filled, and a server whose state is on one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.directories import make_directory
+from support.jobd import Jobd, MakeJobd
+from support.waiting import until
+
+MIB = 1024 * 1024
+
+
+def unmount(at: Path) -> None:
+    """Unmount a disk; the kernel lets go of a loop device a moment after its file system."""
+    until(lambda: _unmounted(at))
+
+
+def _unmounted(at: Path) -> bool:
+    done = subprocess.run(["umount", str(at)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@contextmanager
+def tmpfs(at: Path, size: int) -> Iterator[None]:
+    """A file system in memory at a directory."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at)], check=True)
+    try:
+        yield
+    finally:
+        unmount(at)
+
+
+@contextmanager
+def ext4(at: Path, size: int, image: Path | None = None) -> Iterator[None]:
+    """A file system of the usual kind, in a file, at a directory."""
+    image = image or at.with_name(f"{at.name}.img")
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True)
+    try:
+        yield
+    finally:
+        unmount(at)
+        image.unlink()
+
+
+KINDS = {"tmpfs": tmpfs, "ext4": ext4}
+
+MakeDisk = Callable[..., Path]
+
+
+@pytest.fixture
+def make_disk() -> Iterator[MakeDisk]:
+    """Mount a small disk: ``make_disk("ext4", 64 * MIB, account=65534)``; takes root.
+
+    To be asked for before ``make_jobd``, whose servers have to end before it is unmounted.
+    """
+    with ExitStack() as mounted:
+
+        def make(kind: str, size: int, account: int | None = None) -> Path:
+            at = make_directory("disk-")
+            mounted.callback(at.rmdir)
+            mounted.enter_context(KINDS[kind](at, size))
+            at.chmod(0o755)
+            if account is not None:
+                os.chown(at, account, account)
+            return at
+
+        yield make
+
+
+def server_on(disk: Path, make_jobd: MakeJobd, *options: str, account: int | None = None) -> Jobd:
+    """A server whose state, and nothing else of it, is on that disk."""
+    jobd = make_jobd("--state", str(disk / "state"), *options, account=account)
+    jobd.state = disk / "state"
+    return jobd
+
+
+def free(disk: Path) -> int:
+    """Bytes that can still be written."""
+    place = os.statvfs(disk)
+    return place.f_bavail * place.f_frsize
+
+
+def fill(disk: Path, name: str = "filler") -> Path:
+    """Use up every block."""
+    filler = disk / name
+    with filler.open("ab", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return filler
+
+
+class BreakableDisk:
+    """An ext4 in a file that can be taken away from under it: every write then fails with EIO.
+
+    The kernel's own memory of what was read stays, as it does with a disk that dies.
+    """
+
+    def __init__(self, at: Path, image: Path) -> None:
+        self.path = at
+        self._image = image
+
+    def break_(self) -> None:
+        """Take the blocks away, and the room for others."""
+        os.truncate(self._image, MIB)
+        fill(self._image.parent)
+
+
+@pytest.fixture
+def breakable_disk() -> Iterator[BreakableDisk]:
+    """A disk of 64 MiB; to be asked for before ``make_jobd``, as ``make_disk``."""
+    below, at = make_directory("disk-"), make_directory("disk-")
+    try:
+        with tmpfs(below, 65 * MIB), ext4(at, 64 * MIB, below / "image"):
+            at.chmod(0o755)
+            yield BreakableDisk(at, below / "image")
+    finally:
+        below.rmdir()
+        at.rmdir()
