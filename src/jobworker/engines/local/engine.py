@@ -255,6 +255,8 @@ class LocalEngine:
         known = self._jobs.get(job_id)
         if known is not None:
             await known.gone.wait()
+            if known.phase is Phase.ABANDONED:
+                await asyncio.to_thread(self._janitor.clear_up, job_id)
         await asyncio.to_thread(self._spool.withdraw, job_id)
         self._jobs.pop(job_id, None)
 
