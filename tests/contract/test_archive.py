@@ -267,6 +267,19 @@ async def test_a_finished_job_can_be_dropped(archive: Archive) -> None:
     assert archive.get(final.id) is None
 
 
+async def test_t75_an_admitted_job_is_known_to_have_been_accepted(archive: Archive) -> None:
+    """So that it can wait once more where nothing came of its start; it counts as running."""
+    queued, started = replace(make_job(), status=Queued()), make_job()
+    for job in (queued, started):
+        await archive.add(job)
+    await archive.admit(queued.id)
+    unfinished = {job.id: job.status for job in await archive.unfinished()}
+    assert unfinished == {queued.id: Starting(acknowledged=True), started.id: Starting()}
+    running = await archive.find(JobQuery(status=StatusName.RUNNING))
+    assert {job.id for job in running.jobs} == {queued.id, started.id}
+    assert (await archive.find(JobQuery(status=StatusName.QUEUED))).jobs == ()
+
+
 async def test_an_admitted_job_can_be_put_back(archive: Archive) -> None:
     """One that has ended cannot."""
     job = replace(make_job(), status=Queued())

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 
 from jobworker.archive.cursors import number_at
-from jobworker.archive.rows import searchable
+from jobworker.archive.rows import ADMITTED, searchable
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import InvalidRequest
-from jobworker.model import JobQuery, microseconds
+from jobworker.model import JobQuery, StatusName, microseconds
 
 # It sorts after every character of a job ID, so that the IDs with a prefix are one range.
 _AFTER_ALL = "~"
@@ -35,13 +35,16 @@ def matching(query: JobQuery) -> Select[Any]:
 def _conditions(query: JobQuery) -> Iterator[ColumnElement[bool]]:
     exact = {
         jobs.c.owner: query.owner,
-        jobs.c.status: query.status and query.status.value,
         jobs.c.program: query.program,
         jobs.c.name: query.name,
     }
     for column, value in exact.items():
         if value is not None:
             yield column == searchable(value)
+    if query.status is StatusName.RUNNING:
+        yield jobs.c.status.in_((query.status.value, ADMITTED))
+    elif query.status is not None:
+        yield jobs.c.status == query.status.value
     if query.since is not None:
         yield jobs.c.created_at >= microseconds(query.since)
     if query.until is not None:

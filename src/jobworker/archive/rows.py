@@ -44,6 +44,10 @@ def searchable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+ADMITTED = "Admitted"
+"""The status, in its row, of a job that had to queue and is to be started: it counts as running."""
+
+
 def accepted(job: Job) -> dict[str, Any]:
     """The row of a job that has just been accepted."""
     name = job.spec.name
@@ -122,7 +126,9 @@ def _asked_and_granted(row: Row[Any]) -> tuple[Spec, Terms]:
 
 def _status_of(row: Row[Any]) -> Queued | Starting | Final:
     if row.end is None:
-        return Queued() if row.status == Queued.name else Starting()
+        if row.status == Queued.name:
+            return Queued()
+        return Starting(acknowledged=row.status == ADMITTED)
     return _FINAL[row.status](msgspec.convert(json.loads(row.end), End))
 
 

@@ -24,7 +24,7 @@ from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
 from jobworker.archive.queries import matching
-from jobworker.archive.rows import accepted, brief_of, ending, job_of, searchable
+from jobworker.archive.rows import ADMITTED, accepted, brief_of, ending, job_of, searchable
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import JobNotFound, JobRunning, StorageFull
 from jobworker.model import (
@@ -52,7 +52,7 @@ _HAPPENED, _MAKES_ROOM = 0.5, 1.0
 _PAGE = 4 * 1024 * 1024
 """Bytes of jobs, as JSON, after which a page ends."""
 
-_LIVE = (StatusName.QUEUED.value, StatusName.RUNNING.value)
+_LIVE = (StatusName.QUEUED.value, ADMITTED, StatusName.RUNNING.value)
 
 _THIS: ColumnElement[bool] = jobs.c.id == bindparam("job")
 _UNFINISHED = jobs.c.finished_at.is_(None)
@@ -62,11 +62,7 @@ _ADD_LABELS = insert(job_labels)
 _GET = select(jobs).where(_THIS)
 _STATE = select(jobs.c.number, jobs.c.finished_at).where(_THIS)
 _FINISH = update(jobs).where(_THIS, _UNFINISHED).returning(jobs.c.number)
-_ADMIT = (
-    update(jobs)
-    .where(_THIS, jobs.c.status == StatusName.QUEUED.value)
-    .values(status=StatusName.RUNNING.value)
-)
+_ADMIT = update(jobs).where(_THIS, jobs.c.status == StatusName.QUEUED.value).values(status=ADMITTED)
 _PUT_BACK = update(jobs).where(_THIS, _UNFINISHED).values(status=StatusName.QUEUED.value)
 _ROLL_BACK = delete(jobs).where(_THIS, _UNFINISHED)
 _REMOVE = delete(jobs).where(_THIS)

@@ -38,7 +38,9 @@ jobs = Table(
     Column("number", Number, primary_key=True, comment="order of acceptance; base of cursors"),
     Column("id", String(38), nullable=False, unique=True),
     Column("owner", String, nullable=False),
-    Column("status", String(16), nullable=False, comment="Queued or Running until it is finished"),
+    Column(
+        "status", String(16), nullable=False, comment="Queued, Admitted or Running until it ends"
+    ),
     Column("cause", String(16)),
     Column("program", String, nullable=False, comment="for filters; the truth is in spec"),
     Column("name", String, comment="for filters; the truth is in spec"),

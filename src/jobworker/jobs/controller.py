@@ -110,11 +110,12 @@ class Controller:
                 live.refuse(error)
                 self._leave(live, had_slot=had_slot)
                 self._in_background(self._archiver.roll_back(live))
-            case Requeue(error):
+            case Requeue(error, pause):
                 log.warning("cannot start queued job %s, will try again: %s", live.job.id, error)
                 live.requeue()
                 self._admission.leave(live.job.owner)
-                self._begin_pause()
+                if pause:
+                    self._begin_pause()
                 self._in_background(self._requeue(live))
 
     async def _requeue(self, live: LiveJob) -> None:

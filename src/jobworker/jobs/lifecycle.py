@@ -16,6 +16,7 @@ from jobworker.errors import (
     JobNotRunning,
     JobWorkerError,
     NoDeadline,
+    ServiceUnavailable,
     StorageFull,
     StorageUnavailable,
 )
@@ -124,9 +125,13 @@ class RollBack:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The effect that puts a job back where it waited; ``error`` says what it lacked."""
+    """The effect that puts a job back where it waited; ``error`` says what it lacked.
+
+    With ``pause`` others lack it, too.
+    """
 
     error: JobWorkerError
+    pause: bool = True
 
 
 Effect = DeliverStop | Finalize | RollBack | Requeue
@@ -258,6 +263,20 @@ def _lose(job: Job, event: Lost) -> Step:
     return replace(job, status=Failed(end)), (Finalize(),)
 
 
+def _lose_start(job: Job, event: Lost) -> Step:
+    """Has a job that never began wait once more, where it was accepted as one that waits."""
+    assert isinstance(job.status, Starting)
+    if not (event.never_ran and job.status.acknowledged):
+        return _lose(job, event)
+    return replace(job, status=Queued()), (Requeue(ServiceUnavailable(event.why), pause=False),)
+
+
+def _lose_stopping(job: Job, event: Lost) -> Step:
+    """Ends a job that never began as stopped, as it is."""
+    assert isinstance(job.status, Stopping)
+    return _stop_queued(job, StopAsked(job.status.stop)) if event.never_ran else _lose(job, event)
+
+
 Handler = Callable[[Job, Any], Step]
 
 _FINAL: dict[type[Event], Handler] = {
@@ -290,7 +309,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         SignalAsked: _signal,
         Extended: _not_running,
         Ended: _end,
-        Lost: _lose,
+        Lost: _lose_start,
     },
     Running: {
         Admitted: _ignore,
@@ -310,7 +329,7 @@ TRANSITIONS: dict[type[Status], dict[type[Event], Handler]] = {
         SignalAsked: _signal,
         Extended: _not_running,
         Ended: _end,
-        Lost: _lose,
+        Lost: _lose_stopping,
     },
     Completed: _FINAL,
     Failed: _FINAL,

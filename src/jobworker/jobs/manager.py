@@ -250,9 +250,9 @@ class Manager:
         """Takes note that the authority has other rules: there may be room for queued jobs."""
         self._controller.refresh()
 
-    async def check_health(self) -> None:
-        """Raises ``ServiceUnavailable`` where no job can be started just now, and says why."""
-        await self._engine.check_health()
+    async def trouble(self) -> str | None:
+        """The cause why no job can be started just now; None where there is none."""
+        return await self._engine.trouble()
 
     async def remove(self, job_id: str) -> None:
         """Deletes an ended job and its output; raises ``JobNotFound`` or ``JobRunning``."""

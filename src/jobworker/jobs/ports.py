@@ -144,8 +144,8 @@ class Engine(Protocol):
         """
         ...
 
-    async def check_health(self) -> None:
-        """Raises ``ServiceUnavailable`` where no job can be started just now, and says why."""
+    async def trouble(self) -> str | None:
+        """The cause why no job can be started just now; None where there is none."""
         ...
 
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:

@@ -55,7 +55,7 @@ class MemoryArchive:
         """Records that a queued job is to be started."""
         record = self._records.get(job_id)
         if record and isinstance(record.job.status, Queued):
-            record.job = replace(record.job, status=Starting())
+            record.job = replace(record.job, status=Starting(acknowledged=True))
 
     async def put_back(self, job_id: JobId) -> None:
         """Records that a job which was admitted is queued again."""

@@ -171,7 +171,7 @@ class FakeEngine:
     was asked, ``signals`` every signal, ``extensions`` every change of a time limit;
     where ``obeys`` is set, as it is at first, a stop ends the job. ``hidden`` is what
     ``visibility_warning`` answers, ``unavailable`` what ``check`` and ``start`` raise,
-    ``unhealthy`` what ``check_health`` does. What
+    ``ailment`` what ``trouble`` answers. What
     happens while it is disconnected is told by ``recover``, as after a restart.
     """
 
@@ -183,7 +183,7 @@ class FakeEngine:
         self.obeys = True
         self.hidden: str | None = None
         self.unavailable: JobWorkerError | None = None
-        self.unhealthy: JobWorkerError | None = None
+        self.ailment: str | None = None
         self.stops: list[tuple[JobId, StopRequest]] = []
         self.signals: list[tuple[JobId, SignalRequest]] = []
         self.extensions: list[tuple[JobId, float, str]] = []
@@ -260,10 +260,9 @@ class FakeEngine:
         if self.unavailable:
             raise self.unavailable
 
-    async def check_health(self) -> None:
-        """Raises what ``unhealthy`` was set to."""
-        if self.unhealthy:
-            raise self.unhealthy
+    async def trouble(self) -> str | None:
+        """The value that ``ailment`` was set to."""
+        return self.ailment
 
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:  # noqa: ARG002 - the port's
         """The value that ``hidden`` was set to."""

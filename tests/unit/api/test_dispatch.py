@@ -28,7 +28,6 @@ from jobworker.errors import (
     JobWorkerError,
     ProgramNotExecutable,
     ProgramNotFound,
-    ServiceUnavailable,
     StateInUse,
     StorageFull,
     StorageUnavailable,
@@ -319,7 +318,7 @@ async def test_t80_it_is_not_ready_where_no_job_can_be_started(
     client: Client, managed: Managed
 ) -> None:
     assert (await client("GET", "/readyz", token=None)).status == 200
-    managed.engine.unhealthy = ServiceUnavailable("the spawner does not answer")
+    managed.engine.ailment = "the spawner does not answer"
     answer = await client("GET", "/readyz", token=None)
     assert (answer.status, answer.json["error"]) == (503, "Error: the spawner does not answer")
     assert (await client("GET", "/healthz", token=None)).status == 200

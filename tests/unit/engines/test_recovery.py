@@ -97,10 +97,13 @@ def test_every_combination(seen: Evidence) -> None:
     assert Refused not in kinds(stands)
     if record and record.start:
         assert kinds(stands)[0] is Started
-    # A stop is passed on to a supervisor that may heed it, and to no job that has ended.
+    # A stop is passed on to a supervisor that may heed it, and to no job that has ended. What
+    # never began is told to be stopped, so that nobody starts it once more.
     if StopAsked in kinds(stands):
-        assert seen.supervised
+        assert seen.supervised or never
         assert not seen.told
+    if never and record and record.stop:
+        assert kinds(stands)[-2:] == [StopAsked, Lost]
 
 
 def end_of(seen: Evidence) -> Event:

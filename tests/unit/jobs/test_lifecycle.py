@@ -17,6 +17,7 @@ from jobworker.jobs.lifecycle import (
     Finalize,
     Lost,
     Refused,
+    Requeue,
     RollBack,
     SignalAsked,
     Started,
@@ -188,3 +189,20 @@ def test_a_job_that_certainly_never_ran_says_so() -> None:
     assert lifecycle.never_ran(cut)
     for event in (Lost("its supervisor was killed", LATER), Ended(EXITED), Started(42, NOW)):
         assert not lifecycle.never_ran(step(JOB, event)[0])
+
+
+def test_t75_an_accepted_job_that_never_began_waits_once_more() -> None:
+    never = Lost("the server stopped", LATER, never_ran=True)
+    accepted = replace(JOB, status=Starting(acknowledged=True))
+    job, (effect,) = step(accepted, never)
+    assert job.status == Queued()
+    assert isinstance(effect, Requeue)
+    assert not effect.pause  # others lack nothing
+    job, effects = step(accepted, replace(never, never_ran=False))
+    assert (type(job.status), effects) == (Failed, (Finalize(),))
+
+
+def test_a_job_that_was_to_be_stopped_and_never_began_is_stopped() -> None:
+    stopping, _ = step(replace(JOB, status=Starting(acknowledged=True)), StopAsked(STOP))
+    job, effects = step(stopping, Lost("the server stopped", LATER, never_ran=True))
+    assert (type(job.status), effects) == (Stopped, (Finalize(),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ from jobworker.model import (
     Cause,
     Completed,
     Failed,
+    Job,
     JobId,
     JobQuery,
     Queued,
     Running,
+    Spec,
     StatusName,
     Stopped,
     Stream,
+    Terms,
 )
 from jobworker.policy.authority import Authority
 from jobworker.policy.rules import QueueBounds, Rules
@@ -261,3 +265,28 @@ async def test_t74_a_job_that_was_stopped_while_it_found_no_room_is_stopped(
     third = await start(manager)
     await started(manager, third)
     engine.exit(third)
+
+
+async def test_t75_a_job_that_was_admitted_and_never_ordered_runs_after_all(
+    tmp_path: Path, engine: FakeEngine, archive: MemoryArchive
+) -> None:
+    """Its server was killed in between, and had answered with its ID."""
+    job = Job(
+        JobId.new(),
+        "alice",
+        Spec("/bin/true"),
+        Terms(),
+        Queued(),
+        datetime.now(UTC),
+        engine.containment,
+        engine.node,
+    )
+    await archive.add(job)
+    await archive.admit(job.id)
+    async with Manager.open(
+        tmp_path, engine=engine, archive=archive, authority=one_at_a_time()
+    ) as manager:
+        async with asyncio.timeout(PATIENCE):
+            while not isinstance(manager.status(job.id).status, Running):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0)
+        engine.exit(job.id)

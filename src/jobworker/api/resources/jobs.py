@@ -161,11 +161,8 @@ async def ready(call: Call) -> HealthAnswer:
     """
     if call.service.draining.is_set():
         raise ServiceUnavailable("the server is stopping")
-    causes = [cause for trouble in call.service.troubles if (cause := await trouble())]
-    try:
-        await call.jobs.check_health()
-    except ServiceUnavailable as error:
-        causes.append(str(error))
+    troubles = (call.jobs.trouble, *call.service.troubles)
+    causes = [cause for trouble in troubles if (cause := await trouble())]
     if causes:
         raise ServiceUnavailable("; ".join(causes))
     return HealthAnswer()

@@ -184,10 +184,11 @@ class LocalEngine:
         check_isolation(spec, terms, self.containment)
         check_limits(terms.limits, self.machine.limits)
 
-    async def check_health(self) -> None:
-        """Raises ``ServiceUnavailable`` where no job can be started just now."""
-        if not await self._spawner.answers(_ANSWER):
-            raise ServiceUnavailable("the spawner, which starts jobs, does not answer")
+    async def trouble(self) -> str | None:
+        """The cause why no job can be started just now; None where there is none."""
+        if await self._spawner.answers(_ANSWER):
+            return None
+        return "the spawner, which starts jobs, does not answer"
 
     async def visibility_warning(self, spec: Spec, terms: Terms, account: int) -> str | None:
         """The first path in ``spec`` that the job will not see, in words; or None."""
@@ -254,6 +255,8 @@ class LocalEngine:
         known = self._jobs.get(job_id)
         if known is not None:
             await known.gone.wait()
+            if known.phase is Phase.ABANDONED:
+                await asyncio.to_thread(self._janitor.clear_up, job_id)
         await asyncio.to_thread(self._spool.withdraw, job_id)
         self._jobs.pop(job_id, None)
 

@@ -44,6 +44,12 @@ class Janitor:
             self._round = asyncio.create_task(self._make_rounds())
         await done
 
+    def clear_up(self, job_id: JobId) -> None:
+        """Removes what the job's supervisor would have removed, but for its directory."""
+        quota.lift_left_over(f"{scratch.MACHINE_TMP}/{scratch.shared_name(job_id)}")
+        scratch.remove_left_over(job_id)
+        cgroup_upkeep.remove_left_over(self._cgroups, job_id)
+
     async def _make_rounds(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, {}
@@ -57,9 +63,7 @@ class Janitor:
         for job_id in job_ids:
             try:
                 if job_id in self._abandoned:
-                    quota.lift_left_over(f"{scratch.MACHINE_TMP}/{scratch.shared_name(job_id)}")
-                    scratch.remove_left_over(job_id)
-                    cgroup_upkeep.remove_left_over(self._cgroups, job_id)
+                    self.clear_up(job_id)
                     self._abandoned.discard(job_id)
                 self._spool.remove(job_id)
             except OSError as error:

@@ -57,11 +57,7 @@ class Orders:
         start = _start_of(known)
         known.heard()
         start.ordered = False
-        try:
-            async with asyncio.timeout(BUDGET):
-                await self._spawner.order(start.job.id, start.uid, offline=start.offline)
-        except TimeoutError:
-            raise TimeoutError(f"it has taken none for {BUDGET:g} s") from None
+        await self._spawner.order(start.job.id, start.uid, offline=start.offline, patience=BUDGET)
         start.ordered = True
         loop = asyncio.get_running_loop()
         start.overdue = loop.call_later(BUDGET, self._settle, known)

@@ -74,7 +74,10 @@ def standing(seen: Evidence, now: datetime) -> Standing:
         events.append(Ended(record.end))
     elif not seen.supervised:
         unbegun = record.supervisor is None and record.refusal is None and seen.same_boot
-        events.append(_lost(record, now, seen))
+        lost = _lost(record, now, seen)
+        if lost.never_ran and record.stop:
+            events.append(StopAsked(record.stop))  # it must not be started once more
+        events.append(lost)
     elif record.stop:
         events.append(StopAsked(record.stop))
     return Standing(tuple(events), seen.supervised, unbegun)

@@ -66,8 +66,11 @@ class SpawnerLink:
         if wait:
             await asyncio.to_thread(self._spawner.wait)
 
-    async def order(self, job_id: JobId, uid: int, *, offline: bool) -> None:
-        """Has a supervisor made; raises ``OSError`` where the spawner takes no orders."""
+    async def order(self, job_id: JobId, uid: int, *, offline: bool, patience: float) -> None:
+        """Has a supervisor made; raises ``OSError`` where the spawner takes no orders.
+
+        So it does where the spawner has no room for the order within ``patience`` seconds.
+        """
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(_QUIET, self._look)
         while True:
@@ -75,7 +78,10 @@ class SpawnerLink:
                 self._spawner.order(job_id, uid, offline=offline)
             except BlockingIOError:
                 # Its queue is full: it makes hundreds a second, so this does not last.
-                await self._until_room()
+                try:
+                    await asyncio.wait_for(self._until_room(), patience)
+                except TimeoutError:
+                    raise TimeoutError(f"it has taken none for {patience:g} s") from None
             else:
                 return
 
