@@ -10,6 +10,7 @@ import os
 import stat
 
 from jobworker.model import Level, Spec
+from jobworker.supervisor.covers import RUNTIME
 from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 _PRIVATE = ("/tmp", "/dev/shm")  # noqa: S108 - the names are the point
@@ -25,7 +26,9 @@ def visibility_warning(spec: Spec, level: Level, uid: int | None) -> str | None:
     names the directory, never what is in it.
     """
     for path in _paths(spec):
-        if level in OWN_NAMESPACES and (sentence := _in_private_directory(path)):
+        if level in OWN_NAMESPACES and (
+            sentence := _in_private_directory(path) or _in_covered_directory(path)
+        ):
             return sentence
         if level in OWN_UID and uid is not None and (sentence := _closed_to(uid, path)):
             return sentence
@@ -39,6 +42,16 @@ def _paths(spec: Spec) -> list[str]:
     if spec.cwd:
         candidates.append(spec.cwd)
     return [path for path in candidates if path.startswith("/") and "\0" not in path]
+
+
+def _in_covered_directory(path: str) -> str | None:
+    for place in RUNTIME:
+        if path.startswith(f"{place}/"):
+            return (
+                f"jobs do not see the machine's {place}, by which they could get around their "
+                f"walls, and so not {path}"
+            )
+    return None
 
 
 def _in_private_directory(path: str) -> str | None:
