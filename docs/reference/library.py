@@ -37,7 +37,7 @@ MANAGER: Groups = {
     "Ask about jobs": "status glance wait list warning",
     "Read output": "output reader follow frames",
     "Keep up with the rules": "refresh",
-    "Look after it": "check_health",
+    "Look after it": "trouble",
 }
 OPENED = {"close", "open", "recover"}
 """What ``Manager.open`` does for those who use it, and itself, which comes first."""

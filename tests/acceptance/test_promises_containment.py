@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.model import Level
 from support.calls import Calls
 from support.jobd import Jobd, MakeJobd
+from support.levels import account_for
 
 pytestmark = pytest.mark.root
 
@@ -98,8 +100,8 @@ NO_USER_NAMESPACES = as_user_of_a_container(without("max_user_namespaces"))
 
 
 @pytest.mark.parametrize("level", ["full", "namespaces", "uid", "basic"])
-def test_a_level_by_name(make_jobd: MakeJobd, level: str) -> None:
-    server = make_jobd("--containment", level)
+def test_a_level_by_name(make_jobd: MakeJobd, level: Level) -> None:
+    server = make_jobd("--containment", level, account=account_for(level))
     job_id = server.start_job("/bin/true")
     assert json.loads(server.succeed("status", "--json", job_id))["containment"] == level
     warned = "run jobd only for people you trust" in server.log.read_text()

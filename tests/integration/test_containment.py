@@ -146,27 +146,6 @@ async def test_no_capability_is_left_and_none_can_be_had(shell: Shell) -> None:
     assert len(values) == 5
 
 
-@pytest.mark.parametrize("level", working("namespaces"))
-async def test_a_job_makes_no_user_namespace_of_its_own(shell: Shell) -> None:
-    job, _ = await shell("unshare --user true")
-    assert job.exit_code != 0
-
-
-@pytest.mark.parametrize("level", working("namespaces"))
-async def test_a_job_with_the_servers_uid_cannot_change_what_the_server_can(
-    shell: Shell, shared_dir: Path
-) -> None:
-    """Its code, for one; here a file that surely belongs to this user, and is there to be seen."""
-    code = shared_dir / "code.py"
-    code.write_text("")
-    with code.open("a"):
-        pass  # who is no job can
-    job, output = await shell(f"cat {code} && echo '# changed' >> {code}")
-    assert job.exit_code != 0
-    assert b"Read-only" in output.stderr
-    assert code.read_text() == ""
-
-
 async def test_t9_only_standard_descriptors_reach_a_job(shell: Shell) -> None:
     _, output = await shell("exec ls /proc/self/fd")
     assert output.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3 is ls reading the directory

@@ -36,7 +36,9 @@ class Jobd:
 
     Listens on a free port and keeps it over a restart, as the profiles name it.
     ``account`` is the number of the user and group to run both commands as;
-    ``wrapper`` is a command that starts the server, with less than all rights for one.
+    ``wrapper`` is a command that starts the server, with less than all rights for one;
+    ``inside`` one that is run as who runs the tests, and has the server begin as its
+    account: with mounts of its own, for one.
     ``variables`` are added to the environment of both; the server inherits ``inherits``.
     """
 
@@ -46,6 +48,7 @@ class Jobd:
         *options: str,
         account: int | None = None,
         wrapper: tuple[str, ...] = (),
+        inside: tuple[str, ...] = (),
     ) -> None:
         self.home = home
         self.state = home / "state"
@@ -53,6 +56,7 @@ class Jobd:
         self.options = options
         self.account = account
         self.wrapper = wrapper
+        self.inside = inside
         self.listen = "127.0.0.1:0"
         self.variables: dict[str, str] = {}
         self.inherits: tuple[int, ...] = ()
@@ -84,16 +88,17 @@ class Jobd:
 
     def start(self) -> None:
         """Start the server; returns once it is ready, raises with its log if it ends."""
+        serve = ["serve", "--listen", self.listen, *self.options]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [*self.wrapper, _command("jobd"), "serve", "--listen", self.listen, *self.options],
+                [*self._prefix(), _command("jobd"), *serve],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self.environ,
                 cwd=self.home,
                 pass_fds=self.inherits,
-                **self._credentials(),
+                **({} if self.inside else self._credentials()),
             )
         self.url = self._ready_line().removeprefix(_READY)
         self.listen = self.url.removeprefix("https://")
@@ -178,6 +183,12 @@ class Jobd:
             **self._credentials(),
         )
 
+    def _prefix(self) -> list[str]:
+        if not self.inside or self.account is None:
+            return [*self.inside, *self.wrapper]
+        ids = (f"--reuid={self.account}", f"--regid={self.account}", "--clear-groups")
+        return [*self.inside, "setpriv", *ids, *self.wrapper]
+
     def _credentials(self) -> dict[str, Any]:
         if self.account is None:
             return {}
@@ -261,12 +272,17 @@ def shared_dir() -> Iterator[Path]:
 def _servers() -> Iterator[MakeJobd]:
     made: list[Jobd] = []
 
-    def make(*options: str, account: int | None = None, wrapper: tuple[str, ...] = ()) -> Jobd:
+    def make(
+        *options: str,
+        account: int | None = None,
+        wrapper: tuple[str, ...] = (),
+        inside: tuple[str, ...] = (),
+    ) -> Jobd:
         # Short, as the path of a Unix socket has at most 107 bytes.
         home = make_directory("jobd-")
         if account is not None:
             os.chown(home, account, account)
-        server = Jobd(home, *options, account=account, wrapper=wrapper)
+        server = Jobd(home, *options, account=account, wrapper=wrapper, inside=inside)
         try:
             server.start()
         except BaseException:

@@ -99,12 +99,13 @@ class Executable:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of the machine, with all groups that it is in."""
+    """An account of the machine, with all groups that it is in, and its home directory."""
 
     name: str
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+    home: str = ""
 
 
 OnOutputLimit = Literal["truncate", "kill"]

@@ -39,7 +39,7 @@ def resolve(name: str, server: int) -> Account:
     groups = os.getgrouplist(name, entry.pw_gid)
     if 0 in groups:
         raise ValueError(f"names {name!r}, which is in the group of root")
-    return Account(name, entry.pw_uid, entry.pw_gid, tuple(sorted(set(groups))))
+    return Account(name, entry.pw_uid, entry.pw_gid, tuple(sorted(set(groups))), entry.pw_dir)
 
 
 def powers(account: Account) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,10 @@ from . import kernel, records
 from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
 from .site import OWN_NAMESPACES, Site
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .walls import Walls
+
 CLONE_FLAGS = {
     "full": kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC,
     "namespaces": kernel.CLONE_NEWUSER
@@ -22,9 +26,9 @@ CLONE_FLAGS = {
     "basic": 0,
 }
 
-_EPERM = 1
-_PRIVATE = kernel.MS_REC | kernel.MS_PRIVATE
-_HARDENED = kernel.MS_NOSUID | kernel.MS_NODEV
+_EPERM, _ENOENT, _EACCES, _ENOTDIR, _EINVAL, _ELOOP = 1, 2, 13, 20, 22, 40
+_UNREACHABLE = (0, _ENOENT, _EACCES, _ELOOP)
+"""Errors of a cover for a place that the job cannot reach either; 0, where it is covered."""
 
 
 def clone_flags(level: str, *, offline: bool) -> int:
@@ -50,34 +54,73 @@ def map_own_user(site: Site) -> None:
     _write("/proc/sys/user/max_user_namespaces", "0")
 
 
-def enter_file_system(site: Site, job_id: str) -> None:
-    """Gives this mount namespace its own ``/proc`` and scratch; hides the server's files.
+def enter_file_system(
+    site: Site, walls: Walls, job_id: str, uid: int, in_home: list[bytes]
+) -> None:
+    """Gives this mount namespace what is the job's own, and covers what no job may see.
 
-    With the server's own UID the job could write whatever the server can, so at level
-    ``namespaces`` all else is read-only.
+    ``in_home`` are such places in the home directory of an account that is not the
+    server's. With the server's own UID the job could write whatever the server can, so at
+    level ``namespaces`` all else is read-only.
     """
-    kernel.mount("none", "/", None, _PRIVATE)
+    kernel.perform_mount(walls.first)
+    # First, where the path still leads to it: without the empty directory this fails.
+    kernel.perform_mount(walls.state)
+    for call in walls.covers:
+        _cover(call)
+    for call in walls.frozen:
+        _freeze(call)
+    if in_home:
+        _cover_in_home(in_home, uid)
     _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", MACHINE_TMP)
-    own = [MACHINE_TMP]
+    writable = [MACHINE_TMP]
     if site.shm is not None:
         _bind(f"{MACHINE_SHM}/{shared_name(job_id)}", MACHINE_SHM)
-        own.append(MACHINE_SHM)
+        writable.append(MACHINE_SHM)
     if site.level == "namespaces":
         kernel.make_read_only("/")
-        for path in own:
+        for path in writable:
             kernel.make_writable(path)
-    for path in site.hidden:
-        _hide(path)
-    kernel.mount("proc", "/proc", "proc", _HARDENED | kernel.MS_NOEXEC)
+    for call in walls.inner:
+        kernel.perform_mount(call)
 
 
-def _hide(path: str) -> None:
-    """Covers a directory with an empty one that cannot be written."""
-    if not os.path.isdir(path):
-        return
-    _bind(records.EMPTY, path)
-    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _HARDENED
-    kernel.mount(None, path, None, flags)
+def _cover(call: kernel.MountCall) -> None:
+    """Covers a place that the job could reach, be it a directory or not."""
+    errno = kernel.try_mount(call)
+    if errno == _ENOTDIR:
+        from .walls import cover_for_file  # noqa: PLC0415 - loaded by the spawner, see there
+
+        errno = kernel.try_mount(cover_for_file(call[1]))
+    if errno not in _UNREACHABLE:
+        raise OSError(errno, os.strerror(errno), call[1])
+
+
+def _freeze(call: kernel.MountCall) -> None:
+    """Makes a mount read-only, unless another one lies over it, or it is gone."""
+    errno = kernel.try_mount(call)
+    if errno not in (*_UNREACHABLE, _EINVAL):
+        raise OSError(errno, os.strerror(errno), call[1])
+
+
+def _cover_in_home(paths: list[bytes], uid: int) -> None:
+    """Covers what the paths lead to, where it is the account's.
+
+    Its jobs may write there, and must not have something of the machine's covered for the
+    next one by a link to it.
+    """
+    from .walls import cover  # noqa: PLC0415 - loaded by the spawner, see there
+
+    for path in paths:
+        try:
+            place = os.open(path, os.O_PATH)
+        except OSError:
+            continue  # nothing that the job could open
+        try:
+            if os.fstat(place).st_uid == uid:
+                _cover(cover(f"/proc/self/fd/{place}"))
+        finally:
+            os.close(place)
 
 
 def _bind(directory: str, target: str) -> None:

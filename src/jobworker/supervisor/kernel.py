@@ -25,6 +25,7 @@ MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
 
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
@@ -41,6 +42,8 @@ _MOUNT_ATTR_RDONLY = 1
 _CLOSE_RANGE_CLOEXEC = 4
 _SFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_CAPABILITY = 63
+_ARG_START = 45
+"""The index of the field among those that follow the name of the command."""
 
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
@@ -84,6 +87,12 @@ _prctl = _libc.prctl
 _prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    MountCall = tuple[bytes | None, bytes, bytes | None, int, bytes | None]
+    """Source, target, kind of file system, flags and data."""
+
+
 def _call(name: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
     number = _NUMBER.get(name)
     if number is None:
@@ -117,11 +126,28 @@ def clone_into(cgroup: int, flags: int) -> int:
     return _call("clone3", ctypes.addressof(arguments), ctypes.sizeof(arguments))
 
 
+def mount_call(
+    source: str | None, target: str, kind: str | None, flags: int, data: str = ""
+) -> MountCall:
+    """The arguments of mount(2), encoded once, to mount, bind or change a mount later."""
+    names = [None if name is None else os.fsencode(name) for name in (source, kind, data or None)]
+    return (names[0], os.fsencode(target), names[1], flags, names[2])
+
+
+def perform_mount(call: MountCall) -> None:
+    """Mounts, binds or changes a mount (mount(2)), as laid out by ``mount_call``."""
+    if _mount(*call) < 0:
+        _fail(os.fsdecode(call[1]))
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mounts, binds or changes a mount (mount(2))."""
-    names = [None if name is None else os.fsencode(name) for name in (source, target, kind)]
-    if _mount(*names, flags, os.fsencode(data) or None) < 0:
-        _fail(target)
+    perform_mount(mount_call(source, target, kind, flags, data))
+
+
+def try_mount(call: MountCall) -> int:
+    """Performs a mount, and returns the number of the error, 0 where there is none."""
+    return ctypes.get_errno() if _mount(*call) < 0 else 0
 
 
 def make_read_only(path: str) -> None:
@@ -145,6 +171,17 @@ def _set_mount_attributes(path: str, flags: int, *, set_: int, clear: int) -> No
         ctypes.addressof(attributes),
         ctypes.sizeof(attributes),
     )
+
+
+def replace_arguments(title: bytes) -> None:
+    """Has the machine show ``title`` for the arguments that this process was executed with.
+
+    Where they lie is told to the process itself (proc_pid_stat(5): arg_start, arg_end).
+    """
+    with open("/proc/self/stat", "rb") as file:
+        begin, end = map(int, file.read().rpartition(b")")[2].split()[_ARG_START : _ARG_START + 2])
+    ctypes.memset(begin, 0, end - begin)
+    ctypes.memmove(begin, title, min(len(title), end - begin - 1))
 
 
 def prctl(option: int, value: int) -> int:

@@ -50,7 +50,8 @@ LIMITS = ("memory", "cpus", "pids", "openFiles", "nice")
 class Order:
     """A program to execute: its arguments, directory, user and limits.
 
-    ``executable`` is the identity of its file, where only that may be executed.
+    ``executable`` is the identity of its file, where only that may be executed; ``hidden``
+    is what it must not see of its account's home directory.
     """
 
     def __init__(self, spec: records.Fields, uid: int) -> None:
@@ -63,6 +64,7 @@ class Order:
         self.grace = float(single.get("grace", 0))
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
+        self.hidden = [value for key, value in spec if key == "hide"]
         self.executable = single.get("executable")
         self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}

@@ -9,6 +9,7 @@ from . import kernel, oom_score, places, records, signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .commons import Commons
+    from .walls import Walls
 
 OWN_NAMESPACES = ("full", "namespaces")
 """The levels with PID, mount and IPC namespaces for each job: so with a ``/tmp`` of its own."""
@@ -17,7 +18,7 @@ OWN_UID = ("full", "uid")
 
 
 class Site:
-    """The level of containment, the directories to work in, and those to hide.
+    """The level of containment, the directories to work in, and what to cover.
 
     Descriptors are opened once, here: in a job's mount namespace the paths are covered.
     A directory to bind-mount is named relative to the working directory instead, which
@@ -34,7 +35,6 @@ class Site:
         (state,) = words["state"]
         os.chdir(state)
         (self.level,) = words["level"]
-        self.hidden = words.get("hide", [])
         self.places = places.opened(words.get("cgroup", []))
         self.ceiling = _ceiling(words.get("ceiling", []))
         self.processes = int(words["processes"][0]) if "processes" in words else None
@@ -46,7 +46,16 @@ class Site:
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
         self.oom_scores = oom_score.scores(words.get("oom", []), self.proc)
+        self.walls = _walls(self.level, state, words.get("hide", []))
         self.filter, self.domain = _seal(self.level)
+
+
+def _walls(level: str, state: str, hidden: list[str]) -> Walls | None:
+    if level not in OWN_NAMESPACES:
+        return None
+    from .walls import Walls  # noqa: PLC0415 - late, as what is imported below
+
+    return Walls(level, state, hidden)
 
 
 def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:

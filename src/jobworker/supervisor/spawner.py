@@ -29,6 +29,9 @@ _OPEN_FILES = 1024
 _BROKEN = 70
 _EIO = 5
 
+_TITLE = b"jobd: spawner"
+"""The name of spawner and supervisors in a list of processes: it names no path."""
+
 _PAUSE = 1000
 """Milliseconds between attempts that fail for want of a resource."""
 
@@ -36,6 +39,8 @@ _PAUSE = 1000
 def main() -> None:
     """Serves the server at the other end of the socket until there is nothing left to do."""
     words = arguments(sys.argv[1:])
+    # A supervisor is process 1 of its job, which may read what it was executed with.
+    kernel.replace_arguments(_TITLE)
     channel = int(words["channel"][0])
     os.set_inheritable(channel, False)
     signals.reset()

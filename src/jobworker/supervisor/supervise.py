@@ -18,7 +18,7 @@ from .attend import Attendance
 from .failure import NotExecuted, Unattended, step_of
 from .launch import Order, launch
 from .pump import Pump
-from .site import OWN_NAMESPACES, Site
+from .site import Site
 from .streams import Pipes
 
 TYPE_CHECKING = False
@@ -62,6 +62,8 @@ class Charge:
             fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.order = Order.read(self.spool, uid)
             self.size = os.stat(records.RECORD, dir_fd=self.spool).st_size
+            if site.walls is not None:
+                site.walls.look()
             if self.order.limits or site.ceiling:
                 self._make_cgroup(site)
         except BaseException:
@@ -172,8 +174,8 @@ def _start(site: Site, charge: Charge) -> Attendance:
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
     if order.tmp is not None:
         _limit_tmp(tmp, order.tmp, identity[0], charge.kept)
-    if site.level in OWN_NAMESPACES:
-        contain.enter_file_system(site, charge.job_id)
+    if site.walls is not None:
+        contain.enter_file_system(site, site.walls, charge.job_id, order.uid, order.hidden)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)

@@ -14,9 +14,9 @@ import select
 import struct
 import termios
 
-from . import kernel, records
+from . import records
 from .failure import NotExecuted
-from .site import OWN_NAMESPACES, OWN_UID, Site
+from .site import OWN_UID, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ SIZE = struct.Struct("<HH")
 MOST_TYPED = select.PIPE_BUF - FRAME.size
 """The most bytes in one frame."""
 
-_DEVICES = "/dev/pts"
-_OPTIONS = "newinstance,ptmxmode=0666,mode=0600,max=64"
 _IUTF8 = 0o40000
 _ENOSPC, _EAGAIN = 28, 11
 
@@ -127,9 +125,6 @@ class Terminal:
 
 
 def _open(site: Site, owner: tuple[int, int]) -> tuple[int, int]:
-    if site.level in OWN_NAMESPACES:
-        # On the machine's devpts, the owner's other jobs could open this one.
-        kernel.mount("devpts", _DEVICES, "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, _OPTIONS)
     master, slave = os.openpty()
     if site.level in OWN_UID:
         os.fchown(slave, *owner)

@@ -10,7 +10,7 @@ import pytest
 
 from jobworker.engines.host import visibility
 from jobworker.engines.host.visibility import VisibilityWarnings, visibility_warning
-from jobworker.model import Spec
+from jobworker.model import Level, Spec
 
 STRANGER = 1_999_999_999
 
@@ -57,7 +57,7 @@ def test_no_link_is_followed(shared_dir: Path) -> None:
     assert warning(shared_dir / "way" / "there") is None
 
 
-@pytest.mark.parametrize("path", ["/proc/1/root", "/run/user/0/bus", "/srv/../root/x", "/usr/x"])
+@pytest.mark.parametrize("path", ["/proc/1/root", "/run/lock/x", "/srv/../root/x", "/usr/x"])
 def test_there_are_paths_that_are_not_looked_at(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ``/proc`` and more a job has its own; ``..`` leads out of where a path seems to lie."""
 
@@ -100,3 +100,21 @@ async def test_a_file_system_that_does_not_answer_holds_up_no_start(
     finally:
         answered.set()
         warnings.close()
+
+
+@pytest.mark.parametrize(
+    ("level", "path", "words"),
+    [
+        ("full", "/run/user/1000/bus", "jobs do not see the machine's /run/user"),
+        ("namespaces", "--socket=/run/munge/munge.socket.2", "not see the machine's /run/munge"),
+    ],
+)
+def test_a_path_in_a_covered_place_is_warned_of(level: Level, path: str, words: str) -> None:
+    assert words in str(visibility_warning(Spec("/bin/cat", (path,)), level, None))
+
+
+@pytest.mark.parametrize(
+    ("level", "path"), [("full", "/run/lock/x"), ("basic", "/run/user/1000/bus")]
+)
+def test_others_are_not(level: Level, path: str) -> None:
+    assert visibility_warning(Spec("/bin/cat", (path,)), level, None) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -64,13 +63,10 @@ def _without_controller(
 ) -> Enforcement:
     if level != "namespaces":
         return row
-    if os.geteuid() == 0:
-        why = "a resource limit does not bind root"
-    else:
-        failure = pids_by_rlimit()
-        if failure is None:
-            return Enforcement("pids", "rlimit")
-        why = f"a resource limit does not count a job's processes alone ({failure})"
+    failure = pids_by_rlimit()
+    if failure is None:
+        return Enforcement("pids", "rlimit")
+    why = f"a resource limit does not count a job's processes alone ({failure})"
     return replace(row, missing=f"{row.missing}; {why}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from jobworker.model import LEVELS, JobId, Level
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.site import OWN_UID
 
 PREFIX = ".jobd-probe-"
 """The beginning of a try's names. A spool removes leftovers that begin with a dot."""
@@ -30,6 +29,10 @@ _NEEDS_ROOT: dict[Level, str] = {
     "full": "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)",
     "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
 }
+_NEVER_FOR_ROOT = (
+    "root never gets it, as its jobs would have root's user ID, by which the kernel lets them "
+    "set the machine's parameters; take full or uid, or run jobd as an ordinary account"
+)
 _NEEDS_PROC = "/proc is not mounted here (mount -t proc proc /proc)"
 
 
@@ -55,8 +58,7 @@ def probe() -> list[Probe]:
 def choose(containment: Containment) -> Level:
     """The level asked for, or for ``auto`` the strongest that works for who we are.
 
-    Raises ``ContainmentUnavailable``. For root, ``namespaces`` is never chosen by itself:
-    jobs would run as the machine's root, if without its capabilities.
+    Raises ``ContainmentUnavailable``.
     """
     if not Path("/proc/self/stat").exists():
         raise ContainmentUnavailable(f"jobs cannot be supervised: {_NEEDS_PROC}")
@@ -69,19 +71,12 @@ def choose(containment: Containment) -> Level:
             )
         return containment
     missing = []
-    for level in _candidates():
+    for level in LEVELS:
         result = _probe(level)
         if result.works:
             return level
         missing.append(f"{level}: {result.missing}")
     raise ContainmentUnavailable(f"no containment level works here: {'; '.join(missing)}")
-
-
-def _candidates() -> list[Level]:
-    """The levels that are tried for who we are, the strongest first."""
-    if os.geteuid() == 0:
-        return [level for level in LEVELS if level != "namespaces"]
-    return [level for level in LEVELS if level not in OWN_UID]
 
 
 def _probe(level: Level) -> Probe:
@@ -110,6 +105,8 @@ def _missing(level: Level) -> str | None:
         return _NEEDS_PROC
     if level in _NEEDS_ROOT and os.geteuid() != 0:
         return _NEEDS_ROOT[level]
+    if level == "namespaces" and os.geteuid() == 0:
+        return _NEVER_FOR_ROOT
     try:
         failure = _run_at(level, [("arg", b"/bin/true")])
     except (OSError, JobWorkerError) as error:
@@ -203,10 +200,3 @@ def _scratch_state(parent: Path | None) -> Iterator[Path]:
 
 def _scratch_parent() -> str:
     return tempfile.gettempdir()
-
-
-def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
-    """The existing directories that no job may see: state, runtime directory and ``others``."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    paths = [state, *others, *([Path(runtime)] if runtime else [])]
-    return [path for path in dict.fromkeys(p.resolve() for p in paths) if path.is_dir()]

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from jobworker.model import Level, Spec
+from jobworker.supervisor.covers import RUNTIME
 from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 MOST_PATHS = 32
@@ -83,7 +84,9 @@ def visibility_warning(spec: Spec, level: Level, uid: int | None) -> str | None:
     machine, whose groups may let it read what they may. It blocks on the disk.
     """
     for path in islice(_paths(spec), MOST_PATHS):
-        if level in OWN_NAMESPACES and (sentence := _in_private_directory(path)):
+        if level in OWN_NAMESPACES and (
+            sentence := _in_private_directory(path) or _in_covered_directory(path)
+        ):
             return sentence
         if level in OWN_UID and uid is not None and (sentence := _closed_to(uid, path)):
             return sentence
@@ -102,7 +105,7 @@ def _paths(spec: Spec) -> Iterator[str]:
             and "\0" not in path
             and ".." not in path.split("/", MOST_PARTS)
             and not _is_below(_PUBLIC, path)
-            and (_is_below(_PRIVATE, path) or not _is_below(_ANOTHER, path))
+            and (_is_below((*_PRIVATE, *RUNTIME), path) or not _is_below(_ANOTHER, path))
         ):
             yield path
 
@@ -119,6 +122,16 @@ def _candidates(spec: Spec) -> Iterator[str]:
 
 def _is_below(directories: tuple[str, ...], path: str) -> bool:
     return any(path.startswith(f"{directory}/") for directory in directories)
+
+
+def _in_covered_directory(path: str) -> str | None:
+    place = next((each for each in RUNTIME if _is_below((each,), path)), None)
+    if place is None:
+        return None
+    return (
+        f"jobs do not see the machine's {place}, by which they could get around their "
+        f"walls, and so not {path}"
+    )
 
 
 def _in_private_directory(path: str) -> str | None:

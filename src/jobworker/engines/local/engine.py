@@ -16,9 +16,9 @@ from jobworker import disk
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.enforcement import check_limits, spawner_arguments
+from jobworker.engines.host.hiding import hidden_paths
 from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
-from jobworker.engines.host.probe import hidden_paths
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals

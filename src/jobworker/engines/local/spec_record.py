@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from jobworker.engines.host.enforcement import limit_fields
+from jobworker.engines.host.hiding import of_home
 from jobworker.model import Executable, Grant, Input, Job, Level
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
@@ -39,6 +40,7 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
     if grant.run_as:
         fields.append(("gid", b"%d" % grant.run_as.gid))
         fields += [("group", b"%d" % gid) for gid in grant.run_as.groups]
+        fields += [("hide", os.fsencode(path)) for path in of_home(grant.run_as.home)]
     if limits.output is not None:
         fields.append(("output", b"%d" % limits.output))
         if grant.on_output_limit == "kill":
