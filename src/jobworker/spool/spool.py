@@ -36,6 +36,9 @@ from jobworker.supervisor.removal import remove_tree
 
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
+_REMOVAL = 10.0
+"""Seconds for the directory of a job whose program has not run: a few files."""
+
 
 class Spool:
     """The directory of all live jobs; one subdirectory each."""
@@ -76,14 +79,27 @@ class Spool:
             raise
 
     def jobs(self) -> list[JobId]:
-        """The jobs that have a directory. One that is half removed is removed first."""
-        found = []
-        for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
+        """The jobs that have a directory, but for one that is half removed."""
+        return [JobId.parse(name) for name in self._names() if not name.startswith(".")]
+
+    def finish_removals(self, seconds: float) -> None:
+        """Removes what an earlier server has half removed, or left of a try.
+
+        It takes up to so many ``seconds`` for each directory, and goes on with the others
+        where one cannot be removed; then it raises ``OSError`` in the end.
+        """
+        failure = None
+        for name in self._names():
             if name.startswith("."):
-                remove_tree(name, self._root)
-            else:
-                found.append(JobId.parse(name))
-        return found
+                try:
+                    remove_tree(name, self._root, seconds)
+                except OSError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._root)  # noqa: PTH208 - by descriptor
 
     def exists(self, job_id: JobId) -> bool:
         """Whether the job has a directory."""
@@ -93,16 +109,19 @@ class Spool:
             return False
         return True
 
-    def remove(self, job_id: JobId) -> None:
-        """Removes a job's directory, if there is one, after a rename to a dot-name."""
+    def remove(self, job_id: JobId, seconds: float = _REMOVAL) -> None:
+        """Removes a job's directory, if there is one, after a rename to a dot-name.
+
+        Raises ``TimeoutError`` where that takes more than so many ``seconds``; another call
+        goes on.
+        """
         self.inputs.drop(job_id)
-        try:
+        # Where there is none by the first name, an earlier call may have come this far.
+        with contextlib.suppress(FileNotFoundError):
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
-        except FileNotFoundError:
-            return
         quota.lift_left_over(f".{job_id}/{records.TMP}", self._root)
         self._remove_known_files(f".{job_id}")
-        remove_tree(f".{job_id}", self._root)
+        remove_tree(f".{job_id}", self._root, seconds)
 
     def _remove_known_files(self, directory: str) -> None:
         """Removes the files that are there as a rule, without listing the directory."""

@@ -159,6 +159,7 @@ class LocalEngine:
     async def _close(self) -> None:
         self._monitor.close()
         await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
+        await self._janitor.close()
         self._watcher.close()
 
     def listen(self, listener: Listener) -> None:
@@ -239,6 +240,7 @@ class LocalEngine:
         """Finds again the jobs that another server started, and clears away the rest."""
         known = {job.id for job in jobs}
         certain = same_boot(self._state)
+        self._janitor.sweep()
         for job_id in self._spool.jobs():
             if job_id not in known:
                 self._clear_away(job_id)
@@ -277,15 +279,15 @@ class LocalEngine:
             known.advance(_Phase.ABANDONED if found else _Phase.GONE)
 
     def _clear_away(self, job_id: JobId) -> None:
-        """Removes the directory of a job that nobody was told of."""
-        if not self._spool.supervised(job_id):
-            self._spool.remove(job_id)
-            return
+        """Removes all that is left of a job that nobody was told of, or that has been archived."""
         known = self._jobs[job_id] = _LocalJob(phase=_Phase.TOLD)
-        start = self._spool.record(job_id).start
-        self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
-        notify(start)
-        self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
+        if self._spool.supervised(job_id):
+            start = self._spool.record(job_id).start
+            self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
+            notify(start)
+            self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
+        else:
+            known.advance(_Phase.ABANDONED)
         task = asyncio.ensure_future(self.discard(job_id))
         task.add_done_callback(_report)
 
