@@ -36,7 +36,17 @@ ROOMS: dict[str, set[str]] = {
     "policy": {"config", "errors", "limits", "model"},
     "jobs": {"errors", "futures", "model", "output", "policy", "signals"},
     "spool": {"atomic_file", "errors", "model", "output", "supervisor"},
-    "engines": {"config", "errors", "futures", "jobs", "limits", "model", "output", "spool"}
+    "engines": {
+        "atomic_file",
+        "config",
+        "errors",
+        "futures",
+        "jobs",
+        "limits",
+        "model",
+        "output",
+        "spool",
+    }
     | {"supervisor"}
     | {"units"},
     "archive": {"errors", "model", "output"},

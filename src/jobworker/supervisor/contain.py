@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, records
+from . import account_files, kernel, records
 from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
 from .site import OWN_NAMESPACES, Site
 
@@ -50,13 +50,16 @@ def map_own_user(site: Site) -> None:
     _write("/proc/sys/user/max_user_namespaces", "0")
 
 
-def enter_file_system(site: Site, job_id: str) -> None:
+def enter_file_system(site: Site, job_id: str, account: bytes | None) -> None:
     """Gives this mount namespace its own ``/proc`` and scratch; hides the server's files.
 
     With the server's own UID the job could write whatever the server can, so at level
-    ``namespaces`` all else is read-only.
+    ``namespaces`` all else is read-only. ``account`` names the files in which the job's user
+    has a name; None leaves the machine's.
     """
     kernel.mount("none", "/", None, _PRIVATE)
+    if account is not None:
+        account_files.put_in_place(account)
     _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", MACHINE_TMP)
     own = [MACHINE_TMP]
     if site.shm is not None:

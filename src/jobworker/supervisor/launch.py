@@ -46,6 +46,7 @@ class Order:
         self.grace = float(single.get("grace", 0))
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
+        self.account = single.get("account")
         self.executable = single.get("executable")
         self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}

@@ -148,7 +148,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
     if order.tmp is not None:
         _limit_tmp(tmp, order.tmp, supervisor[0], charge.kept)
     if site.level in OWN_NAMESPACES:
-        contain.enter_file_system(site, charge.job_id)
+        contain.enter_file_system(site, charge.job_id, order.account)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)

@@ -227,8 +227,12 @@ def _scratch_parent() -> str:
     return tempfile.gettempdir()
 
 
+_NAME_CACHE = Path("/run/nscd")
+"""The socket of nscd, which knows no job's user: without it the C library looks by itself."""
+
+
 def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
     """The existing directories that no job may see: state, runtime directory and ``others``."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    paths = [state, *others, *([Path(runtime)] if runtime else [])]
+    paths = [state, *others, *([Path(runtime)] if runtime else []), _NAME_CACHE]
     return [path for path in dict.fromkeys(p.resolve() for p in paths) if path.is_dir()]

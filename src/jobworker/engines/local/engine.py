@@ -22,6 +22,7 @@ from jobworker.engines.host.probe import hidden_paths
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.host.visibility import visibility_warning
 from jobworker.engines.local import signals
+from jobworker.engines.local.account_files import AccountFiles, JobAccount
 from jobworker.engines.local.input import LocalInput
 from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
@@ -32,7 +33,7 @@ from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import ServiceUnavailable, StartFailed
+from jobworker.errors import ServiceUnavailable, StartFailed, StorageFull
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
@@ -49,9 +50,10 @@ from jobworker.model import (
 )
 from jobworker.output.watcher import Watcher
 from jobworker.spool.record import Deadline, end_of, start_record
-from jobworker.spool.spool import Spool
+from jobworker.spool.spool import OUT_OF_SPACE, Spool
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
+from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class LocalEngine:
         self._jobs: dict[JobId, _LocalJob] = {}
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
+        self._accounts = AccountFiles(state)
         self._janitor = Janitor(spool, machine.cgroups)
         self._spawner = SpawnerLink(self._start_spawner, self._take, self._adopt_all)
         self.output = LocalOutput(spool, self._watcher)
@@ -188,7 +191,8 @@ class LocalEngine:
         self.check(job.spec, job.terms)
         uid = grant.run_as.uid if grant.run_as else self.uid(account)
         try:
-            self._spool.create(job.id, spec_fields(job, self.containment, grant))
+            seen = await self._account(job.owner, uid, grant)
+            self._spool.create(job.id, spec_fields(job, self.containment, grant, seen))
         except OSError as error:
             raise ServiceUnavailable(f"cannot make the job's directory: {error}") from error
         try:
@@ -204,6 +208,18 @@ class LocalEngine:
             del self._jobs[job.id]
             self._spool.remove(job.id)
             raise ServiceUnavailable(f"the spawner does not take orders: {error}") from error
+
+    async def _account(self, owner: str, uid: int, grant: Grant) -> JobAccount | None:
+        """The account that the job sees as its own; None where it sees the machine's alone."""
+        if grant.run_as or self.containment not in OWN_NAMESPACES:
+            return None
+        gid = uid if self.containment in OWN_UID else os.getegid()
+        try:
+            return await self._accounts.account(owner, uid, gid)
+        except OSError as error:
+            if error.errno in OUT_OF_SPACE:
+                raise StorageFull from error
+            raise
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor."""
