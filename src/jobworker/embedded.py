@@ -15,6 +15,7 @@ from pathlib import Path
 from jobworker.archive.database import FILE_NAME, Database
 from jobworker.archive.owners import SqlOwners
 from jobworker.archive.sql import SqlArchive
+from jobworker.config.jobs import DEFAULT, JobSettings
 from jobworker.config.settings import Containment
 from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import StateInUse
@@ -63,6 +64,7 @@ class Manager(manager.Manager):
         clock: Clock | None = None,
         hidden: Sequence[Path] = (),
         authority: Authority | None = None,
+        jobs: JobSettings = DEFAULT,
     ) -> AsyncIterator[Manager]:
         """Locks a state directory, and finds again the jobs that are in it.
 
@@ -70,11 +72,12 @@ class Manager(manager.Manager):
         ``database`` is that of ``open_database``, where the caller has it; ``archive``,
         ``owners``, ``engine`` and ``clock`` take the place of the part that would be made.
         ``hidden`` names more directories that jobs must not see; ``authority`` decides who
-        may run what, with what limits, and how many jobs may run and wait. On leaving,
-        jobs go on.
+        may run what, with what limits, and how many jobs may run and wait; ``jobs`` says
+        how every job's processes are set up. On leaving, jobs go on.
 
-        Raises the errors of ``open_database``, ``ContainmentUnavailable``, and
-        ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here.
+        Raises the errors of ``open_database``, ``ContainmentUnavailable``,
+        ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here,
+        and ``UidsUnavailable`` where another server has taken the owners' users.
         """
         authority = authority or Authority()
         state = Path(state_dir)
@@ -89,7 +92,7 @@ class Manager(manager.Manager):
                 stack.enter_context(_locked(state))
             if engine is None:
                 engine = await stack.enter_async_context(
-                    LocalEngine.open(state, containment, hidden, authority.total)
+                    LocalEngine.open(state, containment, hidden, authority.total, jobs)
                 )
             opened = cls(engine, archive, owners, clock or SystemClock(), authority)
             stack.push_async_callback(opened.close)

@@ -68,6 +68,8 @@ async def _reload_when(
 def _reload(settings: Settings, found: Settings, authority: Authority) -> None:
     rules = load(settings.config)
     changed = [name for name in SETTINGS if getattr(found, name) != getattr(settings, name)]
+    if found.jobs != settings.jobs:
+        changed.append("jobs")
     if rules.total != authority.total:
         changed.append("total")
     authority.replace(rules)

@@ -21,6 +21,7 @@ from jobworker.daemon.options import add_settings, load_settings, settings_of
 from jobworker.daemon.process import (
     allow_many_descriptors,
     forbid_inspection,
+    outlive_jobs,
     share_the_interpreter,
 )
 from jobworker.daemon.reload import reloading
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     forbid_inspection()
     allow_many_descriptors()
+    outlive_jobs()
     share_the_interpreter()
     asyncio.run(_serve(settings, partial(load_settings, arguments)))
 
@@ -64,6 +66,7 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
             database=database,
             hidden=where_tokens_are(),
             authority=authority,
+            jobs=settings.jobs,
         ) as manager,
     ):
         with reloading(settings, load_again, authority, manager.refresh):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, places, records, signals
+from . import kernel, oom_score, places, records, signals
 
 OWN_NAMESPACES = ("full", "namespaces")
 """The levels with PID, mount and IPC namespaces for each job: so with a ``/tmp`` of its own."""
@@ -22,7 +22,8 @@ class Site:
 
     ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,
     paths to ``hide``, the ``cgroup`` for each limit and the ``ceiling`` of all jobs
-    together (``memory:1073741824``).
+    together (``memory:1073741824``), the ``oom`` score of jobs, and ``io-uring`` where they
+    may use that.
     """
 
     def __init__(self, words: dict[str, list[str]]) -> None:
@@ -38,10 +39,11 @@ class Site:
         self.signals = kernel.signal_fd(*signals.WAKING)
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
-        self.filter, self.domain = _seal(self.level)
+        self.oom_scores = oom_score.scores(words.get("oom", []), self.proc)
+        self.filter, self.domain = _seal(self.level, io_uring="io-uring" in words)
 
 
-def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:
+def _seal(level: str, *, io_uring: bool) -> tuple[kernel.CallFilter | None, int | None]:
     """The filter and the Landlock rules of every job; level ``basic`` promises nothing."""
     if level == "basic":
         return None, None
@@ -49,7 +51,7 @@ def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:
     # pages, each of which is copied.
     from . import landlock, seccomp  # noqa: PLC0415
 
-    code = seccomp.program(kernel.MACHINE)
+    code = seccomp.program(kernel.MACHINE, io_uring=io_uring)
     return kernel.CallFilter(code), landlock.ruleset(level, landlock.version())
 
 

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from . import contain, kernel, network, records, scratch, tree
+from . import contain, kernel, network, oom_score, records, scratch, tree
 from .attend import Attendance
 from .failure import NotExecuted
 from .launch import Order, launch
@@ -142,6 +142,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
     order, spool = charge.order, charge.spool
     if site.level == "namespaces":
         contain.map_own_user(site)
+    score = oom_score.take_jobs(site.oom_scores, site.proc)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     supervisor = records.process_identity(records.read_text("/proc/self/stat"))
     tmp = scratch.make(site, spool, charge.job_id, order.uid, order.gid)
@@ -156,6 +157,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
     attendance = Attendance(site, spool, pump, charge.group, tap)
     program = launch(site, order, charge.group, tmp, streams)
     started_at = b"%.6f" % time.time()
+    oom_score.give_back(score, site.oom_scores)
     os.close(tmp)
     started = [
         ("pid", b"%d" % program.machine_pid),

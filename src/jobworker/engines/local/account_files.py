@@ -22,9 +22,9 @@ from jobworker.supervisor.scratch import MACHINE_TMP
 SHELL = "/bin/sh"
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
-"""What useradd(8) takes for a name, and the dots and capitals that programs take as well."""
+"""The names that useradd(8) takes, and those with dots and capitals, which programs take too."""
 _SUFFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", re.ASCII)
-"""What is plain after ``job-``: chown(1) would take a name of digits for a number."""
+"""The owners that are plain after ``job-``: chown(1) would take a name of digits for a number."""
 
 _READABLE = 0o644
 _OF_MACHINE = tuple(f"/etc/{name}" for name in FILES)

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
+from jobworker.config.jobs import DEFAULT, JobSettings
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
-from jobworker.engines.host.enforcement import check_limits, spawner_arguments
+from jobworker.engines.host.enforcement import check_limits
 from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
 from jobworker.engines.host.probe import hidden_paths
@@ -116,18 +117,19 @@ class LocalEngine:
         containment: Containment,
         hidden: Sequence[Path] = (),
         ceiling: Limits = NO_LIMITS,
+        jobs: JobSettings = DEFAULT,
     ) -> AsyncIterator[LocalEngine]:
         """Finds out what this machine can do, and starts a spawner.
 
-        On leaving, supervisors and their spawner go on. Raises ``ContainmentUnavailable``,
-        and ``LimitUnavailable`` where the ceiling of all jobs is not enforced here.
+        On leaving, supervisors and their spawner go on. Raises what
+        ``Machine.survey`` does.
         """
         state = state.resolve()  # noqa: ASYNC240 - once, at start
         async with AsyncExitStack() as stack:
             spool = Spool(state)
             stack.callback(spool.close)
             machine = await asyncio.to_thread(
-                Machine.survey, state, containment, ceiling, spool.is_supervised
+                Machine.survey, state, containment, ceiling, spool.is_supervised, jobs
             )
             stack.push_async_callback(asyncio.to_thread, cgroup_upkeep.leave, machine.cgroups)
             engine = cls(state, spool, machine, hidden_paths(state, hidden))
@@ -154,7 +156,7 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                spawner_arguments(self.machine.cgroups, self.machine.ceiling),
+                self.machine.spawner_arguments,
             )
         finally:
             os.close(spawner_log)
@@ -171,7 +173,7 @@ class LocalEngine:
 
     def uid(self, account: int) -> int:
         """The UID that the account's jobs run as at the effective level."""
-        return uid_of(account, self.containment)
+        return uid_of(account, self.containment, self.machine.uids)
 
     def check(self, spec: Spec, terms: Terms) -> None:
         """Refuses a job that asks for what is not available here.
