@@ -38,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     "policy": {"config", "errors", "limits", "model"},
     "jobs": {"errors", "futures", "model", "output", "policy", "signals"} | {"units"},
     "spool": {"atomic_file", "disk", "model", "output", "supervisor"},
-    "engines": {"config", "disk", "errors", "futures", "jobs", "limits", "model", "output", "spool"}
+    "engines": {"atomic_file", "config", "disk", "errors", "futures", "jobs", "limits", "model"}
+    | {"output", "spool"}
     | {"supervisor"}
     | {"units"},
     "archive": {"ballast", "disk", "errors", "model", "output", "units"},

@@ -67,7 +67,7 @@ POLICY = "Rules Policy Rule RoleBounds QueueBounds DEFAULT_LIMITS"
 
 ALIASES = {
     "jobworker.jobs.manager": "Frames",
-    "jobworker.jobs.outputs": "Room",
+    "jobworker.jobs.outputs": "BatchSize",
     "jobworker.output.reader": "Span",
     "jobworker.config.settings": "Containment",
     "jobworker.client.calls": "Argument",

@@ -17,6 +17,7 @@ from jobworker.archive.database import FILE_NAME, Database
 from jobworker.archive.owners import SqlOwners
 from jobworker.archive.sql import SqlArchive
 from jobworker.ballast import Ballast
+from jobworker.config.jobs import DEFAULT, JobSettings
 from jobworker.config.settings import Containment
 from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import StateInUse, StorageFull
@@ -69,6 +70,7 @@ class Manager(manager.Manager):
         clock: Clock | None = None,
         hidden: Sequence[Path] = (),
         authority: Authority | None = None,
+        jobs: JobSettings = DEFAULT,
     ) -> AsyncIterator[Manager]:
         """Locks a state directory, and finds again the jobs that are in it.
 
@@ -76,11 +78,12 @@ class Manager(manager.Manager):
         ``database`` is that of ``open_database``, where the caller has it; ``archive``,
         ``owners``, ``engine`` and ``clock`` take the place of the part that would be made.
         ``hidden`` names more directories that jobs must not see; ``authority`` decides who
-        may run what, with what limits, and how many jobs may run and wait. On leaving,
-        jobs go on.
+        may run what, with what limits, and how many jobs may run and wait; ``jobs`` says
+        how every job's processes are set up. On leaving, jobs go on.
 
-        Raises the errors of ``open_database``, ``ContainmentUnavailable``, and
-        ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here.
+        Raises the errors of ``open_database``, ``ContainmentUnavailable``,
+        ``LimitUnavailable`` where the ceiling of all jobs together is not enforced here,
+        and ``UidsUnavailable`` where another server has taken the owners' users.
         """
         authority = authority or Authority()
         state = Path(state_dir)
@@ -96,7 +99,7 @@ class Manager(manager.Manager):
             if engine is None:
                 engine = await stack.enter_async_context(
                     LocalEngine.open(
-                        state, containment, hidden, authority.total, authority.safeguards
+                        state, containment, hidden, authority.total, authority.safeguards, jobs
                     )
                 )
             opened = cls(engine, archive, owners, clock or SystemClock(), authority)

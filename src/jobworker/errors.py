@@ -278,6 +278,13 @@ class ContainmentUnavailable(JobWorkerError):
     summary = "containment level unavailable"
 
 
+class UidsUnavailable(JobWorkerError):
+    """The users that jobs were to have are another server's, or not there."""
+
+    code = "uids_unavailable"
+    summary = "the user IDs for jobs are not available"
+
+
 class StateInUse(JobWorkerError):
     """Another server holds the state directory."""
 

@@ -160,7 +160,7 @@ async def test_a_job_starts_with_default_signals_and_its_own_environment(shell: 
     assert int(lines[0].split()[1], 16) == 0
     names = {line.split(b"=")[0] for line in lines[3:-1]}
     assert names == {
-        b"PATH", b"LANG", b"HOME", b"TMPDIR", b"USER", b"LOGNAME", b"JOBD_JOB_ID", b"PWD",
+        b"PATH", b"LANG", b"HOME", b"TMPDIR", b"USER", b"LOGNAME", b"SHELL", b"JOBD_JOB_ID", b"PWD",
     }  # fmt: skip
     assert lines[-1] == b"0077"
 

@@ -18,6 +18,7 @@ import pytest
 from jobworker.embedded import Manager
 from jobworker.engines.host.probe import probe
 from jobworker.engines.local import engine as local
+from jobworker.engines.local.account_files import JobAccount
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.model import Cause, Gap, Grant, Job, Level, Limits, Spec, Stream
 from jobworker.output.reader import OutputReader
@@ -279,8 +280,8 @@ async def test_a_capped_job_outlives_the_manager(tmp_path: Path, shared_dir: Pat
 async def test_a_job_is_killed_for_its_output_where_that_was_asked(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fields(job: Job, level: Level, grant: Grant = NOTHING_GRANTED) -> Fields:
-        return spec_fields(job, level, replace(grant, on_output_limit="kill"))
+    def fields(job: Job, level: Level, grant: Grant, account: JobAccount | None) -> Fields:
+        return spec_fields(job, level, replace(grant, on_output_limit="kill"), account)
 
     monkeypatch.setattr(local, "spec_fields", fields)
     job = await start(manager, "yes", 100_000)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jobworker.config.jobs import DEFAULT as JOBS_DEFAULT
+from jobworker.config.jobs import TABLE, JobSettings, job_settings
 from jobworker.config.toml import read
 from jobworker.errors import ConfigurationInvalid
 from jobworker.model import LEVELS, Level
@@ -37,12 +39,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a server. ``config`` is the file, which also has the policy."""
+    """The settings of a server. ``config`` is the file, which also has the policy.
+
+    ``jobs`` is the file's table of that name.
+    """
 
     state: Path
     listen: Address
     containment: Containment
     config: Path | None = None
+    jobs: JobSettings = JOBS_DEFAULT
 
 
 def parse_address(text: str) -> Address:
@@ -93,7 +99,7 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
     """
     config = flags.get("config") or environ.get("JOBD_CONFIG")
     path = Path(config).absolute() if config else None
-    from_file = _read_file(path) if path else {}
+    from_file, jobs = _read_file(path) if path else ({}, JOBS_DEFAULT)
     values: dict[str, Any] = {}
     for key, (parse, default, _) in SETTINGS.items():
         variable = f"JOBD_{key.upper()}"
@@ -108,11 +114,11 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
             values[key] = parse(text)
         except ValueError as error:
             raise ConfigurationInvalid(f"{source}: {text!r} {error}", field=key) from None
-    return Settings(**values, config=path)
+    return Settings(**values, config=path, jobs=jobs)
 
 
-def _read_file(path: Path) -> dict[str, str]:
-    """The settings in a file; its tables are only known to be there."""
+def _read_file(path: Path) -> tuple[dict[str, str], JobSettings]:
+    """The settings in a file and its table ``[jobs]``; the others are only known to be there."""
     content, source = read(path)
     settings = {}
     for key, value in content.items():
@@ -120,6 +126,6 @@ def _read_file(path: Path) -> dict[str, str]:
             if not isinstance(value, str):
                 raise source.complaint((key,), f"{key} must be a string")
             settings[key] = value
-        elif key not in POLICY_TABLES:
+        elif key not in (*POLICY_TABLES, TABLE):
             raise source.complaint((key,), f"unknown setting {key!r}")
-    return settings
+    return settings, job_settings(content, source)

@@ -7,14 +7,19 @@ every child, and some of it breaks asyncio.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
+
+_OOM_SCORE = -500
+"""Half of the machine's memory is taken off our score (proc_pid_oom_score_adj(5))."""
 
 PRIVATE = 0o077
 """The umask: what jobd makes is for its own account only."""
@@ -64,6 +69,18 @@ def allow_many_descriptors() -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def outlive_jobs() -> None:
+    """Has the kernel end others first where the machine has no memory left, if we may say so.
+
+    A lower value that we have been given stays. Spawner and supervisors inherit it; jobs
+    do not (``supervisor/oom_score.py``). Not the least of all, in case the leak is ours.
+    """
+    own = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError):  # it takes CAP_SYS_RESOURCE
+        if int(own.read_text(encoding="ascii")) > _OOM_SCORE:
+            own.write_text(str(_OOM_SCORE), encoding="ascii")
 
 
 def share_the_interpreter() -> None:

@@ -70,6 +70,8 @@ async def _reload_when(
 def _reload(settings: Settings, found: Settings, authority: Authority) -> None:
     rules = rules_of(settings)
     changed = [name for name in SETTINGS if getattr(found, name) != getattr(settings, name)]
+    if found.jobs != settings.jobs:
+        changed.append("jobs")
     found_guards, guards = (one.safeguards or NO_SAFEGUARDS for one in (rules, authority))
     if (rules.total, found_guards.memory) != (authority.total, guards.memory):
         changed.append("total")

@@ -26,6 +26,7 @@ from jobworker.daemon.options import add_settings, load_settings, settings_of
 from jobworker.daemon.process import (
     allow_many_descriptors,
     forbid_inspection,
+    outlive_jobs,
     share_the_interpreter,
 )
 from jobworker.daemon.reload import reloading
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     forbid_inspection()
     allow_many_descriptors()
+    outlive_jobs()
     share_the_interpreter()
     asyncio.run(_serve(settings, partial(load_settings, arguments)))
 
@@ -69,6 +71,7 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
             database=database,
             hidden=where_tokens_are(),
             authority=authority,
+            jobs=settings.jobs,
         ) as manager,
     ):
         for gap in gaps(authority.rules):

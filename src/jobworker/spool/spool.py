@@ -40,6 +40,9 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 _OUTPUT = (records.STDOUT, records.STDERR, records.INDEX)
 
+_REMOVAL = 10.0
+"""Seconds for the directory of a job whose program has not run: a few files."""
+
 
 class Spool:
     """The directory of all live jobs; one subdirectory each."""
@@ -74,18 +77,31 @@ class Spool:
                 os.close(directory)
         except OSError as error:
             if not isinstance(error, FileExistsError):  # that directory is another job's
-                self._remove(job_id)  # not its input, which another start may take
+                self._remove(job_id, _REMOVAL)  # not its input, which another start may take
             raise
 
     def jobs(self) -> list[JobId]:
-        """The jobs that have a directory. One that is half removed is removed first."""
-        found = []
-        for name in os.listdir(self._root):  # noqa: PTH208 - by descriptor
+        """The jobs that have a directory, but for one that is half removed."""
+        return [JobId.parse(name) for name in self._names() if not name.startswith(".")]
+
+    def finish_removals(self, seconds: float) -> None:
+        """Removes what an earlier server has half removed, or left of a try.
+
+        It takes up to so many ``seconds`` for each directory, and goes on with the others
+        where one cannot be removed; then it raises ``OSError`` in the end.
+        """
+        failure = None
+        for name in self._names():
             if name.startswith("."):
-                remove_tree(name, self._root)
-            else:
-                found.append(JobId.parse(name))
-        return found
+                try:
+                    remove_tree(name, self._root, seconds)
+                except OSError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._root)  # noqa: PTH208 - by descriptor
 
     def exists(self, job_id: JobId) -> bool:
         """Whether the job has a directory."""
@@ -112,21 +128,25 @@ class Spool:
         finally:
             os.close(directory)
 
-    def remove(self, job_id: JobId) -> None:
-        """Removes a job's directory, if there is one, after a rename to a dot-name."""
+    def remove(self, job_id: JobId, seconds: float = _REMOVAL) -> None:
+        """Removes a job's directory, if there is one, after a rename to a dot-name.
+
+        Raises ``TimeoutError`` where that takes more than so many ``seconds``; another call
+        goes on.
+        """
         self.inputs.drop(job_id)
-        self._remove(job_id)
+        self._remove(job_id, seconds)
 
     def withdraw(self, job_id: JobId) -> None:
         """Removes the directory of a start that came to nothing; its input is kept again."""
         self.inputs.take_back(job_id)
-        self._remove(job_id)
+        self._remove(job_id, _REMOVAL)
 
-    def _remove(self, job_id: JobId) -> None:
+    def _remove(self, job_id: JobId, seconds: float) -> None:
         try:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         except FileNotFoundError:
-            return
+            pass  # an earlier call may have come this far
         except OSError as error:
             # The new name may need a block that a full disk has not got.
             if error.errno not in disk.FULL:
@@ -135,7 +155,7 @@ class Spool:
             os.rename(job_id, f".{job_id}", src_dir_fd=self._root, dst_dir_fd=self._root)
         quota.lift_left_over(f".{job_id}/{records.TMP}", self._root)
         self._remove_known_files(f".{job_id}")
-        remove_tree(f".{job_id}", self._root)
+        remove_tree(f".{job_id}", self._root, seconds)
 
     def _remove_known_files(self, directory: str) -> None:
         """Removes the files that are there as a rule, without listing the directory."""

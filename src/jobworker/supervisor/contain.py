@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 
-from . import kernel, records
+from . import account_files, kernel, records
 from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
 from .site import OWN_NAMESPACES, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .launch import Order
     from .walls import Walls
 
 CLONE_FLAGS = {
@@ -54,14 +55,13 @@ def map_own_user(site: Site) -> None:
     _write("/proc/sys/user/max_user_namespaces", "0")
 
 
-def enter_file_system(
-    site: Site, walls: Walls, job_id: str, uid: int, in_home: list[bytes]
-) -> None:
+def enter_file_system(site: Site, walls: Walls, job_id: str, order: Order) -> None:
     """Gives this mount namespace what is the job's own, and covers what no job may see.
 
-    ``in_home`` are such places in the home directory of an account that is not the
-    server's. With the server's own UID the job could write whatever the server can, so at
-    level ``namespaces`` all else is read-only.
+    The ``hidden`` places of an order are in the home directory of an account that is not the
+    server's; its ``account`` names the files in which the job's user has a name. With the
+    server's own UID the job could write whatever the server can, so at level ``namespaces``
+    all else is read-only.
     """
     kernel.perform_mount(walls.first)
     # First, where the path still leads to it: without the empty directory this fails.
@@ -70,8 +70,10 @@ def enter_file_system(
         _cover(call)
     for call in walls.frozen:
         _freeze(call)
-    if in_home:
-        _cover_in_home(in_home, uid)
+    if order.hidden:
+        _cover_in_home(order.hidden, order.uid)
+    if order.account is not None:
+        account_files.put_in_place(order.account)
     _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", MACHINE_TMP)
     writable = [MACHINE_TMP]
     if site.shm is not None:

@@ -65,6 +65,7 @@ class Order:
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.hidden = [value for key, value in spec if key == "hide"]
+        self.account = single.get("account")
         self.executable = single.get("executable")
         self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}

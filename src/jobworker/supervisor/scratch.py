@@ -17,6 +17,10 @@ from .site import OWN_NAMESPACES, OWN_UID, Site
 MACHINE_TMP = "/tmp"  # noqa: S108 - itself
 MACHINE_SHM = "/dev/shm"  # noqa: S108 - itself
 
+REMOVAL = 60.0
+"""Seconds that a supervisor takes at most for each directory: a few million files. Nobody
+waits for it, as the end has been told. What is left then is the server's to remove."""
+
 
 def shared_name(job_id: str) -> str:
     """The name of a job's directory in one of the machine's."""
@@ -47,21 +51,24 @@ def _make(site: Site, parent: int, name: str, uid: int, gid: int) -> int:
 def remove(site: Site, job_id: str) -> None:
     """Removes what ``make`` made, once no process of the job is left."""
     if site.level not in OWN_NAMESPACES:
-        remove_left_over(job_id)
+        remove_left_over(job_id, REMOVAL)
         return
-    remove_tree(f"{job_id}/{records.TMP}", site.spool)
-    if site.shm is not None:
-        remove_tree(shared_name(job_id), site.shm)
+    if site.shm is not None:  # before the other, as it is memory
+        remove_tree(shared_name(job_id), site.shm, REMOVAL)
+    remove_tree(f"{job_id}/{records.TMP}", site.spool, REMOVAL)
 
 
-def remove_left_over(job_id: str) -> None:
-    """Removes what a killed supervisor has left in the machine's directories."""
-    for place in (MACHINE_TMP, MACHINE_SHM):
+def remove_left_over(job_id: str, seconds: float) -> None:
+    """Removes what a killed supervisor has left in the machine's directories.
+
+    Raises ``TimeoutError`` where one of them takes more than so many ``seconds``.
+    """
+    for place in (MACHINE_SHM, MACHINE_TMP):
         try:
             parent = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue  # a bare root may have no /dev/shm
         try:
-            remove_tree(shared_name(job_id), parent)
+            remove_tree(shared_name(job_id), parent, seconds)
         finally:
             os.close(parent)

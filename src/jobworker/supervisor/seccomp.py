@@ -89,6 +89,18 @@ On ENOSYS the C libraries fall back on clone(2) (glibc's spawni.c and clone-inte
 Docker and systemd do the same.
 """
 
+IO_URING: dict[str, Numbers] = {
+    "io_uring_setup": (425, 425, 425),
+    "io_uring_enter": (426, 426, 426),
+    "io_uring_register": (427, 427, 427),
+}
+"""Calls that get ENOSYS unless the operator allows them.
+
+What goes through a ring no filter sees, and many of the kernel's flaws of recent years were
+in there. Programs and libraries (libuv, liburing's callers) know kernels without it, and
+take ENOSYS to mean such a one; EPERM some of them report and end.
+"""
+
 _X32 = 0x4000_0000
 """The bit in the numbers of x86_64's third convention, hardly used and mostly not built
 in: its calls do not exist here."""
@@ -129,31 +141,37 @@ class _Program:
         return b"".join(reversed(self._backwards))
 
 
-def program(machine: str) -> bytes:
+def program(machine: str, *, io_uring: bool = False) -> bytes:
     """The filter for a machine by its uname(2) name; raises if its numbers are not known."""
+    absent = {"clone3": CLONE3} if io_uring else {"clone3": CLONE3, **IO_URING}
     if machine == "x86_64":
-        return _program([(_I386, 1, {}), (_X86_64, 0, {_X32: _UNKNOWN, _SKIPPED: _ALLOW})])
+        more = {_X32: _UNKNOWN, _SKIPPED: _ALLOW}
+        return _program([(_I386, 1, {}), (_X86_64, 0, more)], absent)
     if machine == "aarch64":
-        return _program([(_AARCH64, 2, {})])  # the calls of 32-bit programs are not known
+        return _program([(_AARCH64, 2, {})], absent)  # 32-bit programs' calls are not known
     raise OSError(_ENOSYS, f"no filter of system calls for {machine}")
 
 
-def _program(conventions: list[tuple[int, int, dict[int, int]]]) -> bytes:
+def _program(
+    conventions: list[tuple[int, int, dict[int, int]]], absent: dict[str, Numbers]
+) -> bytes:
     """One search for each convention; a call by any other kills the process.
 
     A convention is its ``AUDIT_ARCH``, its column in the tables, and the verdicts that
-    apply from a number on besides those.
+    apply from a number on besides those. ``absent`` are the calls that get ENOSYS.
     """
     out = _Program()
     other = out.put(_RETURN, _KILL_PROCESS)
     for architecture, column, more in conventions:
-        search = _put_search(out, column, more)
+        search = _put_search(out, column, more, absent)
         other = out.jump(_JUMP_EQUAL, architecture, search, other)
     out.put(_LOAD, _ARCHITECTURE)
     return out.code()
 
 
-def _put_search(out: _Program, column: int, more: dict[int, int]) -> int:
+def _put_search(
+    out: _Program, column: int, more: dict[int, int], absent: dict[str, Numbers]
+) -> int:
     allow, refuse, unknown = (out.put(_RETURN, value) for value in (_ALLOW, _REFUSE, _UNKNOWN))
     out.jump(_JUMP_SET, _CLONE_NEWUSER, refuse, allow)
     flags = out.put(_LOAD, _FIRST_ARGUMENT)
@@ -165,7 +183,7 @@ def _put_search(out: _Program, column: int, more: dict[int, int]) -> int:
         **{numbers[column]: refuse for numbers in DENIED.values()},
         **{numbers[column]: flags for numbers in WITHOUT_NEWUSER.values()},
         IOCTL[column]: request,
-        CLONE3[column]: unknown,
+        **{numbers[column]: unknown for numbers in absent.values()},
     }
     starts = {0: allow, **{n + 1: allow for n in targets if n is not None}}
     starts |= {n: target for n, target in targets.items() if n is not None}

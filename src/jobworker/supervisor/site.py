@@ -27,8 +27,8 @@ class Site:
 
     ``words`` are the spawner's arguments: ``level`` of containment, ``state`` directory,
     paths to ``hide``, the ``cgroup`` for each limit, the ``ceiling`` of all jobs together
-    (``memory:1073741824``), the most ``processes`` of a user, and the ``oom`` score of
-    jobs. The spawner finds the ``commons``.
+    (``memory:1073741824``), the most ``processes`` of a user, the ``oom`` score of jobs, and
+    ``io-uring`` where they may use that. The spawner finds the ``commons``.
     """
 
     def __init__(self, words: dict[str, list[str]]) -> None:
@@ -47,7 +47,7 @@ class Site:
         self.shm = _open_if_there("/dev/shm")  # noqa: S108 - itself
         self.oom_scores = oom_score.scores(words.get("oom", []), self.proc)
         self.walls = _walls(self.level, state, words.get("hide", []))
-        self.filter, self.domain = _seal(self.level)
+        self.filter, self.domain = _seal(self.level, io_uring="io-uring" in words)
 
 
 def _walls(level: str, state: str, hidden: list[str]) -> Walls | None:
@@ -58,7 +58,7 @@ def _walls(level: str, state: str, hidden: list[str]) -> Walls | None:
     return Walls(level, state, hidden)
 
 
-def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:
+def _seal(level: str, *, io_uring: bool) -> tuple[kernel.CallFilter | None, int | None]:
     """The filter and the Landlock rules of every job; level ``basic`` promises nothing."""
     if level == "basic":
         return None, None
@@ -66,7 +66,7 @@ def _seal(level: str) -> tuple[kernel.CallFilter | None, int | None]:
     # pages, each of which is copied.
     from . import landlock, seccomp  # noqa: PLC0415
 
-    code = seccomp.program(kernel.MACHINE)
+    code = seccomp.program(kernel.MACHINE, io_uring=io_uring)
     return kernel.CallFilter(code), landlock.ruleset(level, landlock.version())
 
 

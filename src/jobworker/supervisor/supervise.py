@@ -175,7 +175,7 @@ def _start(site: Site, charge: Charge) -> Attendance:
     if order.tmp is not None:
         _limit_tmp(tmp, order.tmp, identity[0], charge.kept)
     if site.walls is not None:
-        contain.enter_file_system(site, site.walls, charge.job_id, order.uid, order.hidden)
+        contain.enter_file_system(site, site.walls, charge.job_id, order)
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     pump = Pump(spool, order.output, kill_over=order.kill_over_output)

@@ -119,7 +119,7 @@ async def test_the_janitor_shows_what_waits_for_it(
     begun, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def remove(_job_id: JobId) -> None:
+    def remove(_job_id: JobId, _seconds: float) -> None:
         loop.call_soon_threadsafe(begun.set)
         assert go_on.wait(BUDGET)
 
@@ -130,7 +130,54 @@ async def test_the_janitor_shows_what_waits_for_it(
     await asyncio.wait_for(begun.wait(), BUDGET)
     tasks += [asyncio.create_task(janitor.remove(JobId.new(), abandoned=True))]
     await asyncio.sleep(0)
-    assert repr(janitor) == "<Janitor at work: 1 waiting, 1 abandoned>"
+    assert repr(janitor) == "<Janitor at work on rounds: 1 waiting, 1 abandoned>"
     go_on.set()
     await asyncio.wait_for(asyncio.gather(*tasks), BUDGET)
     assert repr(janitor) == "<Janitor idle: 0 waiting, 0 abandoned>"
+    await janitor.close()
+
+
+async def test_a_job_that_takes_long_does_not_hold_up_the_others(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets slices of time in a lane of its own, until it is done."""
+    large, slices, others_done = JobId.new(), 0, threading.Event()
+
+    def remove(job_id: JobId, _seconds: float) -> None:
+        nonlocal slices
+        if job_id == large:
+            slices += 1
+            if not others_done.is_set():
+                raise TimeoutError
+
+    monkeypatch.setattr(spool, "remove", remove)
+    janitor = Janitor(spool, Cgroups())
+    first = asyncio.create_task(janitor.remove(large, abandoned=False))
+    for _ in range(3):
+        await asyncio.wait_for(janitor.remove(JobId.new(), abandoned=False), BUDGET)
+    assert not first.done()
+    others_done.set()
+    await asyncio.wait_for(first, BUDGET)
+    assert slices > 1
+    await janitor.close()
+
+
+async def test_a_janitor_that_is_closed_has_no_thread_in_the_spool(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, begun = threading.Lock(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def remove(_job_id: JobId, _seconds: float) -> None:
+        with inside:
+            loop.call_soon_threadsafe(begun.set)
+            raise TimeoutError
+
+    monkeypatch.setattr(spool, "remove", remove)
+    janitor = Janitor(spool, Cgroups())
+    task = asyncio.create_task(janitor.remove(JobId.new(), abandoned=False))
+    await asyncio.wait_for(begun.wait(), BUDGET)
+    await asyncio.wait_for(janitor.close(), BUDGET)
+    assert repr(janitor) == "<Janitor idle: 1 waiting, 0 abandoned>"
+    assert not inside.locked()
+    task.cancel()

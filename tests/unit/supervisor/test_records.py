@@ -86,10 +86,10 @@ def test_a_tree_goes_whole_however_deep_odd_or_closed(directory: int, tmp_path: 
         os.close(at)
         at = below
     os.close(at)
-    remove_tree("job", directory)
+    remove_tree("job", directory, 60)
     assert not job.exists()
     assert (outside / "precious").read_text() == "x"
-    remove_tree("job", directory)
+    remove_tree("job", directory, 60)
 
 
 def test_the_spawner_imports_a_handful_of_modules() -> None:

@@ -51,6 +51,7 @@ def expected(column: int) -> dict[int, int]:
     """The calls that are not simply allowed, but for clone and unshare."""
     denied = {numbers[column]: EPERM for numbers in seccomp.DENIED.values()}
     denied[seccomp.CLONE3[column]] = ENOSYS
+    denied |= {numbers[column]: ENOSYS for numbers in seccomp.IO_URING.values()}
     return {number: verdict for number, verdict in denied.items() if number is not None}
 
 
@@ -97,6 +98,18 @@ def test_x32_calls_do_not_exist() -> None:
 
 def test_a_call_that_a_tracer_has_cancelled_stays_its_own_business() -> None:
     assert judge(seccomp.program("x86_64"), X86_64, 0xFFFF_FFFF) == ALLOW
+
+
+@every_convention
+def test_io_uring_is_simply_allowed_where_that_was_said(
+    machine: str, architecture: int, column: int
+) -> None:
+    code = seccomp.program(machine, io_uring=True)
+    for numbers in seccomp.IO_URING.values():
+        number = numbers[column]
+        assert number is not None
+        assert judge(code, architecture, number) == ALLOW
+    assert judge(code, architecture, 435) == ENOSYS
 
 
 @pytest.mark.parametrize(

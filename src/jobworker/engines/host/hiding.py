@@ -14,6 +14,10 @@ _SESSION = ("SSH_AUTH_SOCK", "XAUTHORITY", "TMUX")
 """Variables that name a socket or a file of a session, or begin with it before a comma."""
 
 
+_NAME_CACHE = Path("/run/nscd")
+"""The socket of nscd, which knows no job's user: without it the C library looks by itself."""
+
+
 def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
     """The paths that no job may see, whether there is something yet or not.
 
@@ -21,7 +25,7 @@ def hidden_paths(state: Path, others: Sequence[Path]) -> list[Path]:
     where jobs have the server's own UID, what its home directory has of keys. A path that is
     a link is among them as it is, too: it may lead elsewhere tomorrow.
     """
-    paths = [state, *others, *of_session(os.environ)]
+    paths = [state, *others, _NAME_CACHE, *of_session(os.environ)]
     if os.geteuid() != 0:
         paths += [*of_home(_own_home()), *of_home(os.environ.get("HOME", ""))]
     both = (same for path in paths for same in (path, path.resolve()))

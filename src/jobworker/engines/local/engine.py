@@ -13,15 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from jobworker import disk
+from jobworker.config.jobs import DEFAULT, JobSettings
 from jobworker.config.settings import Containment
 from jobworker.engines.host import cgroup_upkeep
-from jobworker.engines.host.enforcement import check_limits, spawner_arguments
+from jobworker.engines.host.enforcement import check_limits
 from jobworker.engines.host.hiding import hidden_paths
 from jobworker.engines.host.isolation import check_isolation
 from jobworker.engines.host.machine import Machine
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals
+from jobworker.engines.local.account_files import AccountFiles, JobAccount
 from jobworker.engines.local.drain import until_drained
 from jobworker.engines.local.followed import LocalJob, Phase, Start
 from jobworker.engines.local.input import LocalInput
@@ -67,6 +69,7 @@ from jobworker.spool.record import (
 from jobworker.spool.spool import Spool
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
+from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ class LocalEngine:
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
         self._closed = False
+        self._accounts = AccountFiles(state)
         self._janitor = Janitor(spool, machine.cgroups)
         self._spawner = SpawnerLink(self._start_spawner, self._take, self._adopt_all)
         self._orders = Orders(spool, self._spawner, self._tell, self._find)
@@ -110,20 +114,19 @@ class LocalEngine:
         hidden: Sequence[Path] = (),
         ceiling: Limits = NO_LIMITS,
         safeguards: Safeguards | None = None,
+        jobs: JobSettings = DEFAULT,
     ) -> AsyncIterator[LocalEngine]:
         """Finds out what this machine can do, and starts a spawner.
 
-        What of the ``safeguards`` cannot be kept is logged.
-
-        On leaving, supervisors and their spawner go on. Raises ``ContainmentUnavailable``,
-        and ``LimitUnavailable`` where the ceiling of all jobs is not enforced here.
+        What of the ``safeguards`` cannot be kept is logged. On leaving, supervisors and their
+        spawner go on. Raises what ``Machine.survey`` does.
         """
         state = state.resolve()  # noqa: ASYNC240 - once, at start
         async with AsyncExitStack() as stack:
             spool = Spool(state)
             stack.callback(spool.close)
             machine = await asyncio.to_thread(
-                Machine.survey, state, containment, ceiling, spool.is_supervised, safeguards
+                Machine.survey, state, containment, ceiling, spool.is_supervised, safeguards, jobs
             )
             stack.push_async_callback(asyncio.to_thread, cgroup_upkeep.leave, machine.cgroups)
             await until_drained(spool)
@@ -151,9 +154,7 @@ class LocalEngine:
                 self._state,
                 self._hidden,
                 spawner_log,
-                spawner_arguments(
-                    self.machine.cgroups, self.machine.ceiling, self.machine.safeguards
-                ),
+                self.machine.spawner_arguments,
             )
         finally:
             os.close(spawner_log)
@@ -166,6 +167,7 @@ class LocalEngine:
         self._warnings.close()
         self._monitor.close()
         await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
+        await self._janitor.close()
         self._watcher.close()
 
     def listen(self, listener: Listener) -> None:
@@ -174,7 +176,7 @@ class LocalEngine:
 
     def uid(self, account: int) -> int:
         """The UID that the account's jobs run as at the effective level."""
-        return uid_of(account, self.containment)
+        return uid_of(account, self.containment, self.machine.uids)
 
     def check(self, spec: Spec, terms: Terms) -> None:
         """Refuses a job that asks for what is not available here.
@@ -200,7 +202,8 @@ class LocalEngine:
         self.check(job.spec, job.terms)
         uid = grant.run_as.uid if grant.run_as else self.uid(account)
         try:
-            self._spool.create(job.id, spec_fields(job, self.containment, grant))
+            seen = await self._account(job.owner, uid, grant)
+            self._spool.create(job.id, spec_fields(job, self.containment, grant, seen))
         except OSError as error:
             raise cannot("make the job's directory", error) from error
         try:
@@ -219,6 +222,13 @@ class LocalEngine:
             raise ServiceUnavailable(
                 f"the spawner does not take orders: {reason_of(error)}"
             ) from error
+
+    async def _account(self, owner: str, uid: int, grant: Grant) -> JobAccount | None:
+        """The account that the job sees as its own; None where it sees the machine's alone."""
+        if grant.run_as or self.containment not in OWN_NAMESPACES:
+            return None
+        gid = uid if self.containment in OWN_UID else os.getegid()
+        return await self._accounts.account(owner, uid, gid)
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
@@ -277,6 +287,7 @@ class LocalEngine:
         """Finds again the jobs that another server started, and clears away the rest."""
         known = {job.id for job in jobs}
         certain = same_boot(self._state)
+        self._janitor.sweep()
         for job_id in self._spool.jobs():
             if job_id not in known:
                 self._clear_away_safely(job_id)
@@ -368,15 +379,16 @@ class LocalEngine:
             asyncio.get_running_loop().call_later(_PAUSE, self._clear_away_safely, job_id)
 
     def _clear_away(self, job_id: JobId) -> None:
-        """Removes the directory of a job that nobody was told of."""
-        if not self._spool.supervised(job_id):
-            self._spool.remove(job_id)
-            return
+        """Removes all that is left of a job that nobody was told of, or that has been archived."""
+        supervised = self._spool.supervised(job_id)
+        start = self._spool.record(job_id).supervisor if supervised else None
         known = self._jobs[job_id] = LocalJob(phase=Phase.TOLD)
-        start = self._spool.record(job_id).supervisor
-        self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
-        notify(start)
-        self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
+        if supervised:
+            self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
+            notify(start)
+            self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
+        else:
+            known.advance(Phase.ABANDONED)
         task = asyncio.ensure_future(self.discard(job_id))
         task.add_done_callback(_report)
 

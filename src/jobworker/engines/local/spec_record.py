@@ -6,6 +6,7 @@ import os
 
 from jobworker.engines.host.enforcement import limit_fields
 from jobworker.engines.host.hiding import of_home
+from jobworker.engines.local.account_files import SHELL, JobAccount
 from jobworker.model import Executable, Grant, Input, Job, Level
 from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
@@ -19,8 +20,15 @@ _STDIN = {"given": records.GIVEN, "pipe": records.FED, "terminal": records.TERMI
 _NOTHING_GRANTED = Grant()
 
 
-def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fields:
+def spec_fields(
+    job: Job,
+    level: Level,
+    grant: Grant = _NOTHING_GRANTED,
+    account: JobAccount | None = None,
+) -> Fields:
     """The record ``spec`` for a job at a level of containment.
+
+    ``account`` is that of its user, where it has one of its own.
 
     A program that was checked gets its canonical path and not the one that was asked
     for: some do what they are called, or look for their parts beside that path.
@@ -28,13 +36,15 @@ def spec_fields(job: Job, level: Level, grant: Grant = _NOTHING_GRANTED) -> Fiel
     spec, limits, checked = job.spec, job.terms.limits, grant.executable
     program = checked.path if checked else spec.program
     fields = [("arg", os.fsencode(text)) for text in (program, *spec.args)]
-    environment = _environment(job, level, grant) | dict(spec.env)
+    environment = _environment(job, level, grant, account) | dict(spec.env)
     fields += [("env", os.fsencode(f"{key}={value}")) for key, value in environment.items()]
     cwd = grant.cwd or spec.cwd
     if cwd is not None:
         fields.append(("cwd", os.fsencode(cwd)))
     if limits.timeout is not None:
         fields += [("timeout", b"%.3f" % limits.timeout), ("grace", b"%.3f" % spec.grace)]
+    if account:
+        fields.append(("account", account.directory.encode()))
     if checked:
         fields.append(("executable", _identity(checked)))
     if grant.run_as:
@@ -62,12 +72,15 @@ def _identity(file: Executable) -> bytes:
     return b"%d:%d:%d:%d:%d" % (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
 
 
-def _environment(job: Job, level: Level, grant: Grant) -> dict[str, str]:
+def _environment(
+    job: Job, level: Level, grant: Grant, account: JobAccount | None
+) -> dict[str, str]:
     """The environment that every job gets: nothing is inherited from the server."""
     tmp = MACHINE_TMP  # the job's own, where it has its own mounts
     if level not in OWN_NAMESPACES:
         tmp = f"{tmp}/{shared_name(job.id)}"
-    name = grant.run_as.name if grant.run_as else job.owner
+    known = account or grant.run_as
+    name = known.name if known else job.owner
     return {
         "PATH": _PATH,
         "LANG": "C.UTF-8",
@@ -75,5 +88,6 @@ def _environment(job: Job, level: Level, grant: Grant) -> dict[str, str]:
         "TMPDIR": tmp,
         "USER": name,
         "LOGNAME": name,
+        "SHELL": SHELL,
         "JOBD_JOB_ID": job.id,
     }
