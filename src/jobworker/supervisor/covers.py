@@ -66,21 +66,18 @@ class Covers:
         self._mountinfo = os.open("/proc/self/mountinfo", os.O_RDONLY)
         self._changes = select.poll()
         self._changes.register(self._mountinfo, select.POLLPRI)
-        self._listed_at = 0
         self.look()
 
     def changed(self) -> bool:
         """Whether there may be more to cover than ``paths`` tell; ``look`` again then."""
-        try:
-            changed_at = os.stat(_RUN).st_mtime_ns
-        except OSError:  # a bare root has none
-            changed_at = 0
-        return changed_at > self._listed_at or bool(self._changes.poll(0))
+        return _changed_at(_RUN) != self._stamp or bool(self._changes.poll(0))
 
     def look(self) -> None:
         """Looks for what there is to cover."""
-        # A name that comes within the same tick of the kernel's clock changes no time.
-        self._listed_at = time.time_ns() - _TICK
+        changed_at = _changed_at(_RUN)
+        # Another name that comes within the same tick of the kernel's clock would not show.
+        settled = abs(time.time_ns() - changed_at) > _TICK
+        self._stamp = changed_at if settled else None
         named = [*self._hidden, *_of_batch_systems()]
         self._mounts = _mounts(self._mountinfo)
         self.paths = [*named, *elsewhere(self._mounts, [self._state, *named])]
@@ -88,6 +85,14 @@ class Covers:
     def points(self, kinds: tuple[str, ...]) -> list[str]:
         """The mount points of file systems of some kinds."""
         return [point for *_, point, kind in self._mounts if kind in kinds]
+
+
+def _changed_at(directory: str) -> int:
+    """The time at which a name last came or went, in nanoseconds; 0 where there is none."""
+    try:
+        return os.stat(directory).st_mtime_ns
+    except OSError:  # a bare root has no /run
+        return 0
 
 
 def _of_batch_systems() -> list[str]:
