@@ -194,11 +194,11 @@ class Database:
     async def _shrink(self) -> None:
         try:
             shrunk = False
-            while await self.write(self._shrink_some, ballast=1.0):
+            while self._may_shrink() and await self.write(self._shrink_some, ballast=1.0):
                 shrunk = True
             if shrunk:
                 await self._checkpoint()
-            if self.ballast is not None:
+            if self.ballast is not None and self.ballast.held < self.ballast.size:
                 await asyncio.to_thread(self.ballast.fill)
         except (JobWorkerError, OSError, sqlite3.Error) as error:
             log.warning("cannot shrink the database %s: %s", self.path, error)
@@ -211,11 +211,14 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             log.warning("cannot move the log into the database %s: %s", self.path, error)
 
+    def _may_shrink(self) -> bool:
+        """Whether enough of the file is unused, or the disk short enough, to give some back."""
+        unused = self.read(sqlite.unused)
+        return bool(unused) and (unused >= _SPARE or self._left() < _SPARE)
+
     def _shrink_some(self, connection: Connection) -> bool:
-        """Moves some pages; False where no more need be."""
+        """Moves some pages; False where none could be."""
         unused = sqlite.unused(connection)
-        if not unused or (unused < _SPARE and self._left() >= _SPARE):
-            return False
         sqlite.shrink(connection, _SHRUNK_AT_ONCE)
         return sqlite.unused(connection) < unused
 

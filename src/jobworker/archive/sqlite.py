@@ -47,7 +47,7 @@ _WRITE_FAILED = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 which all mean that there is no room for more; but for a broken disk as well."""
 
 _PROBE = bytes(4096)
-"""A block, written to tell them apart."""
+"""The block that is written to tell them apart."""
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 """Primary codes of a disk that fails while we use the database."""
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from sqlalchemy.exc import IntegrityError
 from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.tables import accounts, job_labels, jobs, metadata
-from jobworker.errors import ServiceUnavailable, StateUnusable, StorageUnavailable
+from jobworker.ballast import SIZE, Ballast
+from jobworker.errors import ServiceUnavailable, StateUnusable, StorageFull, StorageUnavailable
 
 
 @pytest.fixture
@@ -300,3 +301,45 @@ async def test_a_closed_database_says_so(database: Database) -> None:
     await database.close()
     with pytest.raises(ServiceUnavailable, match="closed"):
         await database.write(add_alice)
+
+
+def auto_vacuum(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    return int(mode)
+
+
+def test_a_database_of_before_learns_to_give_room_back(path: Path) -> None:
+    """Once, by the server alone, which has ballast."""
+    made(path)
+    assert auto_vacuum(path) == 2  # incremental
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    assert auto_vacuum(path) == 0
+    with opened(path):
+        assert auto_vacuum(path) == 0
+    database = Database.open(path, Ballast(path.parent))
+    asyncio.run(database.close())
+    assert auto_vacuum(path) == 2
+
+
+async def test_other_writes_are_refused_before_the_disk_is_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that what makes room finds some; and reads go on."""
+    database = Database.open(path, Ballast(path.parent))
+    least = SIZE // 2
+    monkeypatch.setattr(database, "_left", lambda: least - 1)
+    with pytest.raises(StorageFull, match="less than 8 MiB would be free"):
+        await database.write(lambda _: None)
+    await database.write(lambda _: None, ballast=1.0)
+    assert database.read(owners) == []
+    assert await database.trouble() is None, "a full disk is ready for all that makes room"
+    monkeypatch.setattr(database, "_left", lambda: least)
+    await database.write(lambda _: None)
+    with pytest.raises(StorageFull):
+        database.check_room(1)
+    await database.close()
