@@ -81,13 +81,9 @@ def test_t52_a_start_that_fails_half_way_leaves_nothing(
     else:
         answer = json.loads(done.stdout)
         assert answer["code"] == {507: "storage_full", 503: answer["code"]}[status], answer
-        # Where root can fork and the spawn cannot, it is the user who has too many processes.
-        assert answer["code"] in (
-            "storage_full",
-            "service_unavailable",
-            "start_failed",
-            "too_many_jobs",
-        )
+        # Where root can fork and the user could not, it is the user who has too many.
+        codes = ("storage_full", "service_unavailable", "start_failed", "too_many_jobs")
+        assert answer["code"] in codes
         assert answer["error"].startswith("Error: ")
         assert "internal" not in answer["error"]
     until(lambda: spool(server) == [])
