@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jobworker.config.jobs import KEYS as JOBS
+from jobworker.config.jobs import TABLE, job_settings
 from jobworker.config.settings import POLICY_TABLES, SETTINGS
 from jobworker.config.toml import Source
 from jobworker.policy.tables import (
@@ -39,6 +41,7 @@ def keys_of(heading: str) -> set[str]:
         ("`[limits.user]` and `[limits.admin]`", DEFAULTS),
         ("`[total]`", TOTAL),
         ("`[per-user]`", PER_USER),
+        ("`[jobs]`", JOBS),
         ("`[queue]`", QUEUE),
         ("`[requests]`", REQUESTS),
         ("`[policy]`", POLICY),
@@ -57,5 +60,6 @@ def test_the_example_can_be_loaded_and_has_every_table() -> None:
     example = PAGE.partition("```toml\n")[2].partition("```")[0]
     content = tomllib.loads(example)
     rules = rules_from(content, Source("example", example))
-    assert set(content) == {*SETTINGS, *POLICY_TABLES}
+    assert set(content) == {*SETTINGS, *POLICY_TABLES, TABLE}
+    assert job_settings(content, Source("example", example)).oom_score_adj == 500
     assert [rule.name for rule in rules.policy.rules] == ["admins", "reports"]
