@@ -83,3 +83,13 @@ def test_jobctl(module_jobd: Jobd, job_id: str, gap: tuple[int, int]) -> None:
         assert exact.stderr.decode() == f"jobctl: {missing} bytes of stdout were not kept\n"
     (shown,) = json.loads(module_jobd.succeed("status", "--json", job_id))["gaps"]
     assert (shown["start"], shown["end"]) == gap
+
+
+def test_jobctl_shows_all_that_is_kept_however_long_it_is(module_jobd: Jobd) -> None:
+    """The API answers by lines with the last 8 MiB; people want the rest, too."""
+    job_id = module_jobd.start_job("/usr/bin/seq", "1", "1500000")
+    module_jobd.succeed("wait", job_id)
+    shown = module_jobd.succeed("output", job_id)
+    head, _, text = shown.partition("\n")
+    assert head == "Output:"
+    assert text == "".join(f"{number}\n" for number in range(1, 1_500_001))
