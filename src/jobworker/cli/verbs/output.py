@@ -55,11 +55,13 @@ def show(call: Invocation, *, raw: bool) -> int:
             _exact(client, job_id, _streams(call))
         elif call.has("json"):
             report.answer(client.output(job_id))
-        elif any(gap.get("leftOut") for gap in (answer := client.output(job_id)).get("gaps", ())):
-            report.line("Output:")
-            _frames(call, client, job_id, window, raw=False)
         else:
-            _print(answer, _streams(call))
+            answer = client.output(job_id)
+            if any(gap.get("leftOut") for gap in answer.get("gaps", ())):
+                report.line("Output:")
+                _frames(call, client, job_id, window, raw=False)
+            else:
+                _print(answer, _streams(call))
     return 0
 
 
