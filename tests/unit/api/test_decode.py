@@ -70,7 +70,7 @@ class Unbounded(Request, frozen=True):
 
 
 def test_a_name_given_twice_is_found_in_one_pass() -> None:
-    """A look from each name to all others took 22 s for 300 KB; this would take hours."""
+    """T82: a look from each name to all others took 22 s for 300 KB; this would take hours."""
     names = [f"{number:06}" for number in range(400_000)]
     members = ",".join(f'"{name}":""' for name in (*names, names[-1]))
     with pytest.raises(InvalidRequest) as refused:
