@@ -80,7 +80,7 @@ class Machine:
         return machine if asked is None else machine._guarded(asked)
 
     def _guarded(self, asked: Safeguards) -> Machine:
-        """The same with those safeguards that it keeps; logs what stays without a bound."""
+        """Keeps those safeguards that it can; logs what stays without a bound."""
         by_job = pids_by_rlimit() if self.containment == "namespaces" else None
         terms = (asked, self.ceiling, self.containment, self.limits, by_job)
         keeps = kept(*terms)
