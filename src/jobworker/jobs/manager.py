@@ -261,10 +261,10 @@ class Manager:
             raise JobRunning
         if live := self._live_jobs.get(job.id):
             await self._archiver.remove(live)
-            return
-        await self._archive.remove(job.id)
+        else:
+            await self._archive.remove(job.id)
+            self._room.made()
         self._live_jobs.stored.add(job.owner, -job.output_kept)
-        self._room.made()
 
     def status(self, job_id: str) -> Job:
         """The job as it stands; raises ``JobNotFound``."""

@@ -62,7 +62,6 @@ def test_the_spawner_is_told() -> None:
     assert spawner_arguments(cgroups, NO_LIMITS, ASKED)[1:] == [
         "processes=7",
         "commons=2:5:/sys/fs/cgroup/x/common",
-        "oom=200",
     ]
     assert spawner_arguments(cgroups, NO_LIMITS) == ["cgroup=memory:2:/sys/fs/cgroup/x"]
 

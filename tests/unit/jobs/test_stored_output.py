@@ -10,10 +10,12 @@ import pytest
 from jobworker.errors import StorageFull
 from jobworker.jobs.starter import StartOrder
 from jobworker.jobs.stored_output import StoredOutput
-from jobworker.model import Limits, Spec
+from jobworker.model import Job, Limits, Spec
+from jobworker.output.reader import OutputReader
 from jobworker.policy.authority import Authority
 from jobworker.policy.rules import Rules
 from jobworker.testing import MemoryArchive
+from support.managed import Managed
 from support.parts import BUDGET, Parts, until
 
 MB = 1 << 20
@@ -140,3 +142,22 @@ async def test_without_a_bound_nothing_is_asked_or_changed() -> None:
     parts = Parts(archive=Silent())
     job = await parts.starter.start(ORDER)
     assert job.terms.limits.output == GB
+
+
+async def test_what_is_removed_before_it_was_archived_is_counted_no_more() -> None:
+    """On a full disk ``rm`` drops a job that the archive could not take."""
+
+    class Full(MemoryArchive):
+        async def finish(self, job: Job, output: OutputReader) -> None:
+            raise StorageFull(f"no room for {job.id} of {output}")
+
+    managed = Managed(archive=Full())
+    managed.authority.replace(Rules(stored_output=32 * MB))
+    async with asyncio.timeout(BUDGET):
+        job_id = await managed.start(Spec("/bin/cat"))
+        managed.engine.write(job_id, bytes(MB))
+        managed.engine.exit(job_id)
+        await managed.manager.wait(job_id)
+        await managed.manager.remove(job_id)
+        assert await managed.start(Spec("/bin/cat", limits=Limits(output=32 * MB)))
+    await managed.manager.close()

@@ -20,10 +20,6 @@ BY_ENGINE = (*_BY_CGROUP, *_BY_PROCESS, "tmp")
 BY_SUPERVISOR = ("output", "timeout")
 """The limits that a supervisor enforces by itself, on every machine."""
 
-_OOM_SCORE = 200
-"""The program goes before its supervisor where all jobs are out of memory together: many small
-ones hold less than a supervisor each (oom_score_adj in proc_pid_oom_score_adj(5))."""
-
 _FIELDS = {limit.name: limit.field for limit in LIMITS}
 """The fields of limits in requests and records, by their names."""
 
@@ -105,5 +101,5 @@ def spawner_arguments(
     if safeguards.memory is not None:
         version, path = cgroups.found["memory"]
         word = commons.word(version, safeguards.memory, commons_of(path))
-        arguments += [f"commons={word}", f"oom={_OOM_SCORE}"]
+        arguments.append(f"commons={word}")
     return arguments
