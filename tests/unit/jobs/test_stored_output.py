@@ -153,6 +153,7 @@ async def test_what_is_removed_before_it_was_archived_is_counted_no_more() -> No
 
     managed = Managed(archive=Full())
     managed.authority.replace(Rules(stored_output=32 * MB))
+    await managed.manager.recover()
     async with asyncio.timeout(BUDGET):
         job_id = await managed.start(Spec("/bin/cat"))
         managed.engine.write(job_id, bytes(MB))
