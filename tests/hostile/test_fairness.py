@@ -151,7 +151,7 @@ def test_t68_one_user_with_many_followers_is_refused_and_others_are_served(
     body = json.loads(answer.partition("\r\n\r\n")[2])
     assert body["code"] == "too_many_requests"
     assert f"alice has {MOST} requests" in body["error"]
-    assert "lasting-per-user" in body["hint"]
+    assert "lasting-requests" in body["hint"]
     assert last.ask(f"GET /jobs/{job_id}?wait=30")[0] == 429
     assert last.ask(f"GET /jobs/{job_id}")[0] == 200
     assert prompt(admin, "GET", f"/jobs/{job_id}?wait=0.1") == 200
@@ -164,7 +164,7 @@ def test_t68_stops_that_wait_for_a_grace_are_bounded_and_a_plain_one_is_not(
     make_jobd: MakeJobd, lines: Callable[..., Line], shared_dir: Path
 ) -> None:
     config = shared_dir / "jobd.toml"
-    config.write_text("[requests]\nlasting-per-user = 2\n")
+    config.write_text("[per-user]\nlasting-requests = 2\n")
     jobd = make_jobd("--config", str(config))
     alice = token_of(jobd, "alice")
     job_id = jobd.start_job("/bin/sh", "-c", "trap '' TERM; echo up; sleep 300", user="alice")

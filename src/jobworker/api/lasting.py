@@ -39,8 +39,8 @@ class Lasting:
         if own >= most_by_one:
             raise TooManyRequests(
                 f"{user} has {own} {self._what} at once, the most for one user",
-                hint="end one of them, or ask again; the setting is lasting-per-user "
-                "in [requests] of the server's configuration",
+                hint="end one of them, or ask again; the setting is lasting-requests "
+                "in [per-user] of the server's configuration",
             )
         if self._count >= self.most:
             raise TooManyRequests(

@@ -21,7 +21,7 @@ from jobworker.model import LEVELS, Level
 
 Containment = Level | Literal["auto"]
 
-POLICY_TABLES = ("limits", "ceilings", "total", "per-user", "queue", "requests", "policy")
+POLICY_TABLES = ("limits", "ceilings", "total", "per-user", "queue", "policy")
 """The tables of the file, which ``policy.load`` reads."""
 
 

@@ -59,8 +59,8 @@ QUEUE: dict[str, Parser] = {
 PER_USER: dict[str, Parser] = {
     "pids": values.or_none(LIMITS["pids"]),
     "stored-output": values.or_none(LIMITS["output"]),
+    "lasting-requests": _COUNT,
 }
-REQUESTS: dict[str, Parser] = {"lasting-per-user": _COUNT}
 RULE: dict[str, Parser] = {
     "name": values.text,
     "action": values.one_of("allow", "deny"),
@@ -87,7 +87,6 @@ def rules_from(
     """The rules in a file's content; raises ``ConfigurationInvalid``."""
     top = Table(source, (), content)
     queue, per_user = top.table("queue", QUEUE), top.table("per-user", PER_USER)
-    requests = top.table("requests", REQUESTS)
     return Rules(
         bounds=_bounds(top),
         total=_total(top),
@@ -103,8 +102,8 @@ def rules_from(
             queued=queue.read("max-queued", QUEUE, NO_BOUNDS.queued),
         ),
         requests=RequestBounds(
-            lasting_per_user=requests.read(
-                "lasting-per-user", REQUESTS, DEFAULT_REQUESTS.lasting_per_user
+            lasting_per_user=per_user.read(
+                "lasting-requests", PER_USER, DEFAULT_REQUESTS.lasting_per_user
             )
         ),
         policy=_policy(top),
