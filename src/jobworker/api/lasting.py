@@ -34,9 +34,12 @@ class Lasting:
         return f"<Lasting: {self._count} of {self.most} {self._what}, {len(self._held)} users>"
 
     def take(self, user: str, most_by_one: int) -> Place:
-        """A place for one request of ``user``, to be closed; raises ``TooManyRequests``."""
+        """A place for one request of ``user``, to be closed; raises ``TooManyRequests``.
+
+        Where there are few for all users, one has no more than half of them.
+        """
         own = self._held[user]
-        if own >= most_by_one:
+        if own >= min(most_by_one, -(-self.most // 2)):
             raise TooManyRequests(
                 f"{user} has {own} {self._what} at once, the most for one user",
                 hint="end one of them, or ask again; the setting is lasting-requests "

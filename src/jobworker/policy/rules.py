@@ -98,7 +98,7 @@ class RequestBounds:
     Those that wait, follow or attach count together, and stops that wait for a grace again.
     """
 
-    lasting_per_user: int = 64
+    lasting_per_user: int = 256
 
 
 DEFAULT_REQUESTS = RequestBounds()

@@ -26,6 +26,15 @@ def test_all_users_together_have_one() -> None:
         lasting.take("carol", 2)
 
 
+def test_one_user_has_half_of_few() -> None:
+    lasting = Lasting("waits", most=5)
+    for _ in range(3):
+        lasting.take("alice", 200)
+    with pytest.raises(TooManyRequests, match="alice has 3 waits at once"):
+        lasting.take("alice", 200)
+    lasting.take("bob", 200)
+
+
 def test_a_place_is_given_back_once() -> None:
     lasting = Lasting("waits", most=2)
     place = lasting.take("alice", 2)
