@@ -158,7 +158,7 @@ def test_t28_a_user_without_one_kind_of_namespace(make_jobd: MakeJobd, limit: st
     jobd = make_jobd(account=NOBODY, wrapper=wrapper)
     job_id = jobd.start_job("/bin/true")
     assert level_of(jobd, job_id) == "basic"
-    assert logged(jobd, "warning") == [WARNING]
+    assert logged(jobd, "warning")[0] == WARNING
 
 
 @pytest.mark.parametrize("capability", ["setuid", "setgid"])
