@@ -26,11 +26,9 @@ def disk(request: pytest.FixtureRequest, make_disk: MakeDisk) -> Path:
 
 
 @pytest.fixture
-def server(disk: Path, make_jobd: MakeJobd, shared_dir: Path) -> Jobd:
+def server(disk: Path, make_jobd: MakeJobd) -> Jobd:
     """Runs one job at a time."""
-    config = shared_dir / "jobd.toml"
-    config.write_text(ONE_AT_A_TIME)
-    jobd = server_on(disk, make_jobd, "--config", str(config))
+    jobd = server_on(disk, make_jobd, config=ONE_AT_A_TIME)
     jobd.variables["JOBCTL_PATIENCE"] = "0s"  # each refusal is wanted once
     return jobd
 

@@ -57,6 +57,10 @@ KINDS = {"tmpfs": tmpfs, "ext4": ext4}
 MakeDisk = Callable[..., Path]
 
 
+def _config_beside(disk: Path) -> Path:
+    return disk.with_name(f"{disk.name}.toml")
+
+
 @pytest.fixture
 def make_disk() -> Iterator[MakeDisk]:
     """Mount a small disk: ``make_disk("ext4", 64 * MIB, account=65534)``; takes root.
@@ -68,6 +72,7 @@ def make_disk() -> Iterator[MakeDisk]:
         def make(kind: str, size: int, account: int | None = None) -> Path:
             at = make_directory("disk-")
             mounted.callback(at.rmdir)
+            mounted.callback(_config_beside(at).unlink, missing_ok=True)
             mounted.enter_context(KINDS[kind](at, size))
             at.chmod(0o755)
             if account is not None:
@@ -77,9 +82,22 @@ def make_disk() -> Iterator[MakeDisk]:
         yield make
 
 
-def server_on(disk: Path, make_jobd: MakeJobd, *options: str, account: int | None = None) -> Jobd:
-    """A server whose state, and nothing else of it, is on that disk."""
-    jobd = make_jobd("--state", str(disk / "state"), *options, account=account)
+UNBOUNDED = '[per-user]\nstored-output = "none"\n'
+"""No bound on what a user stores: by default it is a quarter, and one would not fill the disk."""
+
+
+def server_on(
+    disk: Path,
+    make_jobd: MakeJobd,
+    *options: str,
+    account: int | None = None,
+    config: str = "",
+) -> Jobd:
+    """A server whose state, and nothing else of it, is on that disk; one user may fill it."""
+    file = _config_beside(disk)
+    file.write_text(config + UNBOUNDED)
+    options = ("--state", str(disk / "state"), "--config", str(file), *options)
+    jobd = make_jobd(*options, account=account)
     jobd.state = disk / "state"
     return jobd
 
@@ -128,5 +146,6 @@ def breakable_disk() -> Iterator[BreakableDisk]:
             at.chmod(0o755)
             yield BreakableDisk(at, below / "image")
     finally:
+        _config_beside(at).unlink(missing_ok=True)
         below.rmdir()
         at.rmdir()

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -117,7 +118,8 @@ async def _serve_jobs(
             _log.info("stopping; jobs go on")
     finally:
         await asyncio.gather(*(each.stop() for each in servers))
-        state.socket.unlink(missing_ok=True)
+        with suppress(OSError):  # on a broken disk it stays; the next server takes its place
+            state.socket.unlink()
 
 
 async def _serve_operator(app: Dispatcher, state: State, files: TlsFiles) -> HttpsServer | None:

@@ -19,6 +19,7 @@ keeps capabilities that a job has not: its priority (``cap_safe_nice`` in the ke
 from __future__ import annotations
 
 import os
+import resource
 
 from . import kernel, records, signals
 from .executable import Changed, Image, image_of
@@ -201,7 +202,7 @@ def _fork(
         seal(site)  # not the supervisor, which makes this process by clone3
         if site.level in OWN_UID:
             step("credentials")
-            _become_user_for_good(order)
+            _become_user_for_good(order, site.processes)
         step("cwd")
         _enter_directory(site, order, tmp)
 
@@ -223,9 +224,18 @@ def _become_user(order: Order) -> None:
         raise NotExecuted("credentials", error.errno or 5) from error
 
 
-def _become_user_for_good(order: Order) -> None:
-    """Becomes the job's user for good: all three IDs, and so no capability either."""
+def _become_user_for_good(order: Order, processes: int | None) -> None:
+    """Becomes the job's user for good: all three IDs, and so no capability either.
+
+    Where that user has as many ``processes`` as it may, exec fails with EAGAIN. The kernel
+    compares when the user changes and again at the exec (``flag_nproc_exceeded``,
+    ``do_execveat_common``), at first without counting us: so one less is allowed until then.
+    """
+    if processes is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes - 1, processes))
     _change_user(order, saved_uid=order.uid, saved_gid=order.gid)
+    if processes is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # a change of user may have set it (prctl(2))
 
 
