@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support import own_cgroup
 from support.directories import make_directory
 from support.jobd import Jobd, MakeJobd
 from support.waiting import until
@@ -139,13 +140,19 @@ class BreakableDisk:
 
 @pytest.fixture
 def breakable_disk() -> Iterator[BreakableDisk]:
-    """A disk of 64 MiB; to be asked for before ``make_jobd``, as ``make_disk``."""
+    """A disk of 64 MiB; to be asked for before ``make_jobd``, as ``make_disk``.
+
+    A supervisor that cannot record its job's end on it outlives its server, which then leaves
+    its cgroups to the next one.
+    """
+    cgroups = own_cgroup.of_servers()
     below, at = make_directory("disk-"), make_directory("disk-")
     try:
         with tmpfs(below, 65 * MIB), ext4(at, 64 * MIB, below / "image"):
             at.chmod(0o755)
             yield BreakableDisk(at, below / "image")
     finally:
+        own_cgroup.remove(own_cgroup.of_servers() - cgroups)
         _config_beside(at).unlink(missing_ok=True)
         below.rmdir()
         at.rmdir()

@@ -51,6 +51,13 @@ def of_servers() -> set[str]:
     }
 
 
+def remove(servers: set[str]) -> None:
+    """Remove cgroups for jobs whose server has left them, with nobody in them, to the next one."""
+    for path in servers:
+        for below in (*Path(path).glob("*/"), Path(path)):
+            below.rmdir()
+
+
 def _own_directories(*, v1: bool) -> set[Path]:
     mounted = mounts()
     member_of = memberships(Path("/proc/self/cgroup").read_bytes())
