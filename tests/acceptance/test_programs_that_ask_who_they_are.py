@@ -1,13 +1,10 @@
-"""Programs that do not run as a user without a name do run, where jobs have mounts of their own.
-
-Java and Node are left out, for what it takes to install them: both ask by getpwuid(3), as
-Python does here.
-"""
+"""Programs that do not run as a user without a name do run, where jobs have mounts of their own."""
 
 from __future__ import annotations
 
 import pwd
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,6 +125,20 @@ def test_t81_ssh_knows_its_user(server: Jobd) -> None:
     assert "user alice" in text.splitlines()
     key = printed(server, "/bin/sh", "-c", "ssh-keygen -q -N '' -f /tmp/k && cat /tmp/k.pub")
     assert re.search(r" alice@\S+$", key)
+
+
+@pytest.mark.needs("node")
+def test_t81_node_tells_its_user(server: Jobd) -> None:
+    script = "const user = require('os').userInfo(); console.log(user.username, user.homedir)"
+    assert printed(server, str(shutil.which("node")), "-e", script) == "alice /tmp"
+
+
+@pytest.mark.needs("java")
+def test_t81_java_tells_its_user(server: Jobd) -> None:
+    """Without a name for its user ID, ``user.name`` is a question mark."""
+    script = "java -XshowSettings:properties -version 2>&1 | grep -E ' user.(name|home) '"
+    words = printed(server, "/bin/sh", "-c", script).split()
+    assert words == ["user.home", "=", "/tmp", "user.name", "=", "alice"]
 
 
 @pytest.mark.needs("pg_ctlcluster", "psql")
