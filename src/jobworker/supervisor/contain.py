@@ -68,6 +68,8 @@ def enter_file_system(site: Site, walls: Walls, job_id: str, order: Order) -> No
     kernel.perform_mount(walls.state)
     for call in walls.covers:
         _cover(call)
+    if walls.frozen_tree is not None:
+        kernel.make_read_only(walls.frozen_tree)
     for call in walls.frozen:
         _freeze(call)
     if order.hidden:

@@ -39,6 +39,9 @@ A slave lets go of what the machine unmounts, and what is mounted later over a c
 comes to lie below the cover. It would not be read-only, though: so not at ``namespaces``.
 """
 
+_CGROUPS = "/sys/fs/cgroup"
+_ENOENT = 2
+
 _NO_PROGRAMS = kernel.MS_NOSUID | kernel.MS_NOEXEC
 _HARDENED = _NO_PROGRAMS | kernel.MS_NODEV
 _FREEZE = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _HARDENED
@@ -69,8 +72,20 @@ class Walls:
     def _lay_out(self) -> None:
         self.covers = [cover(path) for path in self._covers.paths]
         # At ``namespaces`` all is read-only.
-        frozen = self._covers.points(FROZEN) if self._level == "full" else []
-        self.frozen = [kernel.mount_call(None, path, None, _FREEZE) for path in frozen]
+        points = self._covers.points(FROZEN) if self._level == "full" else []
+        below = [path for path in points if path.startswith(f"{_CGROUPS}/")]
+        # With v1 there are a dozen, for each of which a call is dear.
+        self.frozen_tree = _CGROUPS if len(below) > 1 and _can_freeze_trees() else None
+        single = [path for path in points if not (self.frozen_tree and path in below)]
+        self.frozen = [kernel.mount_call(None, path, None, _FREEZE) for path in single]
+
+
+def _can_freeze_trees() -> bool:
+    try:
+        kernel.make_read_only("")
+    except OSError as error:
+        return error.errno == _ENOENT
+    return False
 
 
 def cover(path: str) -> kernel.MountCall:
