@@ -15,6 +15,7 @@ import pytest
 
 from jobworker.embedded import Manager
 from jobworker.engines.host.probe import probe
+from jobworker.engines.local.engine import LocalEngine
 from jobworker.errors import (
     InvalidRequest,
     JobNotFound,
@@ -26,7 +27,7 @@ from jobworker.errors import (
     StartFailed,
     StateInUse,
 )
-from jobworker.model import Job, JobQuery, Level, StatusName, Stream
+from jobworker.model import Grant, Job, JobQuery, Level, StatusName, Stopping, Stream
 from jobworker.supervisor import records
 from support.adoption import everything_below
 from support.supervisors import supervisor_of
@@ -177,6 +178,30 @@ async def test_t17_a_stop_before_the_exec(manager: Manager) -> None:
     await manager.stop(job_id)
     assert await starting == job_id
     assert manager.status(job_id).status.name == "Stopped"
+
+
+async def test_t17_a_stop_while_the_start_is_prepared(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the job is on the disk yet for the stop to be noted in."""
+    prepare, begun, may_go_on = LocalEngine._account, asyncio.Event(), asyncio.Event()
+
+    async def slowly(engine: LocalEngine, owner: str, uid: int, grant: Grant) -> object:
+        begun.set()
+        await may_go_on.wait()
+        return await prepare(engine, owner, uid, grant)
+
+    monkeypatch.setattr(LocalEngine, "_account", slowly)
+    starting = asyncio.ensure_future(start(manager, "sleep 300"))
+    await begun.wait()
+    (job,) = (await manager.list()).jobs
+    stopping = asyncio.ensure_future(manager.stop(job.id))
+    while not isinstance(manager.status(job.id).status, Stopping):  # noqa: ASYNC110 - the same
+        await asyncio.sleep(0)
+    may_go_on.set()
+    await stopping
+    assert await starting == job.id
+    assert manager.status(job.id).status.name == "Stopped"
 
 
 async def test_t18_the_end_of_the_program_is_the_end_of_the_job(manager: Manager) -> None:

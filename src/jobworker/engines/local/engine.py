@@ -94,6 +94,8 @@ class LocalEngine:
         self._jobs: dict[JobId, LocalJob] = {}
         self._warnings = VisibilityWarnings(machine.containment)
         self._refusals: set[asyncio.Task[None]] = set()
+        self._unwritten: dict[JobId, asyncio.Event] = {}
+        """The starts whose spec is not in the spool yet: what is to be noted there waits."""
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
         self._closed = False
@@ -201,11 +203,15 @@ class LocalEngine:
         """Writes the spec and orders a supervisor; raises what ``check`` does."""
         self.check(job.spec, job.terms)
         uid = grant.run_as.uid if grant.run_as else self.uid(account)
+        written = self._unwritten[job.id] = asyncio.Event()
         try:
             seen = await self._account(job.owner, uid, grant)
             self._spool.create(job.id, spec_fields(job, self.containment, grant, seen))
         except OSError as error:
             raise cannot("make the job's directory", error) from error
+        finally:
+            del self._unwritten[job.id]
+            written.set()
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
@@ -230,8 +236,13 @@ class LocalEngine:
         gid = uid if self.containment in OWN_UID else os.getegid()
         return await self._accounts.account(owner, uid, gid)
 
+    async def _until_written(self, job_id: JobId) -> None:
+        if job_id in self._unwritten:
+            await self._unwritten[job_id].wait()
+
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
+        await self._until_written(job_id)
         known = self._jobs.get(job_id)
         try:
             self._spool.note_stop(job_id, stop)
@@ -253,6 +264,7 @@ class LocalEngine:
 
     async def extend(self, job_id: JobId, timeout: float, by: str) -> None:
         """Records the new time limit and notifies the supervisor."""
+        await self._until_written(job_id)
         try:
             self._spool.note_deadline(job_id, Deadline(timeout, by))
             start = self._spool.record(job_id).start
