@@ -100,11 +100,14 @@ async def test_t80_a_spawner_that_hangs_with_an_order_is_replaced_and_the_job_ru
 
 @pytest.mark.root
 @pytest.mark.needs("strace")
-@pytest.mark.parametrize(("call", "outcome"), [(1, Refused), (2, Lost)])
+@pytest.mark.parametrize(("call", "outcome"), [(2, Refused), (4, Lost)])
 async def test_t80_a_supervisor_that_hangs_is_given_up_and_runs_nothing_later(
     rig: LocalRig, tmp_path: Path, call: int, outcome: type[Refused | Lost]
 ) -> None:
-    """Its first write is that it is about to execute the program, its second that it has."""
+    """Its second write is that it is about to execute the program, its fourth that it has.
+
+    By the ones before each it takes the job's OOM score, and gives it back.
+    """
     job, marks = marking(rig, tmp_path / "marks"), tmp_path / "marks"
     spawner = link_of(rig)._spawner._pid
     fault = f"delay_enter=3000000:when={call}"
