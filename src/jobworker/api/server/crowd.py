@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
 import socket
 import stat
 import struct
@@ -21,7 +22,7 @@ import termios
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from jobworker.api.callers import Callers, Client
@@ -214,8 +215,14 @@ def _client(fd: int, port: int) -> Client | None:
     return None
 
 
-def _opened(fd: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(fd))
+@contextmanager
+def _opened(fd: int) -> Iterator[socket.socket]:
+    """The socket of a descriptor that is granian's to close; it takes no other descriptor."""
+    connection = socket.socket(fileno=fd)
+    try:
+        yield connection
+    finally:
+        connection.detach()
 
 
 def _peer(connection: socket.socket) -> Client:
@@ -232,5 +239,5 @@ def _unread(connection: socket.socket) -> int:
 def _open_files() -> list[int]:
     try:
         return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208  names are wanted
-    except OSError:  # there is no descriptor left for the look: a busy moment of the gate's
-        return []
+    except OSError:  # no descriptor is left for the look: then all may be open
+        return list(range(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))

@@ -38,6 +38,10 @@ PAUSE = 0.25
 
 _SPARE = 8  # the kernel's queue takes one more than it was told, and a look takes two
 
+_LATE = 64
+"""Most connections that come beside those of the queue: what was closed is open until granian
+gets to it, and it gets to nothing once there is no descriptor left."""
+
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
 _DROP = (ctypes.c_uint64 * 1)(0x06)  # one instruction of classic BPF: return 0, so no byte passes
 
@@ -116,7 +120,7 @@ class FdBudget:
     @property
     def limit(self) -> int:
         """The limit of open files in ordinary times: the rest is for the queue, and to spare."""
-        return self.files - self.queue - _SPARE
+        return self.files - self.queue - min(max(self.queue - _SPARE, 0), _LATE) - _SPARE
 
     @property
     def shut_above(self) -> int:
