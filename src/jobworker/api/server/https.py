@@ -29,6 +29,7 @@ from jobworker.api.server.listening import (
     listen,
     listen_for_operator,
     prepare,
+    until_operator_is_served,
 )
 from jobworker.api.service import StreamBroken
 from jobworker.config.settings import Address
@@ -130,7 +131,11 @@ class HttpsServer:
         shares = app.service.operator_shares
         shares.lasting.most, shares.stops.most = budget.lasting, budget.stops
         endpoint = _Endpoint(app, listener, budget, certificate, key)
-        return cls(app, directory / OPERATOR_SOCKET, endpoint)
+        served = cls(app, directory / OPERATOR_SOCKET, endpoint)
+        # granian dies where it finds no descriptor for its beginning, and a crowd may wait at
+        # the other socket already to take them all.
+        await until_operator_is_served(directory)
+        return served
 
     @property
     def address(self) -> Address:

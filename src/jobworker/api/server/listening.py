@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,9 @@ OPERATOR_SOCKET = "jobd.sock"
 
 OPERATOR_CONNECTIONS = 16
 """Connections of the operator's socket at once: of one account, and of nobody's job."""
+
+START_BUDGET = 5.0
+"""Most seconds for granian to begin to serve: it takes milliseconds, on a machine that is busy."""
 
 SILENCE_BUDGET = 60
 """Most seconds that a peer may leave data unacknowledged before it counts as gone."""
@@ -80,3 +85,19 @@ def listen_for_operator(directory: Path) -> socket.socket:
             f"cannot make the operator's socket {directory / OPERATOR_SOCKET}: {error.strerror}"
         ) from None
     return listener
+
+
+async def until_operator_is_served(directory: Path) -> None:
+    """Returns once hands can be shaken at the operator's socket, or after ``START_BUDGET``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is ourselves
+    within = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(START_BUDGET):
+                _, writer = await asyncio.open_unix_connection(
+                    f"/proc/self/fd/{within}/{OPERATOR_SOCKET}", ssl=context, server_hostname=""
+                )
+                writer.transport.abort()
+    finally:
+        os.close(within)
