@@ -40,7 +40,7 @@ def redraw(table: Callable[[os.terminal_size], list[str]]) -> NoReturn:
         sys.stdout.write(f"{up}\r\x1b[J" + "".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
         drawn = len(lines)
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # the API has no event for a change in a list
 
 
 def print_changes(look: Callable[[], list[JobView]], show: Callable[[JobView], None]) -> NoReturn:
@@ -53,4 +53,4 @@ def print_changes(look: Callable[[], list[JobView]], show: Callable[[JobView], N
                 show(job)
         report.flush()
         known = {job["id"]: job for job in jobs}
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # the API has no event for a change in a list

@@ -220,7 +220,7 @@ class Controller:
             await self.hand_over(live, account, grant)
 
     async def hand_over(self, live: LiveJob, account: int, grant: Grant) -> None:
-        """Has the engine start the job; no stop can come between the call and the order.
+        """Has the engine start the job; a stop that comes meanwhile is for the engine to keep.
 
         From then on its whole spec is in the spool and in the archive, and not in memory.
         """
