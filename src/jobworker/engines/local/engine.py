@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from jobworker import disk
@@ -24,6 +23,7 @@ from jobworker.engines.host.uids import uid_of
 from jobworker.engines.host.visibility import VisibilityWarnings
 from jobworker.engines.local import signals
 from jobworker.engines.local.account_files import AccountFiles, JobAccount
+from jobworker.engines.local.adoption import Adoption
 from jobworker.engines.local.drain import until_drained
 from jobworker.engines.local.followed import LocalJob, Phase, Start
 from jobworker.engines.local.input import LocalInput
@@ -31,20 +31,18 @@ from jobworker.engines.local.janitor import Janitor
 from jobworker.engines.local.monitor import Monitor
 from jobworker.engines.local.orders import Orders
 from jobworker.engines.local.output import LocalOutput
-from jobworker.engines.local.recovery import Evidence, same_boot, standing
+from jobworker.engines.local.recovery import same_boot
 from jobworker.engines.local.refusals import cannot, refusal
 from jobworker.engines.local.spawner_link import SpawnerLink
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.engines.local.supervisors import notify
-from jobworker.engines.local.unrecorded import stop_unrecorded, stopped_by
+from jobworker.engines.local.unrecorded import end_of_unrecorded, stop_unrecorded, stopped_by
 from jobworker.engines.spawner import SpawnerProcess, open_log
-from jobworker.errors import JobWorkerError, ServiceUnavailable, StartFailed, reason_of
+from jobworker.errors import ServiceUnavailable, StartFailed, reason_of
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
     NO_LIMITS,
-    Cause,
-    End,
     Grant,
     Job,
     JobId,
@@ -60,14 +58,12 @@ from jobworker.model import (
 from jobworker.output.watcher import Watcher
 from jobworker.spool.record import (
     Deadline,
-    Record,
     RefusalRecord,
     end_of,
     refusal_record,
     start_record,
 )
 from jobworker.spool.spool import Spool
-from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
 from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
@@ -77,9 +73,6 @@ log = logging.getLogger(__name__)
 _ANSWER = 2.0
 """Seconds for the spawner to answer that it takes orders: what is before that in its socket
 takes one at most."""
-
-_PAUSE = 1.0
-"""Seconds between attempts to look at a job. EMFILE and a broken disk have no event to wait for."""
 
 
 class LocalEngine:
@@ -98,11 +91,20 @@ class LocalEngine:
         """The starts whose spec is not in the spool yet: what is to be noted there waits."""
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
-        self._closed = False
         self._accounts = AccountFiles(state)
         self._janitor = Janitor(spool, machine.cgroups)
-        self._spawner = SpawnerLink(self._start_spawner, self._take, self._adopt_all)
+        self._spawner = SpawnerLink(self._start_spawner, self._take, self._spawner_replaced)
         self._orders = Orders(spool, self._spawner, self._tell, self._find)
+        self._adoption = Adoption(
+            spool,
+            self._jobs,
+            self._monitor,
+            self._orders,
+            tell=self._tell,
+            refuse=self._begin_to_refuse,
+            gone=self._supervisor_gone,
+            discard=self.discard,
+        )
         self.output = LocalOutput(spool, self._watcher)
         self.input = LocalInput(spool)
         self.node = socket.gethostname()
@@ -162,7 +164,7 @@ class LocalEngine:
             os.close(spawner_log)
 
     async def _close(self) -> None:
-        self._closed = True
+        self._adoption.close()
         self._orders.close()
         if self._refusals:  # each takes as long as a look
             await asyncio.wait(self._refusals)
@@ -302,107 +304,19 @@ class LocalEngine:
         self._janitor.sweep()
         for job_id in self._spool.jobs():
             if job_id not in known:
-                self._clear_away_safely(job_id)
+                self._adoption.clear_away(job_id)
         for job_id in known:
             self._jobs[job_id] = LocalJob()
-            self._adopt(job_id, same_boot=certain)
+            self._adoption.adopt(job_id, same_boot=certain)
 
-    def _adopt_all(self) -> None:
+    def _spawner_replaced(self) -> None:
         """Follows one by one the supervisors of a spawner that was killed."""
         for job_id in list(self._jobs):
-            self._adopt(job_id, same_boot=True, order_lost=True)
+            self._adoption.adopt(job_id, same_boot=True, order_lost=True)
 
     def _find(self, job_id: JobId) -> None:
         """Looks at a job of which nothing was heard although its program runs."""
-        self._adopt(job_id, same_boot=True)
-
-    def _adopt(self, job_id: JobId, *, same_boot: bool, order_lost: bool = False) -> None:
-        """Follows a supervisor that is not (any more) our spawner's.
-
-        Where the job cannot be looked at, that is tried again: it keeps no other from being
-        followed.
-        """
-        known = self._jobs.get(job_id)
-        if known is None or known.phase >= Phase.GONE or self._closed:
-            return
-        if known.start and not known.start.ordered:
-            return  # no spawner has heard of it yet
-        try:
-            self._look_at(job_id, known, same_boot=same_boot, order_lost=order_lost)
-        except OSError as error:
-            log.warning("cannot look at job %s, will try again: %s", job_id, error)
-            again = partial(self._adopt, job_id, same_boot=same_boot, order_lost=order_lost)
-            asyncio.get_running_loop().call_later(_PAUSE, again)
-        except Exception:
-            log.exception("cannot follow job %s", job_id)  # the others can be followed
-
-    def _look_at(
-        self, job_id: JobId, known: LocalJob, *, same_boot: bool, order_lost: bool
-    ) -> None:
-        found = self._spool.exists(job_id)
-        # The lock is asked for first: who holds none any more records no more.
-        supervised = found and self._spool.supervised(job_id)
-        record = self._spool.record(job_id) if found else None
-        evidence = Evidence(
-            record=record,
-            supervised=supervised,
-            boot_id=records.boot_id(),
-            same_boot=same_boot,
-            told=known.phase >= Phase.TOLD,
-        )
-        stands = standing(evidence, datetime.now(UTC))
-        if stands.supervised:
-            known.started = record.start if record else None
-            supervisor = record.supervisor if record else None
-            self._monitor.watch(job_id, supervisor, lambda: self._supervisor_gone(job_id, known))
-        elif stands.unbegun and known.start:
-            if order_lost:
-                self._orders.give_again(known)
-            else:
-                self._orders.give_up(known, "its supervisor was killed before that")
-            return
-        else:
-            known.advance(Phase.ABANDONED if found else Phase.GONE)
-        for event in stands.events:
-            self._tell_found(job_id, known, event, record)
-
-    def _tell_found(
-        self, job_id: JobId, known: LocalJob, event: Event, record: Record | None
-    ) -> None:
-        """Tells what was found of a job; a stop or an extension may have come too late there."""
-        if isinstance(event, Lost) and known.start and record and record.refusal:
-            self._begin_to_refuse(known, record.refusal)
-            return
-        if isinstance(event, Started) and known.begun:
-            return
-        try:
-            self._tell(job_id, known, event)
-        except JobWorkerError as error:
-            log.info("job %s: %s was found too late: %s", job_id, type(event).__name__, error)
-
-    def _clear_away_safely(self, job_id: JobId) -> None:
-        """Does so, now or later: it keeps no server from starting."""
-        if self._closed:
-            return
-        try:
-            self._clear_away(job_id)
-        except OSError as error:
-            log.warning("cannot remove what is left of job %s, will try again: %s", job_id, error)
-            asyncio.get_running_loop().call_later(_PAUSE, self._clear_away_safely, job_id)
-
-    def _clear_away(self, job_id: JobId) -> None:
-        """Removes all that is left of a job that nobody was told of, or that has been archived."""
-        supervised = self._spool.supervised(job_id)
-        start = self._spool.record(job_id).supervisor if supervised else None
-        known = self._jobs[job_id] = LocalJob(phase=Phase.TOLD)
-        if supervised:
-            self._spool.note_stop(job_id, StopRequest("jobd", datetime.now(UTC)))
-            notify(start)
-            self._monitor.watch(job_id, start, lambda: self._supervisor_gone(job_id, known))
-        else:
-            known.advance(Phase.ABANDONED)
-        task = asyncio.ensure_future(self.discard(job_id))
-        task.add_done_callback(_report)
+        self._adoption.adopt(job_id, same_boot=True)
 
     def _take(self, fields: Fields) -> None:
         """Acts on what the spawner or a supervisor tells of a job."""
@@ -454,25 +368,13 @@ class LocalEngine:
     def _supervisor_gone(self, job_id: JobId, known: LocalJob, *, broke: bool = False) -> None:
         """Notes that no process of the job is left; the spool has all that is known of its end."""
         if known.phase < Phase.TOLD and known.unrecorded is None:
-            self._adopt(job_id, same_boot=True)
+            self._find(job_id)
             return
         if known.phase < Phase.TOLD:
             broke = True
-            self._tell(job_id, known, self._unrecorded_end(job_id, known))
+            self._tell(job_id, known, Ended(end_of_unrecorded(self._spool, job_id, known.started)))
         broke = broke or (known.start is not None and known.start.again)
         known.advance(Phase.ABANDONED if broke else Phase.GONE)
-
-    def _unrecorded_end(self, job_id: JobId, known: LocalJob) -> Ended:
-        """The end of a job that was killed by a stop that its disk did not take."""
-        try:
-            end = self._spool.record(job_id).end
-        except OSError as error:
-            log.warning("cannot read the record of job %s: %s", job_id, error)
-            end = None
-        began = known.started.at if known.started else None
-        return Ended(
-            end or End(Cause.SIGNALED, datetime.now(UTC), started_at=began, signal="SIGKILL")
-        )
 
     def _tell(self, job_id: JobId, known: LocalJob, event: Event) -> None:
         if isinstance(event, Ended | Lost | Refused):
@@ -486,8 +388,3 @@ class LocalEngine:
 
 def _nobody(_job_id: JobId, _event: Event) -> None:
     """Listens to nothing."""
-
-
-def _report(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("cannot remove what is left of a job: %s", error)

@@ -8,14 +8,19 @@ process of its namespace, or as what its spawner then kills.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from jobworker.engines.local.signals import find_program
 from jobworker.engines.local.supervisors import send
-from jobworker.model import Cause, End, StopRequest, time_text
+from jobworker.model import Cause, End, JobId, StopRequest, time_text
 from jobworker.spool.record import StartRecord
+from jobworker.spool.spool import Spool
+
+log = logging.getLogger(__name__)
 
 
 def stop_unrecorded(start: StartRecord, grace: float) -> None:
@@ -44,3 +49,14 @@ def stopped_by(end: End, stop: StopRequest) -> End:
         stopped_by=stop.by,
         evidence={"by": stop.by, "at": time_text(stop.at), "grace": stop.grace},
     )
+
+
+def end_of_unrecorded(spool: Spool, job_id: JobId, started: StartRecord | None) -> End:
+    """The end of a job that was stopped so: of its record, where that has one and can be read."""
+    try:
+        end = spool.record(job_id).end
+    except OSError as error:
+        log.warning("cannot read the record of job %s: %s", job_id, error)
+        end = None
+    began = started.at if started else None
+    return end or End(Cause.SIGNALED, datetime.now(UTC), started_at=began, signal="SIGKILL")
