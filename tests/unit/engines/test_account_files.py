@@ -52,27 +52,32 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-async def test_the_files_are_made_once_and_anew_when_the_machines_change(
-    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = 0
+@pytest.fixture
+def makes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the files have been made for, in order."""
+    made: list[object] = []
     make = AccountFiles._make
 
-    def counted(*args: object) -> object:
-        nonlocal made
-        made += 1
+    def noted(*args: object) -> object:
+        made.append(args[1])
         return make(*args)  # type: ignore[arg-type]  # handed through
 
-    monkeypatch.setattr(AccountFiles, "_make", counted)
+    monkeypatch.setattr(AccountFiles, "_make", noted)
+    return made
+
+
+async def test_the_files_are_made_once_and_anew_when_the_machines_change(
+    machine: Path, tmp_path: Path, makes: list[object]
+) -> None:
     files = AccountFiles(tmp_path / "state")
     account = await files.account("alice", 1_900_000_007, 1_900_000_007)
     assert account is not None
     assert account == await files.account("alice", 1_900_000_007, 1_900_000_007)
-    assert made == 1
+    assert len(makes) == 1
     (machine / "new").write_text("another")
     (machine / "new").replace(machine / "passwd")
     assert account == await files.account("alice", 1_900_000_007, 1_900_000_007)
-    assert made == 2
+    assert len(makes) == 2
     passwd = tmp_path / "state" / "accounts" / account.directory / "passwd"
     lines = passwd.read_text().splitlines()
     assert lines == [
@@ -82,11 +87,15 @@ async def test_the_files_are_made_once_and_anew_when_the_machines_change(
     assert passwd.stat().st_mode & 0o777 == 0o644
 
 
-async def test_starts_of_one_owner_at_once_share_the_files(tmp_path: Path) -> None:
+async def test_starts_of_one_owner_at_once_share_the_files(
+    tmp_path: Path, makes: list[object]
+) -> None:
+    """A file that was made anew for each of them would be gone while another one mounts it."""
     files = AccountFiles(tmp_path)
     calls = (files.account("alice", 1_900_000_007, 1_900_000_007) for _ in range(10))
     assert len(set(await asyncio.gather(*calls))) == 1
     assert repr(files) == "<AccountFiles of 1 users>"
+    assert makes == ["alice"]
 
 
 async def test_a_machine_without_such_files_gives_none(machine: Path, tmp_path: Path) -> None:

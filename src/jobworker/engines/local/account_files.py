@@ -66,6 +66,9 @@ class AccountFiles:
         if known is not None or self._machine is None:
             return known
         async with self._lock:
+            known = self._known(owner, uid)  # another start of theirs may have made it
+            if known is not None:
+                return known
             machine = self._machine
             # In a thread, as the machine's names may come from a directory service.
             made = await asyncio.to_thread(self._make, owner, uid, gid)
