@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jobworker.model import Level
+from support.injection import injected
 from support.jobd import Jobd, MakeJobd
 from support.levels import account_for, working
+from support.supervisors import spawner_of
+from support.waiting import until
 
 WALLED = working("full", "namespaces")
 CANARY = "canary-of-another-session"
@@ -292,3 +296,112 @@ def test_a_job_cannot_keep_a_file_system_that_the_machine_unmounts(
     on_machine(server, f"umount {disk}")
     assert str(disk) not in mounted.read_text()
     server.succeed("stop", job_id)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("level", working("full"))
+def test_the_spawner_keeps_no_mount_that_jobs_must_not_see(
+    make_jobd: MakeJobd, level: Level, shared_dir: Path
+) -> None:
+    """T80: it has covered a part of that for its jobs, in mounts of its own."""
+    whole = shared_dir / "whole"
+    server = make_jobd("--containment", level, inside=machine(f"mkdir {whole}"))
+    on_machine(server, f"mount --bind / {whole}")
+    server.succeed("run", "--", "/bin/true")
+    mounted = Path(f"/proc/{spawner_of(server)}/mountinfo")
+    assert f"{whole}{server.state}" in mounted.read_text()
+    on_machine(server, f"umount {whole}")
+    until(lambda: str(whole) not in mounted.read_text())
+    assert str(whole) not in said_by(server, "cat /proc/self/mountinfo")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("level", working("full"))
+def test_a_job_has_the_root_of_its_server(
+    shared_dir: Path, make_jobd: MakeJobd, level: Level
+) -> None:
+    """T61: walls that are built anew, for what is new on the machine, keep a chroot."""
+    root, above = shared_dir / "root", shared_dir.parent
+    script = f"""
+        set -e; mount -t tmpfs run /run; mkdir {root}; mount --bind {root} {root}
+        for place in /*; do
+            [ -d "$place" ] && [ ! -h "$place" ] || continue
+            case {above} in "$place"/*) continue ;; esac
+            mkdir {root}$place; mount --rbind $place {root}$place
+        done
+        for place in /*; do [ ! -h "$place" ] || cp -d "$place" {root}$place; done
+        mkdir -p {root}{above}; mount --bind {above} {root}{above}
+        echo > {root}/inside
+        exec chroot {root} "$@"
+    """
+    inside = ("unshare", "--mount", "--propagation", "shared", "bash", "-c", script, "bash")
+    server = make_jobd("--containment", level, inside=inside)
+    assert found_by(server, "/inside") == "/inside\n"
+    on_machine(server, f"mkdir {root}/run/slurm-later; {LEAVE}", f"{root}/run/slurm-later")
+    assert found_by(server, "/inside", "/run/slurm-later/secret") == "/inside\n"
+
+
+@pytest.mark.root
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("level", working("full"))
+@pytest.mark.parametrize(("call", "when"), [("setns", "1..2"), ("unshare", "1"), ("mount", "1")])
+def test_walls_that_cannot_be_built_stop_a_start_and_are_built_for_the_next(
+    inhabited: Jobd, call: str, when: str
+) -> None:
+    """T52, T61: half of them is none. Those of before are left at once, by one setns."""
+    inhabited.variables["JOBCTL_PATIENCE"] = "0s"  # each refusal is wanted once
+    inhabited.succeed("run", "--", "/bin/true")
+    (later,) = LATER[1:]
+    with injected(spawner_of(inhabited), call, f"error=ENOMEM:when={when}"):
+        on_machine(inhabited, f"mkdir {later}; {LEAVE}", later)
+        refused = inhabited.jobctl("start", "--json", "--", "/bin/true")
+        assert json.loads(refused.stdout)["code"] == "service_unavailable"
+    assert found_by(inhabited, f"{later}/secret", f"{LOGINS[0]}/secret") == ""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("level", working("full", "namespaces"))
+def test_a_machine_that_tells_of_no_changes_is_looked_at_for_each_job(
+    make_jobd: MakeJobd, level: Level
+) -> None:
+    """T61: an account has 128 instances of inotify, and may have used them up."""
+    none_left = "echo 0 >/proc/sys/fs/inotify/max_user_instances"
+    before = Path("/proc/sys/fs/inotify/max_user_instances").read_text()
+    try:
+        server = make_jobd(
+            *("--containment", level), account=account_for(level), inside=machine(none_left)
+        )
+        for later in LATER:
+            on_machine(server, f"mkdir -p {later}; {LEAVE}", later)
+            assert found_by(server, f"{later}/secret") == ""
+    finally:
+        Path("/proc/sys/fs/inotify/max_user_instances").write_text(before)
+
+
+REPLACED = """
+import os, sys
+from jobworker.supervisor import account_files, kernel
+os.chdir(sys.argv[1])
+os.makedirs("accounts/7-alice")
+for name in account_files.FILES:
+    with open(f"accounts/7-alice/{name}", "w") as file:
+        file.write("alice")
+replacing = os.fork()
+if replacing == 0:
+    while True:
+        open("draft", "w").write("alice")
+        os.rename("draft", "accounts/7-alice/passwd")
+for _ in range(200):
+    account_files.put_in_place(account_files.mounts_of(b"7-alice"))
+os.kill(replacing, 9)
+os.waitpid(replacing, 0)
+print(open("/etc/passwd").read())
+"""
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_t81_a_job_gets_its_account_while_the_file_of_it_is_replaced(tmp_path: Path) -> None:
+    """The kernel mounts no file without a name, as that is which was found a moment ago."""
+    command = ["unshare", "--mount", sys.executable, "-c", REPLACED, str(tmp_path)]
+    assert subprocess.check_output(command, text=True, timeout=60) == "alice\n"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from . import account_files, kernel, records
+from . import kernel, records
+from .account_files import put_in_place
 from .scratch import MACHINE_SHM, MACHINE_TMP, shared_name
 from .site import OWN_NAMESPACES, Site
 
@@ -27,9 +28,7 @@ CLONE_FLAGS = {
     "basic": 0,
 }
 
-_EPERM, _ENOENT, _EACCES, _ENOTDIR, _EINVAL, _ELOOP = 1, 2, 13, 20, 22, 40
-_UNREACHABLE = (0, _ENOENT, _EACCES, _ELOOP)
-"""Errors of a cover for a place that the job cannot reach either; 0, where it is covered."""
+_EPERM = 1
 
 
 def clone_flags(level: str, *, offline: bool) -> int:
@@ -59,23 +58,14 @@ def enter_file_system(site: Site, walls: Walls, job_id: str, order: Order) -> No
     """Gives this mount namespace what is the job's own, and covers what no job may see.
 
     The ``hidden`` places of an order are in the home directory of an account that is not the
-    server's; its ``account`` names the files in which the job's user has a name. With the
+    server's; by its ``account_files`` the job's user has a name. With the
     server's own UID the job could write whatever the server can, so at level ``namespaces``
     all else is read-only.
     """
-    kernel.perform_mount(walls.first)
-    # First, where the path still leads to it: without the empty directory this fails.
-    kernel.perform_mount(walls.state)
-    for call in walls.covers:
-        _cover(call)
-    if walls.frozen_tree is not None:
-        kernel.make_read_only(walls.frozen_tree)
-    for call in walls.frozen:
-        _freeze(call)
+    walls.lay_in_job()
     if order.hidden:
         _cover_in_home(order.hidden, order.uid)
-    if order.account is not None:
-        account_files.put_in_place(order.account)
+    put_in_place(order.account_files)
     _bind(f"{records.SPOOL}/{job_id}/{records.TMP}", MACHINE_TMP)
     writable = [MACHINE_TMP]
     if site.shm is not None:
@@ -89,31 +79,13 @@ def enter_file_system(site: Site, walls: Walls, job_id: str, order: Order) -> No
         kernel.perform_mount(call)
 
 
-def _cover(call: kernel.MountCall) -> None:
-    """Covers a place that the job could reach, be it a directory or not."""
-    errno = kernel.try_mount(call)
-    if errno == _ENOTDIR:
-        from .walls import cover_for_file  # noqa: PLC0415 - loaded by the spawner, see there
-
-        errno = kernel.try_mount(cover_for_file(call[1]))
-    if errno not in _UNREACHABLE:
-        raise OSError(errno, os.strerror(errno), call[1])
-
-
-def _freeze(call: kernel.MountCall) -> None:
-    """Makes a mount read-only, unless another one lies over it, or it is gone."""
-    errno = kernel.try_mount(call)
-    if errno not in (*_UNREACHABLE, _EINVAL):
-        raise OSError(errno, os.strerror(errno), call[1])
-
-
 def _cover_in_home(paths: list[bytes], uid: int) -> None:
     """Covers what the paths lead to, where it is the account's.
 
     Its jobs may write there, and must not have something of the machine's covered for the
     next one by a link to it.
     """
-    from .walls import cover  # noqa: PLC0415 - loaded by the spawner, see there
+    from .walls import cover_by_path  # noqa: PLC0415 - loaded by the spawner, see there
 
     for path in paths:
         try:
@@ -122,7 +94,7 @@ def _cover_in_home(paths: list[bytes], uid: int) -> None:
             continue  # nothing that the job could open
         try:
             if os.fstat(place).st_uid == uid:
-                _cover(cover(f"/proc/self/fd/{place}"))
+                cover_by_path(f"/proc/self/fd/{place}")
         finally:
             os.close(place)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import select
-import time
+
+from .watch import Watch
 
 RUNTIME = (
     "/run/user",
@@ -43,8 +44,6 @@ INSTANCES = ("devpts", "mqueue")
 
 _OWN = ("/dev/pts", "/dev/mqueue")
 _RUN = "/run"
-_TICK = 20_000_000
-"""Nanoseconds: twice the longest tick, of a kernel with 100 in a second."""
 
 _ESCAPED = ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\"))
 
@@ -57,27 +56,32 @@ if TYPE_CHECKING:
 class Covers:
     """The places to cover in each job beside ``state``: ``hidden``, and those of the machine.
 
-    ``paths`` need not be there, or be directories.
+    ``paths`` need not be there, or be directories. They are right until a change ``is_told``;
+    where that cannot be, for as long as nothing changes.
     """
 
     def __init__(self, state: str, hidden: list[str]) -> None:
         self._state = state
         self._hidden = sorted({*hidden, *RUNTIME} - {state})
         self._mountinfo = os.open("/proc/self/mountinfo", os.O_RDONLY)
-        self._changes = select.poll()
-        self._changes.register(self._mountinfo, select.POLLPRI)
-        self.look()
+        self._mounts: list[Mount] = []
+        self._names = Watch(_RUN)
+        self.paths: list[str] = []
+        self.is_told = False
 
-    def changed(self) -> bool:
-        """Whether there may be more to cover than ``paths`` tell; ``look`` again then."""
-        return _changed_at(_RUN) != self._stamp or bool(self._changes.poll(0))
+    def watch(self, poll: select.poll) -> None:
+        """Has ``poll`` tell of all that may change what there is to cover."""
+        poll.register(self._mountinfo, select.POLLPRI)
+        if self._names.fd is not None:
+            poll.register(self._names.fd, select.POLLIN)
+
+    def forget(self) -> None:
+        """Forgets what was told."""
+        self._names.forget()
 
     def look(self) -> None:
         """Looks for what there is to cover."""
-        changed_at = _changed_at(_RUN)
-        # Another name that comes within the same tick of the kernel's clock would not show.
-        settled = abs(time.time_ns() - changed_at) > _TICK
-        self._stamp = changed_at if settled else None
+        self.is_told = self._names.begin()
         named = [*self._hidden, *_of_batch_systems()]
         self._mounts = _mounts(self._mountinfo)
         self.paths = [*named, *elsewhere(self._mounts, [self._state, *named])]
@@ -85,14 +89,6 @@ class Covers:
     def points(self, kinds: tuple[str, ...]) -> list[str]:
         """The mount points of file systems of some kinds."""
         return [point for *_, point, kind in self._mounts if kind in kinds]
-
-
-def _changed_at(directory: str) -> int:
-    """The time at which a name last came or went, in nanoseconds; 0 where there is none."""
-    try:
-        return os.stat(directory).st_mtime_ns
-    except OSError:  # a bare root has no /run
-        return 0
 
 
 def _of_batch_systems() -> list[str]:

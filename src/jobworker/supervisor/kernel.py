@@ -41,6 +41,9 @@ _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _CLOSE_RANGE_CLOEXEC = 4
 _SFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+_INOTIFY_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+_NAMES = 0x40 | 0x80 | 0x100 | 0x200
+"""IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE and IN_DELETE."""
 _LAST_CAPABILITY = 63
 _ARG_START = 45
 """The index of the field among those that follow the name of the command."""
@@ -115,6 +118,40 @@ def clone(flags: int) -> int:
     the child must not call ``raise`` or ``abort``; ``os.fork`` sets it right again.
     """
     return _call("clone", flags | _SIGCHLD)
+
+
+def unshare(flags: int) -> None:
+    """Moves this process into new namespaces (unshare(2))."""
+    if _libc.unshare(flags) < 0:
+        _fail("unshare")
+
+
+def enter_namespace(namespace: int, kind: int) -> None:
+    """Moves this process into a namespace, by its descriptor (setns(2))."""
+    if _libc.setns(namespace, kind) < 0:
+        _fail("setns")
+
+
+def inotify() -> int:
+    """A descriptor of events of the file system (inotify_init1(2))."""
+    return _made(_libc.inotify_init1(_INOTIFY_FLAGS), "inotify_init1")
+
+
+def inotify_names(events: int, directory: str) -> int:
+    """Has ``events`` tell of each name that comes or goes in a directory; returns its watch."""
+    watch = _libc.inotify_add_watch(events, os.fsencode(directory), _NAMES)
+    return _made(watch, "inotify_add_watch")
+
+
+def inotify_forget(events: int, watch: int) -> None:
+    """Ends a watch, unless that has ended with its directory (inotify_rm_watch(2))."""
+    _libc.inotify_rm_watch(events, watch)
+
+
+def _made(result: int, what: str) -> int:
+    if result < 0:
+        _fail(what)
+    return result
 
 
 def clone_into(cgroup: int, flags: int) -> int:

@@ -105,15 +105,22 @@ class Spawner:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._site.signals, select.POLLIN)
+        walls = self._site.walls
+        if walls is not None:
+            walls.watch(poll)
         while self._server_is_there or self._supervisors or self._strays:
-            for fd, _ in poll.poll(_PAUSE if self._strays else None):
-                if fd == self._site.signals:
+            # The last first: what changes the walls goes before an order.
+            for fd, _ in reversed(poll.poll(_PAUSE if self._strays else None)):
+                if fd == self._channel:
+                    if not self._take_order():
+                        poll.unregister(fd)
+                        self._server_is_there = False
+                        fcntl.lockf(self._site.spool, fcntl.LOCK_UN)
+                elif fd == self._site.signals:
                     os.read(fd, _SIGNALS)
                     self._reap()
-                elif not self._take_order():
-                    poll.unregister(self._channel)
-                    self._server_is_there = False
-                    fcntl.lockf(self._site.spool, fcntl.LOCK_UN)
+                elif walls is not None:
+                    walls.take_notice()
             if self._strays:
                 self._kill_strays()
 

@@ -1,15 +1,17 @@
 """The mounts that wall a job off: what is covered, what is read-only, what is its own.
 
-They are laid out in the spawner, as the arguments of mount(2): its memory is its own, while
-a supervisor would copy a page for most of the objects that it takes.
+They are laid, or at least laid out as the arguments of mount(2), in the spawner: its memory is
+its own, while a supervisor would copy a page for most of the objects that it takes.
 """
 
 from __future__ import annotations
 
 import os
+import select
 
 from . import kernel, records
 from .covers import Covers
+from .machine_mounts import MachineMounts
 
 READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 """The part of ``/proc`` by which the machine is changed, as the OCI's runtimes have it."""
@@ -40,7 +42,9 @@ comes to lie below the cover. It would not be read-only, though: so not at ``nam
 """
 
 _CGROUPS = "/sys/fs/cgroup"
-_ENOENT = 2
+_ENOENT, _EACCES, _ENOTDIR, _EINVAL, _ELOOP = 2, 13, 20, 22, 40
+_UNREACHABLE = (0, _ENOENT, _EACCES, _ELOOP)
+"""Errors of a cover for a place that the job cannot reach either; 0, where it is covered."""
 
 _NO_PROGRAMS = kernel.MS_NOSUID | kernel.MS_NOEXEC
 _HARDENED = _NO_PROGRAMS | kernel.MS_NODEV
@@ -50,34 +54,78 @@ _FREEZE = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _HARDENED
 class Walls:
     """The mounts of jobs at a level, with ``hidden`` covered.
 
-    ``covers`` are to be tried in turn: what is not there, or lies in a place that is covered
-    already, needs none; the same goes for ``frozen``, what is made read-only. ``inner`` come
-    last: the instances of the job's own.
+    What is the same for all jobs is laid by whoever may, as seldom as possible: at ``full`` by
+    the spawner, in a mount namespace of its own, of which each job gets a copy; at
+    ``namespaces``, whose spawner may mount nothing, by each job. ``inner`` come last, and in
+    each job: the instances of its own.
     """
 
     def __init__(self, level: str, state: str, hidden: list[str]) -> None:
         self._covers = Covers(state, hidden)
         self._level = level
-        self.first = kernel.mount_call("none", "/", None, PROPAGATION[level])
-        self.state = cover(state)
-        self._lay_out()
+        self._propagation = kernel.mount_call("none", "/", None, PROPAGATION[level])
+        self._state = _bind(records.EMPTY, state)
+        self._machine = MachineMounts() if level == "full" else None
         self.inner = _own_instances()
+        self.stand = False
+        """Whether they are as the machine has it now; ``build`` sees to that."""
 
-    def look(self) -> None:
-        """Looks whether the machine has more to cover by now."""
-        if self._covers.changed():
-            self._covers.look()
-            self._lay_out()
+    def watch(self, poll: select.poll) -> None:
+        """Has ``poll`` tell of all for which the walls would have to be built anew.
+
+        Whatever else it tells must be registered before: the kernel looks in that order, so
+        what comes before an order to start a job is told together with it.
+        """
+        self._covers.watch(poll)
+
+    def take_notice(self) -> None:
+        """Takes what was told: the walls are to be built anew for the next job.
+
+        Those that stand are left at once, lest they keep what the machine unmounts.
+        """
+        self._covers.forget()
+        self.stand = False
+        if self._machine is not None:
+            try:
+                self._machine.enter()
+            except OSError:
+                return  # ``build`` tries it again, and no job starts without that
+
+    def build(self) -> None:
+        """Builds, in the spawner, what stands until it is told of a change, if it can be told."""
+        self._covers.look()
+        self._lay_out()
+        if self._machine is not None:
+            self._machine.enter_copy()
+            self._lay()
+        self.stand = self._covers.is_told
+
+    def lay_in_job(self) -> None:
+        """Lays in a job what the spawner could not."""
+        if self._machine is None:
+            self._lay()
 
     def _lay_out(self) -> None:
-        self.covers = [cover(path) for path in self._covers.paths]
+        self._places = [_bind(records.EMPTY, path) for path in self._covers.paths]
         # At ``namespaces`` all is read-only.
         points = self._covers.points(FROZEN) if self._level == "full" else []
         below = [path for path in points if path.startswith(f"{_CGROUPS}/")]
         # With v1 there are a dozen, for each of which a call is dear.
-        self.frozen_tree = _CGROUPS if len(below) > 1 and _can_freeze_trees() else None
-        single = [path for path in points if not (self.frozen_tree and path in below)]
-        self.frozen = [kernel.mount_call(None, path, None, _FREEZE) for path in single]
+        self._frozen_tree = _CGROUPS if len(below) > 1 and _can_freeze_trees() else None
+        single = [path for path in points if not (self._frozen_tree and path in below)]
+        self._frozen = [kernel.mount_call(None, path, None, _FREEZE) for path in single]
+
+    def _lay(self) -> None:
+        kernel.perform_mount(self._propagation)
+        # First, where the path still leads to it: without the empty directory this fails.
+        kernel.perform_mount(self._state)
+        # Each is tried: what is not there, or lies in a place that is covered, needs none.
+        for call in self._places:
+            cover(call)
+        if self._frozen_tree is not None:
+            kernel.make_read_only(self._frozen_tree)
+        for call in self._frozen:
+            _freeze(call)
 
 
 def _can_freeze_trees() -> bool:
@@ -88,17 +136,29 @@ def _can_freeze_trees() -> bool:
     return False
 
 
-def cover(path: str) -> kernel.MountCall:
-    """A cover for a directory: an empty one.
+def cover_by_path(path: str) -> None:
+    """Covers a place, as ``cover`` does."""
+    cover(_bind(records.EMPTY, path))
 
-    The job cannot write to that: it is root's or, at ``namespaces``, read-only.
+
+def cover(call: kernel.MountCall) -> None:
+    """Covers a place that a job could reach, be it a directory or not, by an empty one.
+
+    The job cannot write to that: it is root's or, at ``namespaces``, read-only. From what is
+    no directory nothing can be read then, nor can anything connect to it.
     """
-    return kernel.mount_call(records.EMPTY, path, None, kernel.MS_BIND)
+    errno = kernel.try_mount(call)
+    if errno == _ENOTDIR:
+        errno = kernel.try_mount((b"/dev/null", *call[1:]))
+    if errno not in _UNREACHABLE:
+        raise OSError(errno, os.strerror(errno), call[1])
 
 
-def cover_for_file(path: bytes) -> kernel.MountCall:
-    """A cover for what is no directory: nothing can be read from it, nor connect to it."""
-    return (b"/dev/null", path, None, kernel.MS_BIND, None)
+def _freeze(call: kernel.MountCall) -> None:
+    """Makes a mount read-only, unless another one lies over it, or it is gone."""
+    errno = kernel.try_mount(call)
+    if errno not in (*_UNREACHABLE, _EINVAL):
+        raise OSError(errno, os.strerror(errno), call[1])
 
 
 def _own_instances() -> list[kernel.MountCall]:
