@@ -100,18 +100,25 @@ async def test_t80_a_spawner_that_hangs_with_an_order_is_replaced_and_the_job_ru
 
 @pytest.mark.root
 @pytest.mark.needs("strace")
-@pytest.mark.parametrize(("call", "outcome"), [(2, Refused), (4, Lost)])
+@pytest.mark.parametrize(
+    ("call", "fault", "outcome"),
+    [
+        ("flock", "delay_exit=3000000:when=1", Refused),
+        ("write", "delay_enter=3000000:when=2", Refused),
+        ("write", "delay_enter=3000000:when=4", Lost),
+    ],
+)
 async def test_t80_a_supervisor_that_hangs_is_given_up_and_runs_nothing_later(
-    rig: LocalRig, tmp_path: Path, call: int, outcome: type[Refused | Lost]
+    rig: LocalRig, tmp_path: Path, call: str, fault: str, outcome: type[Refused | Lost]
 ) -> None:
-    """Its second write is that it is about to execute the program, its fourth that it has.
+    """First before its order is read, with the lock held by which it is known that there is one.
 
-    By the ones before each it takes the job's OOM score, and gives it back.
+    Its second write is that it is about to execute the program, its fourth that it has. By the
+    ones before each it takes the job's OOM score, and gives it back.
     """
     job, marks = marking(rig, tmp_path / "marks"), tmp_path / "marks"
     spawner = link_of(rig)._spawner._pid
-    fault = f"delay_enter=3000000:when={call}"
-    strace = injected(spawner, "write", fault)
+    strace = injected(spawner, call, fault)
     with strace:
         await rig.hand_over(job)
         end = await rig.told.first(job, outcome)

@@ -50,11 +50,19 @@ class Attendance:
         self._tap = tap
         self._end = Ending()
         self._wait_status: int | None = None
+        self._at_end: list[int] = []
         self._output_error: str | None = None
 
-    def take_up(self, program: Program, started: records.Fields, oom_kills: int) -> None:
-        """Attends ``program`` from now on; ``oom_kills`` are those of the commons before."""
-        self._oom_kills = oom_kills
+    def take_up(
+        self, program: Program, started: records.Fields, recorded: int, before: bytes
+    ) -> None:
+        """Attends ``program`` from now on.
+
+        ``recorded`` are the bytes of the record that we know, ``before`` the events of the
+        commons till then.
+        """
+        self._before = before
+        self._recorded = recorded
         self._program = program
         self.started = started
 
@@ -73,7 +81,7 @@ class Attendance:
         tap = self._tap
         if tap is not None:
             tap.register(poll)
-        self._heed_record()  # the server may have added to it before we watched for signals
+        self._heed_addition()
         while self._wait_status is None:
             for fd, event in poll.poll(self._patience()):
                 if fd == self._site.signals:
@@ -89,9 +97,14 @@ class Attendance:
         return self._finish()
 
     def _carry(self, fd: int, event: int, poll: select.poll) -> None:
-        """Takes output. A source that is hung up is polled no more, one that is empty is."""
+        """Takes output. A source that is hung up is polled no more, one that is empty is.
+
+        Only a read tells that nothing is left: poll(2) looks for data before it looks for who
+        could still write, and both may change in between.
+        """
         if not self._pump.carry(fd, self._program.sources.index(fd)) and event & select.POLLHUP:
             poll.unregister(fd)
+            self._at_end.append(fd)
 
     def _finish(self) -> records.Fields:
         """Ends what the dead program left behind; returns the exit record."""
@@ -139,6 +152,11 @@ class Attendance:
             if pid == self._program.pid:
                 self._wait_status = status
 
+    def _heed_addition(self) -> None:
+        """Acts on what the server has added before we watched for signals, if anything."""
+        if os.stat(records.RECORD, dir_fd=self._spool).st_size != self._recorded:
+            self._heed_record()
+
     def _heed_record(self) -> None:
         """Acts on what the server has added to the record."""
         sections = records.read(self._spool)
@@ -176,6 +194,8 @@ class Attendance:
         a process outside, which could go on writing for ever.
         """
         for stream, source in enumerate(self._program.sources):
+            if source in self._at_end:
+                continue
             os.set_blocking(source, False)
             left = _capacity(source)
             while left > 0 and (length := self._pump.carry(source, stream)):
@@ -208,7 +228,7 @@ class Attendance:
         if self._group is not None and self._group.limits_memory:
             return []  # it is not in there
         try:
-            return commons.evidence(self._oom_kills)
+            return commons.evidence(self._before)
         except OSError:
             return []  # the record of the end must not be lost for this
 

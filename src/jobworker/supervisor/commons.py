@@ -22,7 +22,9 @@ class Commons:
 
     def __init__(self, version: int, path: str, limit: bytes) -> None:
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        self._kills = "memory.events" if version == 2 else "memory.oom_control"
+        # Both are read at every start: so they stay open.
+        events = "memory.events" if version == 2 else "memory.oom_control"
+        self._events = os.open(events, os.O_RDONLY, dir_fd=self._directory)
         self._limit = limit
         # The limit is that of the directory above, which also has the jobs under limits.
         above = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._directory)
@@ -34,17 +36,17 @@ class Commons:
         """Moves this process into it, for good."""
         write(self._directory, "cgroup.procs", b"0")
 
-    def kills(self) -> int:
-        """The number of processes in it that have been killed for memory."""
-        return oom.kills(self._directory, self._kills)
+    def events(self) -> bytes:
+        """What the kernel has counted in it so far, kills for memory among that."""
+        return os.pread(self._events, 4096, 0)
 
     def is_tight(self) -> bool:
         """Whether most of it is taken, so that a kill may be near."""
         return int(os.pread(self._usage, 32, 0)) > int(self._limit) // 8 * 7
 
-    def evidence(self, before: int) -> Fields:
-        """The evidence of an end by the limit of all; ``before`` are the kills of old."""
-        kills = self.kills() - before
+    def evidence(self, before: bytes) -> Fields:
+        """The evidence of an end by the limit of all; ``before`` are the ``events`` of old."""
+        kills = oom.kills_in(self.events()) - oom.kills_in(before)
         if kills <= 0:
             return []
         return [

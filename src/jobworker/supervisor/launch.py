@@ -22,6 +22,7 @@ import os
 import resource
 
 from . import kernel, records, signals
+from .account_files import mounts_of
 from .executable import Changed, Image, image_of
 from .failure import (
     E2BIG,
@@ -66,7 +67,7 @@ class Order:
         self.gid = int(single.get("gid", uid))
         self.groups = [int(value) for key, value in spec if key == "group"]
         self.hidden = [value for key, value in spec if key == "hide"]
-        self.account = single.get("account")
+        self.account_files = mounts_of(single["account"]) if "account" in single else []
         self.executable = single.get("executable")
         self.tmp = int(single["tmp"]) if "tmp" in single else None
         self.limits = {key: value for key, value in spec if key in LIMITS}
@@ -74,11 +75,6 @@ class Order:
         self.stdin = single.get("stdin")
         self.window = (int(single.get("rows", 0)), int(single.get("cols", 0)))
         self.kill_over_output = single.get("outputAction") == b"kill"
-
-    @classmethod
-    def read(cls, spool: int, uid: int) -> Order:
-        """Reads the spec that the server wrote."""
-        return cls(records.read(spool)[records.SPEC], uid)
 
 
 class Program:

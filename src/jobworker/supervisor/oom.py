@@ -33,7 +33,12 @@ def field(text: bytes, name: bytes) -> int:
 
 def kills(directory: int, name: str) -> int:
     """The number of processes killed: ``memory.events`` (v2), ``memory.oom_control`` (v1)."""
-    return field(read(directory, name), b"oom_kill")
+    return kills_in(read(directory, name))
+
+
+def kills_in(text: bytes) -> int:
+    """The same, of what has been read."""
+    return field(text, b"oom_kill")
 
 
 class Alarm:

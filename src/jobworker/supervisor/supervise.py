@@ -36,6 +36,10 @@ _OUT_OF_SPACE = (28, 122)
 
 _ECANCELED = 125
 
+_UNKNOWN = -1_000_000
+"""The size of a record in which the server has noted more than its order: no real one has it,
+whatever we add, so that it will be read."""
+
 _PAUSE = 1.0
 """Seconds between attempts to record an end on a full disk, which has no event to wait for."""
 
@@ -52,18 +56,22 @@ class Charge:
         self.job_id = job_id
         self.kept: Kept = []
         self.group: JobCgroup | None = None
-        self.oom_kills, self.tight = 0, False
+        self.before, self.tight = b"", False
         if site.commons is not None:
-            self.oom_kills, self.tight = site.commons.kills(), site.commons.is_tight()
+            self.before, self.tight = site.commons.events(), site.commons.is_tight()
         self.spool = records.open_directory(job_id, site.spool)
         try:
             # The lock goes with the open file: the supervisor holds it for life, and so the
             # kernel knows whether there is one.
             fcntl.flock(self.spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.order = Order.read(self.spool, uid)
+            # Before it is read, so that of what comes meanwhile either of the two tells.
             self.size = os.stat(records.RECORD, dir_fd=self.spool).st_size
-            if site.walls is not None:
-                site.walls.look()
+            sections = records.read(self.spool)
+            self.order = Order(sections[records.SPEC], uid)
+            if len(sections) > 1:
+                self.size = _UNKNOWN
+            if site.walls is not None and not site.walls.stand:
+                site.walls.build()
             if self.order.limits or site.ceiling:
                 self._make_cgroup(site)
         except BaseException:
@@ -205,13 +213,13 @@ def _start(site: Site, charge: Charge) -> Attendance:
             *supervisor,
             ("containment", site.level.encode()),
         ]
-        records.add(record, records.STARTED, started)
+        size += records.add(record, records.STARTED, started)
     except OSError as error:
         # A program whose start is on no record could not be found again, nor stopped.
         raise Unattended(step_of("its start could not be recorded", error)) from error
     os.close(tmp)
     os.close(record)
-    attendance.take_up(program, started, charge.oom_kills)
+    attendance.take_up(program, started, size, charge.before)
     if order.timeout is not None:
         attendance.limit_time(order.timeout, order.grace)
     return attendance
