@@ -7,10 +7,11 @@ from functools import partial
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from jobworker.archive.database import Database
+from jobworker.archive.prepared import Prepared
 from jobworker.archive.tables import accounts, users
 from jobworker.model import Role
 
-_ACCOUNT = select(accounts.c.number).where(accounts.c.owner == bindparam("who"))
+_ACCOUNT = Prepared(select(accounts.c.number).where(accounts.c.owner == bindparam("who")))
 _ROLE = select(users.c.role).where(users.c.name == bindparam("who"))
 _NEXT_ACCOUNT = select(func.coalesce(func.max(accounts.c.number) + 1, 0))
 
@@ -20,8 +21,6 @@ class SqlOwners:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Asked anew each time: jobd user add gives a name that was used before a new one.
-        self._account = database.prepared(_ACCOUNT)
 
     async def role(self, owner: str) -> Role:
         """The role of the user of that name; that of a plain user where there is none."""
@@ -30,15 +29,17 @@ class SqlOwners:
 
     async def account(self, owner: str) -> int:
         """The small number that stands for this owner for ever."""
-        row = self._account.one({"who": owner})
+        # Asked anew each time: jobd user add gives a name that was used before a new one.
+        row = self._database.look_up(_ACCOUNT, {"who": owner})
         if row is not None:
             return int(row[0])
         return await self._database.write(partial(_account, owner))
 
 
 def _account(owner: str, connection: Connection) -> int:
-    number: int | None = connection.scalar(_ACCOUNT, {"who": owner})
-    if number is None:
-        number = connection.scalars(_NEXT_ACCOUNT).one()
-        connection.execute(insert(accounts), {"owner": owner, "number": number})
+    row = _ACCOUNT.one(connection, {"who": owner})
+    if row is not None:
+        return int(row[0])
+    number: int = connection.scalars(_NEXT_ACCOUNT).one()
+    connection.execute(insert(accounts), {"owner": owner, "number": number})
     return number

@@ -48,6 +48,24 @@ ADMITTED = "Admitted"
 """The status, in its row, of a job that had to queue and is to be started: it counts as running."""
 
 
+ACCEPTED = (
+    "id",
+    "owner",
+    "status",
+    "program",
+    "name",
+    "created_at",
+    "spec",
+    "terms",
+    "containment",
+    "node",
+)
+"""The columns of ``accepted``."""
+
+ENDING = ("status", "cause", "finished_at", "exit_code", "end", "terms")
+"""The columns of ``ending``."""
+
+
 def accepted(job: Job) -> dict[str, Any]:
     """The row of a job that has just been accepted."""
     name = job.spec.name

@@ -23,8 +23,18 @@ from jobworker.archive import keys
 from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
+from jobworker.archive.prepared import Prepared
 from jobworker.archive.queries import matching
-from jobworker.archive.rows import ADMITTED, accepted, brief_of, ending, job_of, searchable
+from jobworker.archive.rows import (
+    ACCEPTED,
+    ADMITTED,
+    ENDING,
+    accepted,
+    brief_of,
+    ending,
+    job_of,
+    searchable,
+)
 from jobworker.archive.tables import job_labels, jobs
 from jobworker.errors import JobNotFound, JobRunning, StorageFull
 from jobworker.model import (
@@ -45,6 +55,10 @@ _AT_ONCE = 64 * 1024
 _CHUNKS_AHEAD = 2
 """Chunks of a larger output in one transaction: bounds how long others wait for their turn."""
 
+_CAN_WAIT = 0.025
+"""Seconds for which an end waits for others to share a wait for the disk. It is durable
+already, in the spool, and is answered from memory meanwhile."""
+
 _HAPPENED, _MAKES_ROOM = 0.5, 1.0
 """The part of the ballast that may be given up for a write (``Database.write``)."""
 
@@ -57,11 +71,11 @@ _LIVE = (StatusName.QUEUED.value, ADMITTED, StatusName.RUNNING.value)
 _THIS: ColumnElement[bool] = jobs.c.id == bindparam("job")
 _UNFINISHED = jobs.c.finished_at.is_(None)
 
-_ADD = insert(jobs)
+_ADD = Prepared(insert(jobs).returning(jobs.c.number), ACCEPTED)
 _ADD_LABELS = insert(job_labels)
 _GET = select(jobs).where(_THIS)
 _STATE = select(jobs.c.number, jobs.c.finished_at).where(_THIS)
-_FINISH = update(jobs).where(_THIS, _UNFINISHED).returning(jobs.c.number)
+_FINISH = Prepared(update(jobs).where(_THIS, _UNFINISHED).returning(jobs.c.number), ENDING)
 _ADMIT = update(jobs).where(_THIS, jobs.c.status == StatusName.QUEUED.value).values(status=ADMITTED)
 _PUT_BACK = update(jobs).where(_THIS, _UNFINISHED).values(status=StatusName.QUEUED.value)
 _ROLL_BACK = delete(jobs).where(_THIS, _UNFINISHED)
@@ -117,7 +131,7 @@ class SqlArchive:
         if size <= _AT_ONCE:
             # Read here rather than by the writer: a caller that is cancelled may close it.
             finish = partial(_finish_with, job, list(chunks_of(output)))
-            await self._database.write(finish, ballast=ballast)
+            await self._database.write(finish, ballast=ballast, delay=_CAN_WAIT)
             return
         # An attempt that cannot succeed would fill the disk for the others meanwhile.
         self._database.check_room(size)
@@ -186,10 +200,10 @@ def _row(connection: Connection, statement: Any, job_id: JobId) -> Row[Any] | No
 def _add(job: Job, key: StartKey | None, connection: Connection) -> None:
     if key:
         keys.bind(connection, job, key)
-    added = connection.execute(_ADD, accepted(job))
+    added = _ADD.one(connection, accepted(job))
     if job.spec.labels:
-        assert added.inserted_primary_key
-        (number,) = added.inserted_primary_key
+        assert added
+        (number,) = added
         labels = {searchable(key): searchable(value) for key, value in job.spec.labels.items()}
         rows = [{"number": number, "key": key, "value": labels[key]} for key in labels]
         connection.execute(_ADD_LABELS, rows)
@@ -218,10 +232,10 @@ def _finish_with(job: Job, chunks: list[Chunk], connection: Connection) -> None:
 def _finish(job: Job, connection: Connection) -> int | None:
     """Records the end; returns the job's number, or None where it was recorded before."""
     parameters = {"job": str(job.id), **ending(job)}
-    number: int | None = connection.scalar(_FINISH, parameters)
-    if number is None and _row(connection, _STATE, job.id) is None:
+    finished = _FINISH.one(connection, parameters)
+    if finished is None and _row(connection, _STATE, job.id) is None:
         raise JobNotFound
-    return number
+    return finished and finished[0]
 
 
 def _make_room(job_id: JobId, connection: Connection) -> int | None:

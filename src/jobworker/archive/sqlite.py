@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from jobworker import disk
+from jobworker.archive.prepared import Prepared
 from jobworker.errors import (
     JobWorkerError,
     ServiceUnavailable,
@@ -51,6 +52,8 @@ _PROBE = bytes(4096)
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 """Primary codes of a disk that fails while we use the database."""
 
+_BEGIN = Prepared(text("BEGIN IMMEDIATE"))
+
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _LOST_WRITE = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
@@ -82,7 +85,7 @@ def _writing(path: Path, setup: str, before: str = "") -> Engine:
     # fail at once with SQLITE_BUSY, whatever the busy timeout.
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _BEGIN.one(connection, {})
 
     return engine
 

@@ -27,6 +27,10 @@ T = TypeVar("T")
 GROUP = 64
 """The most writes in one transaction, so that they do not hold up the event loop for long."""
 
+WORTH_IT = 6
+"""Writes that can wait for which a single one that cannot is held up: so that only one in so
+many is."""
+
 _QUICK = 0.002
 """Seconds that a commit may hold up the event loop. One that takes longer sends those after
 it to a thread, until one is quick again."""
@@ -81,21 +85,31 @@ class Writer:
         self._connection: Connection | None = None
         self._waiting: deque[_Write] = deque()
         self._rounds: asyncio.Task[None] | None = None
+        self._patient: deque[_Write] = deque()
+        self._due: asyncio.TimerHandle | None = None
+        """The end of the patience of the first of them."""
         self._commits = ThreadPoolExecutor(1, thread_name_prefix="archive-commit")
         self._disk_is_slow = False
         self._closed = False
 
-    async def submit(self, operation: Callable[[Connection], T]) -> T:
+    async def submit(self, operation: Callable[[Connection], T], *, delay: float = 0.0) -> T:
         """Runs ``operation`` in the next transaction; its effect is durable on return.
 
-        A caller that is cancelled meanwhile does not undo it.
+        With a ``delay`` it can wait so many seconds for one, which it shares with those that
+        cannot. A caller that is cancelled meanwhile does not undo it.
         """
         if self._closed:
             raise ServiceUnavailable("cannot write to the database: it has been closed")
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(operation, answer))
-        if self._rounds is None:
-            self._rounds = asyncio.create_task(self._make_rounds())
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        write = _Write(operation, answer)
+        if not delay:
+            self._waiting.append(write)
+            self._begin_rounds()
+        else:
+            self._patient.append(write)
+            if self._due is None:
+                self._due = loop.call_later(delay, self._end_patience)
         return await answer
 
     async def close(self) -> None:
@@ -103,16 +117,43 @@ class Writer:
         if self._closed:
             return
         self._closed = True
+        self._end_patience()
         if self._rounds is not None:
             await self._rounds
         self._disconnect()
         self._commits.shutdown()
 
+    def _end_patience(self) -> None:
+        self._waiting.extend(self._patient)
+        self._patient.clear()
+        self._forget_timer()
+        self._begin_rounds()
+
+    def _forget_timer(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _begin_rounds(self) -> None:
+        if self._waiting and self._rounds is None:
+            self._rounds = asyncio.create_task(self._make_rounds())
+
     async def _make_rounds(self) -> None:
         while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            group = self._next_group()
             _answer(group, await self._write(group))
         self._rounds = None
+
+    def _next_group(self) -> list[_Write]:
+        """Some of the writes that wait, and of those that can wait, where it is worth it."""
+        if len(self._waiting) == 1 and len(self._patient) < WORTH_IT:
+            return [self._waiting.popleft()]
+        group: list[_Write] = []
+        while len(group) < GROUP and (queue := self._patient or self._waiting):
+            group.append(queue.popleft())
+        if not self._patient:
+            self._forget_timer()
+        return group
 
     async def _write(self, group: list[_Write]) -> list[_Outcome]:
         try:

@@ -67,7 +67,7 @@ def parse(token: str) -> Credential:
 
 def redact(text: str) -> str:
     """``text`` without the secrets of the tokens in it, whole or cut off."""
-    return _ANYWHERE.sub(r"jw_\1_…", text)
+    return _ANYWHERE.sub(r"jw_\1_…", text) if "jw_" in text else text
 
 
 def _digest(secret: str) -> bytes:

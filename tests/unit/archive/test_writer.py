@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from jobworker.archive import sqlite, writer
 from jobworker.archive.database import Database
 from jobworker.archive.tables import accounts, job_labels
-from jobworker.archive.writer import GROUP, Writer
+from jobworker.archive.writer import GROUP, WORTH_IT, Writer
 from jobworker.errors import ServiceUnavailable
 
 
@@ -85,6 +85,59 @@ async def test_a_failing_write_takes_no_other_with_it(database: Database) -> Non
     assert isinstance(results[2], IntegrityError)
     assert results[3] == 2
     assert numbers(database) == [1, 2]
+
+
+LATER, MUCH_LATER = 0.01, 1000.0
+"""Delays, in seconds: one that passes, and one that does not within a test."""
+
+
+async def patient(database: Database, *many: int) -> list[asyncio.Task[int]]:
+    """Submit writes that can wait for ever."""
+    tasks = [
+        asyncio.create_task(database.write(adding(number), delay=MUCH_LATER)) for number in many
+    ]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_write_that_can_wait_is_carried_out_by_itself_in_the_end(
+    database: Database,
+) -> None:
+    assert await database.write(adding(1), delay=LATER) == 1
+
+
+async def test_a_single_write_is_not_held_up_by_a_few_that_can_wait(database: Database) -> None:
+    few = await patient(database, *range(1, WORTH_IT))
+    assert await database.write(adding(0)) == 0
+    assert numbers(database) == [0]
+    await database.close()
+    assert await asyncio.gather(*few) == list(range(1, WORTH_IT))
+
+
+async def test_many_writes_that_can_wait_share_the_commit_of_one_that_cannot(
+    database: Database,
+) -> None:
+    many = await patient(database, *range(1, WORTH_IT + 1))
+    commits = count_commits(database)
+    assert await database.write(adding(0)) == 0
+    assert await asyncio.gather(*many) == list(range(1, WORTH_IT + 1))
+    assert len(commits) == 1
+
+
+async def test_a_write_that_can_wait_shares_the_commit_of_several(database: Database) -> None:
+    (one,) = await patient(database, 0)
+    commits = count_commits(database)
+    assert await together(database, [adding(1), adding(2)]) == [1, 2]
+    assert await one == 0
+    assert len(commits) == 1
+
+
+async def test_writes_that_can_wait_begin_anew_to_wait_after_a_commit(database: Database) -> None:
+    """The time of the ones before is not theirs, and there is one again for them."""
+    (first,) = await patient(database, 1)
+    await together(database, [adding(2), adding(3)])
+    assert await first == 1
+    assert await database.write(adding(4), delay=LATER) == 4
 
 
 def break_the_commit(connection: Connection) -> int:
