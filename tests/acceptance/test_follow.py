@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.api.service import LOOK_AT_TOKEN
+from jobworker.api.interruptions import LOOK_AT_TOKENS
 from support.frames import Api, Frame, data_of
 from support.jobd import Jobd, MakeJobd
 from support.waiting import until
@@ -321,7 +321,7 @@ def test_t40_a_follow_ends_soon_after_its_token_was_revoked(make_jobd: MakeJobd)
     assert jobd.jobd("token", "revoke", "leaver").returncode == 0
     assert list(frames) == []
     poll.join(30)
-    assert time.monotonic() - began < 2 * LOOK_AT_TOKEN + 5
+    assert time.monotonic() - began < 2 * LOOK_AT_TOKENS + 5
     assert answers == [401]
     jobd.succeed("stop", job)
     assert [frame["stream"] for frame in others] == ["end"]

@@ -84,13 +84,13 @@ class Dispatcher:
         self._sockets: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
-        state = "draining" if self.service.draining.is_set() else "serving"
+        state = "draining" if self.service.interruptions.stopping else "serving"
         in_hand, sockets = len(self._in_hand), len(self._sockets)
         return f"<Dispatcher {state}: {in_hand} requests in hand, {sockets} of them WebSockets>"
 
     def drain(self) -> None:
         """Ends long polls and streams, now and from now on: the server is to stop."""
-        self.service.draining.set()
+        self.service.interruptions.stop()
 
     async def until_sockets_end(self, budget: float) -> None:
         """Returns once the clients of all WebSockets have been told; only after ``drain``.
@@ -107,7 +107,7 @@ class Dispatcher:
 
     def cut(self) -> None:
         """Ends every request in hand with a 503; only after ``drain``."""
-        assert self.service.draining.is_set()
+        assert self.service.interruptions.stopping
         for task in self._in_hand:
             task.cancel()
 
@@ -126,7 +126,7 @@ class Dispatcher:
             request.status = answer.status
             if isinstance(answer, SocketAnswer):
                 self._sockets.add(task)
-                await answer.serve(receive, send, self.service.draining)
+                await answer.serve(receive, send)
             elif isinstance(answer, StreamAnswer):
                 await self._stream(answer, request, send)
             else:
@@ -159,7 +159,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             # The time for requests in hand is over. This is the whole task, so nobody waits
             # for the cancellation, and a client is better told than cut off.
-            if not self.service.draining.is_set():
+            if not self.service.interruptions.stopping:
                 raise
             return error_answer(_CUT)
         except Exception as error:  # noqa: BLE001  # the last resort: logged, and no detail goes out

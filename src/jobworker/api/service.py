@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from jobworker.api.asgi import Receive
+from jobworker.api.interruptions import Accounts, Interruptions
 from jobworker.api.lasting import Place, Shares
 from jobworker.api.memory import Bounds, Budget, Streams
-from jobworker.errors import ServiceUnavailable
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager
 from jobworker.model import Job
@@ -19,9 +19,6 @@ from jobworker.policy.authority import Authority
 T = TypeVar("T")
 
 Trouble = Callable[[], Awaitable[str | None]]
-
-LOOK_AT_TOKEN = 5.0
-"""Seconds between looks whether the token of an answer that lasts still counts."""
 
 DECODED = Bounds(total=2, of_one=1, patience=60.0)
 """Large bodies that are decoded at once: each takes a hundred MB for that moment, and a part of
@@ -34,14 +31,6 @@ ANSWERS = Bounds(total=64 * 1024 * 1024, of_one=16 * 1024 * 1024, patience=10.0)
 """Bytes of large answers of one piece: each is in memory until the client has taken it."""
 
 
-class Accounts(Protocol):
-    """The part of ``identity.users.Users`` that the API uses."""
-
-    def authenticate(self, token: str) -> User:
-        """The user that the token belongs to; raises ``BadAuthentication``."""
-        ...
-
-
 class ClientGone(Exception):
     """The client has closed the connection, so nobody reads an answer any more."""
 
@@ -52,7 +41,7 @@ class StreamBroken(Exception):
 
 @dataclass(slots=True)
 class Service:
-    """Everything that handlers share; ``draining`` is set once the server stops.
+    """Everything that handlers share.
 
     ``operator_shares`` are those of the operator's socket, ``shares`` of everybody else.
     """
@@ -60,7 +49,6 @@ class Service:
     jobs: Manager
     accounts: Accounts
     authority: Authority = field(default_factory=Authority)
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
     troubles: Sequence[Trouble] = ()
     """Each tells what keeps the server from its work, or None."""
     shares: Shares = field(default_factory=Shares)
@@ -69,13 +57,11 @@ class Service:
     decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
     bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
     answers: Budget = field(default_factory=lambda: Budget("large answers", ANSWERS))
+    interruptions: Interruptions = field(init=False)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def until_refused(self, token: str) -> None:
-        """Raises ``BadAuthentication`` once the token does not count any more."""
-        while True:
-            await asyncio.sleep(LOOK_AT_TOKEN)
-            self.accounts.authenticate(token)
+    def __post_init__(self) -> None:
+        self.interruptions = Interruptions(self.accounts)
 
     def carry_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs ``work`` to its end even where the request that asked for it ends before."""
@@ -141,25 +127,20 @@ async def hold(work: Awaitable[T], receive: Receive, service: Service, token: st
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.create_task(_until_gone(receive))
-    stopping = asyncio.create_task(service.draining.wait())
-    everything: list[asyncio.Future[Any]] = [task, gone, stopping]
-    if token is not None:
-        everything.append(asyncio.create_task(service.until_refused(token)))
+    interruption = service.interruptions.expect(token)
     try:
-        await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, gone, interruption), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         if gone.done():
             gone.result()
             raise ClientGone
-        for refused in everything[3:]:
-            if refused.done():
-                refused.result()
-        raise ServiceUnavailable("the server is stopping", hint="ask again in a moment")
+        raise interruption.result()
     finally:
-        for future in everything:
-            future.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
+        service.interruptions.forget(interruption)
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
 
 
 async def _until_gone(receive: Receive) -> None:

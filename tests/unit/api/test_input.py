@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobworker.api import service
+from jobworker.api import interruptions
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.fields import MAX_PIECE
 from jobworker.api.resources import input as job_input
@@ -212,7 +212,7 @@ async def test_a_client_that_does_not_hear_is_let_go(
 
 
 async def test_a_revoked_token_feeds_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "LOOK_AT_TOKEN", 0.01)
+    monkeypatch.setattr(interruptions, "LOOK_AT_TOKENS", 0.01)
     socket = await world.connect(f"/jobs/{await world.job()}/input").opened()
     del world.accounts.users["alice"]
     assert await socket.over() == (1008, "bad authentication")

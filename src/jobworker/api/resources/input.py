@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from jobworker.api.asgi import Message, Receive, Send
 from jobworker.api.bodies import EndOfInput, Resize
 from jobworker.api.decode import bearer_token, header, invalid
 from jobworker.api.fields import MAX_PIECE
+from jobworker.api.interruptions import Interruptions
 from jobworker.api.lasting import Place
 from jobworker.api.query import InputQuery
 from jobworker.api.service import Call, ClientGone
@@ -60,8 +60,7 @@ async def attach(call: Call) -> SocketAnswer:
     except BaseException:
         place.close()
         raise
-    token = bearer_token(call.headers)
-    return SocketAnswer(session, lambda: call.service.until_refused(token), place)
+    return SocketAnswer(session, call.service.interruptions, bearer_token(call.headers), place)
 
 
 class SocketAnswer:
@@ -72,20 +71,22 @@ class SocketAnswer:
     def __init__(
         self,
         session: InputSession,
-        until_refused: Callable[[], Coroutine[Any, Any, None]],
+        interruptions: Interruptions,
+        token: str,
         place: Place,
     ) -> None:
         self._session = session
+        self._interruptions = interruptions
+        self._token = token
         self._place = place
-        self._until_refused = until_refused
 
-    async def serve(self, receive: Receive, send: Send, draining: asyncio.Event) -> None:
+    async def serve(self, receive: Receive, send: Send) -> None:
         """Take what the client sends until one of the sides has had enough."""
         send = _noticing(send)
         try:
             await receive()  # that it wants to connect
             await send({"type": "websocket.accept"})
-            close = await self._until_over(receive, send, draining)
+            close = await self._until_over(receive, send)
             await _say_goodbye(close, self._session, receive, send)
         except TimeoutError:
             raise ClientGone from None
@@ -93,26 +94,35 @@ class SocketAnswer:
             self._session.close()
             self._place.close()
 
-    async def _until_over(self, receive: Receive, send: Send, draining: asyncio.Event) -> Close:
+    async def _until_over(self, receive: Receive, send: Send) -> Close:
+        interruption = self._interruptions.expect(self._token)
         ends: dict[asyncio.Task[Any], Close] = {
             asyncio.ensure_future(work): close
             for work, close in (
                 (self._session.job_ended(), (1000, "the job has ended")),
                 (self._session.displaced.wait(), (1008, "another client took over")),
-                (self._until_refused(), (1008, BadAuthentication.summary)),
-                (draining.wait(), (1012, "the server is stopping")),
             )
         }
         feeding = asyncio.ensure_future(_feed(self._session, receive, send))
         try:
-            await asyncio.wait((feeding, *ends), return_when=asyncio.FIRST_COMPLETED)
+            everything: list[asyncio.Future[Any]] = [feeding, interruption, *ends]
+            await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
             if feeding.done():
                 return _how_it_ended(feeding)
+            if interruption.done():
+                return _close_for(interruption.result())
             return next(close for task, close in ends.items() if task.done())
         finally:
+            self._interruptions.forget(interruption)
             for task in (feeding, *ends):
                 task.cancel()
             await asyncio.gather(feeding, *ends, return_exceptions=True)
+
+
+def _close_for(interruption: JobWorkerError) -> Close:
+    if isinstance(interruption, BadAuthentication):
+        return 1008, interruption.summary
+    return 1012, "the server is stopping"
 
 
 def _how_it_ended(feeding: asyncio.Task[Close]) -> Close:

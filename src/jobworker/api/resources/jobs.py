@@ -159,7 +159,7 @@ async def ready(call: Call) -> HealthAnswer:
 
     On a full disk it does: jobs can be read, stopped and removed, and starts are answered 507.
     """
-    if call.service.draining.is_set():
+    if call.service.interruptions.stopping:
         raise ServiceUnavailable("the server is stopping")
     troubles = (call.jobs.trouble, *call.service.troubles)
     causes = [cause for trouble in troubles if (cause := await trouble())]
