@@ -48,6 +48,14 @@ def test_the_first_start_makes_all_that_is_needed(machine: Machine) -> None:
     assert machine.stop() == 0
 
 
+def test_what_only_the_first_start_needs_does_not_stay_in_memory(machine: Machine) -> None:
+    """cryptography is one library; Alembic would be found by its modules alone."""
+    machine.serve()
+    mapped = Path(f"/proc/{machine.started[-1].pid}/maps").read_text()
+    assert "_granian" in mapped
+    assert "cryptography" not in mapped
+
+
 def test_everything_is_private_whatever_the_umask(machine: Machine) -> None:
     machine.serve(umask=0)
     made = modes(machine.state) | modes(machine.profiles.parent)

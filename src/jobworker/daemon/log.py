@@ -10,12 +10,16 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from jobworker.identity.tokens import redact
 
+_OF_ALL = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 """The fields of every record; any other was given as ``extra`` and goes into the line."""
+
+_ENCODER = json.JSONEncoder(default=repr)
 
 
 class JsonLines(logging.Formatter):
@@ -28,12 +32,11 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_given(record),
         }
-        given = vars(record)
-        entry |= {key: value for key, value in given.items() if key not in _STANDARD}
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
-        return redact(json.dumps(entry, default=repr))
+        return redact(_ENCODER.encode(entry))
 
 
 class PlainLines(logging.Formatter):
@@ -42,13 +45,19 @@ class PlainLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The lines for ``record``, without the end of the last."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        given = _given(record)
         words = [time, f"{record.levelname.lower():<7}", record.getMessage()]
         words += [f"{key}={_word(value)}" for key, value in given.items() if value is not None]
         lines = [" ".join(words)]
         if record.exc_info:
             lines += self.formatException(record.exc_info).splitlines()
         return "\n".join(map(one_line, lines))
+
+
+def _given(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields that were given as ``extra``: they come after those of all records."""
+    fields = islice(vars(record).items(), _OF_ALL, None)
+    return {key: value for key, value in fields if key not in _STANDARD}
 
 
 def _word(value: object) -> str:
@@ -58,12 +67,16 @@ def _word(value: object) -> str:
 
 
 def configure() -> None:
-    """Sends all logging of this process to standard error."""
+    """Sends all logging of this process to standard error.
+
+    What no line shows is not looked up for it: the thread, the process, the place in the code.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("jobworker").setLevel(logging.INFO)  # libraries speak of their insides
     logging.captureWarnings(True)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def one_line(text: str) -> str:

@@ -21,6 +21,7 @@ from jobworker.daemon.activation import inherited
 from jobworker.daemon.address import published, url_of
 from jobworker.daemon.bounds import gaps, rules_of
 from jobworker.daemon.enrol import Server, where_tokens_are
+from jobworker.daemon.first_start import make_what_is_missing
 from jobworker.daemon.init import make_admin
 from jobworker.daemon.network import Waiting, serve_network
 from jobworker.daemon.options import add_settings, load_settings, settings_of
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     allow_many_descriptors()
     outlive_jobs()
     share_the_interpreter()
+    make_what_is_missing(settings)
     asyncio.run(_serve(settings, partial(load_settings, arguments)))
 
 

@@ -88,13 +88,13 @@ class Starter:
         warning = await self._engine.visibility_warning(spec, terms, account)
         live = await self._accept(order, terms, warning)
         if isinstance(live.job.status, Queued):
-            return replace(live.job, spec=spec, cut=())
+            return _whole(live.job, spec)
         await self._controller.hand_over(live, account, grant)
         await live.reached(Phase.BEGUN)
         if live.refusal:
             await live.reached(Phase.GONE)
             raise live.refusal
-        return replace(live.job, spec=spec, cut=())
+        return _whole(live.job, spec)
 
     async def _with_room(self, order: StartOrder, terms: Terms) -> Terms:
         """The terms with a limit of output that its owner has room for; raises ``StorageFull``."""
@@ -149,6 +149,11 @@ class Starter:
         except BaseException:
             await self._engine.input.drop(job.id)
             raise
+
+
+def _whole(job: Job, spec: Spec) -> Job:
+    """The job with all of what was asked for."""
+    return replace(job, spec=spec, cut=()) if job.cut else job
 
 
 def _report(task: asyncio.Task[Job]) -> None:
