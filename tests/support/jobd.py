@@ -62,6 +62,8 @@ class Jobd:
         self.inherits: tuple[int, ...] = ()
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._earlier: list[int] = []
+        """The spawners of servers that were killed: they stay until their jobs have ended."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -142,7 +144,9 @@ class Jobd:
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server with SIGKILL; jobs go on."""
+        """End the server with SIGKILL; jobs go on, and their spawner with them."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        self._earlier += [os.pidfd_open(int(pid)) for pid in children]
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -161,8 +165,19 @@ class Jobd:
         running = self.succeed("list", "-q", "--all", "--status", "Running").split()
         for job_id in running:
             self.jobctl("stop", job_id)
+        self._await_earlier_spawners()
         code = self.stop()
         assert code == 0, f"jobd ended with {code}:\n{self.log.read_text()}"
+
+    def _await_earlier_spawners(self) -> None:
+        """Return once those of killed servers are gone: the last server to stop tidies up."""
+        poll = select.poll()
+        while self._earlier:
+            spawner = self._earlier.pop()
+            poll.register(spawner, select.POLLIN)
+            poll.poll(_STOP_BUDGET * 1000)
+            poll.unregister(spawner)
+            os.close(spawner)
 
     def abandon(self) -> None:
         """Let go of the server's process and pipe, whatever state it is in."""
