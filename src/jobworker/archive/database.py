@@ -253,16 +253,15 @@ class Database:
 
     def look_up(self, statement: Prepared, parameters: Mapping[str, Any]) -> Any | None:
         """The one row of a look-up by a key, or None; as ``read`` does, in less time."""
+        connection = None
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._reads.connect()
-        try:
+            connection = self._connection()
             return statement.one(connection, parameters)
         except DBAPIError as error:
             raise self._failure(error) from error
         finally:
-            self._keep(connection)
+            if connection is not None:
+                self._keep(connection)
 
     async def read_async(self, query: Callable[[Connection], T]) -> T:
         """Runs ``query`` in a thread: for lists and other queries that may take long."""
@@ -283,14 +282,17 @@ class Database:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A connection for the calling thread, kept as making one costs more than a read."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._reads.connect()
+        connection = self._connection()
         try:
             yield connection
         finally:
             self._keep(connection)
+
+    def _connection(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._reads.connect()
 
     def _keep(self, connection: Connection) -> None:
         if self._closed:

@@ -10,9 +10,8 @@ import ctypes
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 
-from jobworker.config.settings import Settings
-from jobworker.daemon.activation import inherited
 from jobworker.daemon.state import State, make_state
 from jobworker.embedded import open_database
 from jobworker.tls.files import TlsFiles, provide
@@ -20,12 +19,13 @@ from jobworker.tls.files import TlsFiles, provide
 _PR_SET_PDEATHSIG = 1
 
 
-def make_what_is_missing(settings: Settings) -> None:
+def make_what_is_missing(directory: Path, host: str) -> None:
     """Makes database and certificate where there are none, before any thread is started.
 
-    What cannot be made is told by whoever goes on, and finds it missing.
+    ``host`` is what the server listens on. What cannot be made is told by whoever goes on, and
+    finds it missing.
     """
-    state = State(settings.state)
+    state = State(directory)
     if state.database.exists() and TlsFiles(state.tls).server.exists():
         return
     child = os.fork()
@@ -35,12 +35,11 @@ def make_what_is_missing(settings: Settings) -> None:
     with suppress(BaseException):
         # Who is killed meanwhile is not to leave somebody behind who has the lock.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-        asyncio.run(_make(settings))
+        asyncio.run(_make(directory, host))
     os._exit(0)
 
 
-async def _make(settings: Settings) -> None:
-    state = make_state(settings.state)
-    given = inherited()
+async def _make(directory: Path, host: str) -> None:
+    state = make_state(directory)
     async with open_database(state.directory):
-        provide(state.tls, (given.address if given else settings.listen).host)
+        provide(state.tls, host)

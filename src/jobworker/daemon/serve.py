@@ -16,8 +16,8 @@ from jobworker.api.routes import ROUTES
 from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
 from jobworker.ballast import Ballast
-from jobworker.config.settings import Settings
-from jobworker.daemon.activation import inherited
+from jobworker.config.settings import Address, Settings
+from jobworker.daemon.activation import Inherited, inherited
 from jobworker.daemon.address import published, url_of
 from jobworker.daemon.bounds import gaps, rules_of
 from jobworker.daemon.enrol import Server, where_tokens_are
@@ -57,11 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
     allow_many_descriptors()
     outlive_jobs()
     share_the_interpreter()
-    make_what_is_missing(settings)
-    asyncio.run(_serve(settings, partial(load_settings, arguments)))
+    given = inherited()
+    make_what_is_missing(settings.state, (given.address if given else settings.listen).host)
+    asyncio.run(_serve(settings, given, partial(load_settings, arguments)))
 
 
-async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None:
+async def _serve(
+    settings: Settings, given: Inherited | None, load_again: Callable[[], Settings]
+) -> None:
     stop = _stop_asked()
     authority = Authority(rules_of(settings))
     state = make_state(settings.state)
@@ -82,19 +85,19 @@ async def _serve(settings: Settings, load_again: Callable[[], Settings]) -> None
         with reloading(settings, load_again, authority, manager.refresh):
             users = Users(database)
             service = Service(manager, users, authority, troubles=[database.trouble])
-            await _serve_jobs(service, users, settings, state, Ballast(state.directory), stop)
+            await _serve_jobs(service, users, settings.listen, given, state, stop)
 
 
 async def _serve_jobs(
     service: Service,
     users: Users,
-    settings: Settings,
+    listen: Address,
+    given: Inherited | None,
     state: State,
-    ballast: Ballast,
     stop: asyncio.Event,
 ) -> None:
-    given = inherited()
-    address = given.address if given else settings.listen
+    address = given.address if given else listen
+    ballast = Ballast(state.directory)
     files = ballast.relieve(partial(provide, state.tls, address.host))
     app = Dispatcher(service, ROUTES)
     operators = await _serve_operator(app, state, files)

@@ -19,11 +19,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, bindparam, insert, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
+from jobworker.archive.prepared import Prepared
 from jobworker.archive.tables import accounts, job_labels, jobs, metadata
 from jobworker.ballast import SIZE, Ballast
 from jobworker.errors import ServiceUnavailable, StateUnusable, StorageFull, StorageUnavailable
@@ -294,6 +295,19 @@ async def test_a_broken_rule_comes_out_as_it_is(database: Database) -> None:
         database.write_now(add_alice)
     with pytest.raises(IntegrityError):
         await database.write(add_alice)
+
+
+async def test_a_look_up_that_cannot_open_the_file_says_so(database: Database) -> None:
+    """Without a descriptor, say; one that has gone well keeps its connection."""
+    by_owner = Prepared(select(accounts.c.number).where(accounts.c.owner == bindparam("who")))
+    assert database.look_up(by_owner, {"who": "alice"}) is None
+    database.path.rename(database.path.with_name("elsewhere"))
+    assert database.look_up(by_owner, {"who": "alice"}) is None
+    database._idle.pop().close()
+    with pytest.raises(StorageUnavailable, match="unable to open database file"):
+        database.look_up(by_owner, {"who": "alice"})
+    database.path.with_name("elsewhere").rename(database.path)
+    assert database.look_up(by_owner, {"who": "alice"}) is None
 
 
 async def test_a_closed_database_says_so(database: Database) -> None:
