@@ -18,8 +18,7 @@ class MachineMounts:
     def enter(self) -> None:
         """Moves this process back; a copy that it was in is gone, unless a job is in that.
 
-        setns(2) asks for CAP_SYS_ADMIN and CAP_SYS_CHROOT, and moves the root as well, which a
-        server may have another of.
+        setns(2) moves the root as well, which a server may have another of.
         """
         kernel.enter_namespace(self._namespace, kernel.CLONE_NEWNS)
         os.fchdir(self._root)
@@ -30,3 +29,17 @@ class MachineMounts:
         """Moves this process into a new copy, as the machine has it now."""
         self.enter()
         kernel.unshare(kernel.CLONE_NEWNS)
+
+
+def opened() -> MachineMounts | None:
+    """The machine's, where this process may come back to it; that takes no more than a try.
+
+    It takes CAP_SYS_CHROOT, and CAP_SYS_ADMIN in the user namespace by which the mount namespace
+    was made (setns(2)): the root of a container may have neither.
+    """
+    machine = MachineMounts()
+    try:
+        machine.enter()
+    except PermissionError:
+        return None
+    return machine

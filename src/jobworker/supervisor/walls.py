@@ -11,7 +11,7 @@ import select
 
 from . import kernel, records
 from .covers import Covers
-from .machine_mounts import MachineMounts
+from .machine_mounts import opened
 
 READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 """The part of ``/proc`` by which the machine is changed, as the OCI's runtimes have it."""
@@ -55,9 +55,9 @@ class Walls:
     """The mounts of jobs at a level, with ``hidden`` covered.
 
     What is the same for all jobs is laid by whoever may, as seldom as possible: at ``full`` by
-    the spawner, in a mount namespace of its own, of which each job gets a copy; at
-    ``namespaces``, whose spawner may mount nothing, by each job. ``inner`` come last, and in
-    each job: the instances of its own.
+    the spawner, in a mount namespace of its own, of which each job gets a copy. Where that may
+    not come back to the machine's, and at ``namespaces``, where it may mount nothing, it is by
+    each job. ``inner`` come last, and in each job: the instances of its own.
     """
 
     def __init__(self, level: str, state: str, hidden: list[str]) -> None:
@@ -65,7 +65,7 @@ class Walls:
         self._level = level
         self._propagation = kernel.mount_call("none", "/", None, PROPAGATION[level])
         self._state = _bind(records.EMPTY, state)
-        self._machine = MachineMounts() if level == "full" else None
+        self._machine = opened() if level == "full" else None
         self.inner = _own_instances()
         self.stand = False
         """Whether they are as the machine has it now; ``build`` sees to that."""

@@ -11,13 +11,7 @@ from jobworker.supervisor.scratch import MACHINE_SHM
 from jobworker.supervisor.site import OWN_NAMESPACES
 
 _CAPABILITIES: dict[Level, dict[str, int]] = {
-    "full": {
-        "CAP_SYS_ADMIN": 21,
-        "CAP_SYS_CHROOT": 18,
-        "CAP_SETUID": 7,
-        "CAP_SETGID": 6,
-        "CAP_KILL": 5,
-    },
+    "full": {"CAP_SYS_ADMIN": 21, "CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_KILL": 5},
     "uid": {"CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_KILL": 5},
 }
 """The capabilities that a level takes, by their numbers (linux/capability.h)."""

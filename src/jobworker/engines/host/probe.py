@@ -26,7 +26,7 @@ _PATIENCE = 10.0
 """Seconds for a job that does nothing: a thousand times what it takes."""
 
 _NEEDS_ROOT: dict[Level, str] = {
-    "full": "it needs root (CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETUID, CAP_SETGID and CAP_KILL)",
+    "full": "it needs root (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID and CAP_KILL)",
     "uid": "it needs root (CAP_SETUID, CAP_SETGID and CAP_KILL)",
 }
 _NEVER_FOR_ROOT = (
