@@ -103,6 +103,8 @@ def test_t75_a_spawner_that_hangs_with_orders_keeps_no_server_from_starting(
     jobd: Jobd, shared_dir: Path
 ) -> None:
     """It is killed, and what it had not begun is told as that: its key is free."""
+    jobd.succeed("run", "--", "/bin/true")  # by when it takes orders
+    jobd.succeed("rm", *jobd.succeed("list", "-q").split())
     marks = shared_dir / "marks"
     marks.touch(0o666)
     marks.chmod(0o666)

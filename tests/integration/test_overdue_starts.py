@@ -30,6 +30,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     made = LocalRig(tmp_path)
     await made.open()
     await made.engine.recover([])
+    assert await made.engine.trouble() is None  # its spawner takes orders by now
     yield made
     monkeypatch.undo()
     await made.close()
@@ -68,6 +69,27 @@ async def test_t80_a_start_that_the_spawner_does_not_take_is_refused_for_good(
     assert rig.told.of(job) == [refused]
     assert not (tmp_path / "marks").exists()
     await rig.engine.discard(job.id)
+
+
+class NotYet(asyncio.Event):
+    """An event that does not come."""
+
+    def set(self) -> None:
+        pass
+
+
+async def test_t75_no_order_is_given_before_a_later_server_would_know_of_it(
+    rig: LocalRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the lock that the spawner takes first: it would be carried out behind its back."""
+    job = marking(rig, tmp_path / "marks")
+    with monkeypatch.context() as patched:
+        patched.setattr(link_of(rig), "_ready", NotYet())
+        with pytest.raises(ServiceUnavailable, match="it was not ready within"):
+            await rig.hand_over(job)
+    await rig.start()
+    assert rig.told.of(job) == []
+    assert not (tmp_path / "marks").exists()
 
 
 async def test_t80_an_engine_whose_spawner_hangs_is_not_well(

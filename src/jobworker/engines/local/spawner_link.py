@@ -43,6 +43,7 @@ class SpawnerLink:
         self._start = start
         self._on_event = on_event
         self._on_replaced = on_replaced
+        self._ready = asyncio.Event()
         self._spawner = self._started()
         self._waiting: list[asyncio.Future[None]] = []
         self._asked: asyncio.Task[None] | None = None
@@ -57,6 +58,7 @@ class SpawnerLink:
     async def close(self, *, wait: bool) -> None:
         """Hangs up; the spawner goes on while it has supervisors. ``wait`` only if it has none."""
         self._closed = True
+        self._ready.set()  # an order that waits for that finds nobody to take it
         for waiting in (self._watch, self._watching):
             if waiting is not None:
                 waiting.cancel()
@@ -73,6 +75,8 @@ class SpawnerLink:
         """
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(_QUIET, self._look)
+        if not self._ready.is_set():
+            await self._until_ready(patience)
         while True:
             try:
                 self._spawner.order(job_id, uid, offline=offline)
@@ -84,6 +88,16 @@ class SpawnerLink:
                     raise TimeoutError(f"it has taken none for {patience:g} s") from None
             else:
                 return
+
+    async def _until_ready(self, patience: float) -> None:
+        """Returns once the spawner has taken the lock by which a later server knows of it.
+
+        What it is ordered before that would be carried out behind that server's back.
+        """
+        try:
+            await asyncio.wait_for(self._ready.wait(), patience)
+        except TimeoutError:
+            raise TimeoutError(f"it was not ready within {patience:g} s") from None
 
     async def answers(self, patience: float) -> bool:
         """Whether the spawner answers, and so takes orders, within that many seconds."""
@@ -134,6 +148,8 @@ class SpawnerLink:
     def _started(self) -> SpawnerProcess:
         spawner = self._start()
         spawner.channel.setblocking(False)
+        self._ready.clear()
+        spawner.ping()
         loop = asyncio.get_running_loop()
         loop.add_reader(spawner.channel, self._receive)
         loop.add_reader(spawner.pidfd, self._replace)
@@ -159,6 +175,7 @@ class SpawnerLink:
                 asyncio.get_running_loop().remove_reader(self._spawner.channel)
                 return
             if event[0] == _PONG:
+                self._ready.set()
                 self._pong.set()
             else:
                 self._on_event(event)
