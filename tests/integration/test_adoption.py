@@ -132,6 +132,7 @@ async def test_a_spawner_that_cannot_be_started_is_tried_again(
 
 async def test_all_who_wait_for_a_full_queue_get_their_turn(rig: LocalRig) -> None:
     """Also when the spawner that has it is killed, and not only who waits last."""
+    assert await rig.engine.trouble() is None  # the spawner takes orders by now
     link = parts_of(rig)._spawner
     spawner = link._spawner
     os.kill(spawner._pid, signal.SIGSTOP)
