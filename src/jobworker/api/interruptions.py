@@ -1,4 +1,4 @@
-"""What ends a request that lasts before it is done: the server stops, or its token is refused."""
+"""The end of requests that last before they are done: a server that stops, a token refused."""
 
 from __future__ import annotations
 

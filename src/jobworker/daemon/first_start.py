@@ -1,4 +1,4 @@
-"""What only the first start makes, made in a child: what that takes does not stay in memory.
+"""The work of the first start, done in a child: what that takes does not stay in memory.
 
 Alembic and cryptography are 15 MB, and a server runs for years.
 """

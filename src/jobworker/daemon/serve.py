@@ -57,16 +57,19 @@ def run(arguments: argparse.Namespace) -> None:
     allow_many_descriptors()
     outlive_jobs()
     share_the_interpreter()
+    authority = Authority(rules_of(settings))
     given = inherited()
     make_what_is_missing(settings.state, (given.address if given else settings.listen).host)
-    asyncio.run(_serve(settings, given, partial(load_settings, arguments)))
+    asyncio.run(_serve(settings, authority, given, partial(load_settings, arguments)))
 
 
 async def _serve(
-    settings: Settings, given: Inherited | None, load_again: Callable[[], Settings]
+    settings: Settings,
+    authority: Authority,
+    given: Inherited | None,
+    load_again: Callable[[], Settings],
 ) -> None:
     stop = _stop_asked()
-    authority = Authority(rules_of(settings))
     state = make_state(settings.state)
     # The lock goes first: it makes all the rest ours to change.
     async with (

@@ -37,7 +37,7 @@ class Commons:
         write(self._directory, "cgroup.procs", b"0")
 
     def events(self) -> bytes:
-        """What the kernel has counted in it so far, kills for memory among that."""
+        """The counts that the kernel keeps of it, kills for memory among them."""
         return os.pread(self._events, 4096, 0)
 
     def is_tight(self) -> bool:

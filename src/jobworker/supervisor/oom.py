@@ -37,7 +37,7 @@ def kills(directory: int, name: str) -> int:
 
 
 def kills_in(text: bytes) -> int:
-    """The same, of what has been read."""
+    """The number of processes killed, by the text of such a file."""
     return field(text, b"oom_kill")
 
 

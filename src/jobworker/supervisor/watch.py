@@ -38,7 +38,7 @@ class Watch:
         return self._watched is not None
 
     def _add(self, path: str) -> int | None:
-        """A new watch; None where it cannot be had."""
+        """A new watch; None where the kernel gives none."""
         assert self.fd is not None
         try:
             return kernel.inotify_names(self.fd, path)
