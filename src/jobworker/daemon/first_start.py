@@ -6,17 +6,14 @@ Alembic and cryptography are 15 MB, and a server runs for years.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import signal
 from contextlib import suppress
 from pathlib import Path
 
+from jobworker.daemon.process import die_with_parent
 from jobworker.daemon.state import State, make_state
 from jobworker.embedded import open_database
 from jobworker.tls.files import TlsFiles, provide
-
-_PR_SET_PDEATHSIG = 1
 
 
 def make_what_is_missing(directory: Path, host: str) -> None:
@@ -34,7 +31,7 @@ def make_what_is_missing(directory: Path, host: str) -> None:
         return
     with suppress(BaseException):
         # Who is killed meanwhile is not to leave somebody behind who has the lock.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+        die_with_parent()
         asyncio.run(_make(directory, host))
     os._exit(0)
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG = 1
 
 _OOM_SCORE = -500
 """Half of the machine's memory is taken off our score (proc_pid_oom_score_adj(5))."""
@@ -97,7 +98,16 @@ def forbid_inspection() -> None:
 
     It also means that no core is dumped (PR_SET_DUMPABLE in prctl(2)).
     """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> None:
+    """Has this process killed once its parent is gone (PR_SET_PDEATHSIG in prctl(2))."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(_PR_SET_DUMPABLE, *[ctypes.c_ulong(0)] * 4) != 0:
+    if prctl(option, *[ctypes.c_ulong(word) for word in (value, 0, 0, 0)]) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "prctl")
