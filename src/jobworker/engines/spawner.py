@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jobworker.model import JobId, Level
-from jobworker.supervisor import network, records
+from jobworker.supervisor import network, program, records
 from jobworker.supervisor.records import Fields
 
-_PACKAGE = Path(__file__).parents[1]
-_CODE = "import sys; sys.path.append({!r}); from supervisor.spawner import main; main()"
 _MOST_EVENT = 65536
 
 _MOST_LOG = 1024 * 1024
@@ -39,9 +36,10 @@ class SpawnerProcess:
         log: int,
         limiting: Sequence[str] = (),
     ) -> None:
+        executable = str(program.path())
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-I", "-S", "-c", _CODE.format(str(_PACKAGE))]
         arguments = [
+            executable,
             f"channel={_CHANNEL}",
             f"level={level}",
             f"state={state}",
@@ -51,8 +49,8 @@ class SpawnerProcess:
         try:
             # Not subprocess.Popen, which complains of a child that is not waited for.
             self._pid = os.posix_spawn(
-                sys.executable,
-                command + arguments,
+                executable,
+                arguments,
                 {"LANG": "C.UTF-8"},
                 file_actions=(
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ NAME = "jobd-spawner"
 """The program's name: what ``ps`` shows."""
 
 
-class NoProgram(Exception):
+class NoProgram(OSError):
     """No program can be executed here; the message says what to do about it."""
 
 
@@ -27,13 +28,15 @@ def path(machine: str | None = None) -> Path:
     program = PROGRAMS / machine / NAME
     if machine not in machines():
         raise NoProgram(
+            errno.ENOEXEC,
             f"no {NAME} for the machine {machine}: there is one for"
             f" {', '.join(machines()) or 'none'}. In a checkout of the project, add {machine} to"
-            " the machines in scripts/native, run it, and install from there"
+            " the machines in scripts/native, run it, and install from there",
         )
     if not os.access(program, os.X_OK):
         raise NoProgram(
+            errno.EACCES,
             f"cannot execute {program}: it lost its mode on the way here, or its file system"
-            f" executes nothing (noexec). Try: chmod 755 {program}"
+            f" executes nothing (noexec). Try: chmod 755 {program}",
         )
     return program

@@ -1,0 +1,64 @@
+#include "supervisors.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { FEWEST = 256 };
+
+int supervisors_make_room(struct supervisors *supervisors)
+{
+	size_t old = supervisors->room * sizeof *supervisors->all;
+	size_t room = supervisors->room ? 2 * supervisors->room : FEWEST;
+	size_t size = room * sizeof *supervisors->all;
+
+	if (supervisors->count < supervisors->room)
+		return 0;
+	void *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED || madvise(all, size, MADV_DONTFORK) < 0)
+		return -1;
+	if (old) {
+		memcpy(all, supervisors->all, old);
+		munmap(supervisors->all, old);
+	}
+	supervisors->all = all;
+	supervisors->room = room;
+	return 0;
+}
+
+static struct supervisor_entry *find(const struct supervisors *supervisors, pid_t pid)
+{
+	for (size_t i = 0; i < supervisors->room; i++)
+		if (supervisors->all[i].pid == pid)
+			return &supervisors->all[i];
+	return NULL;
+}
+
+void supervisors_add(struct supervisors *supervisors, pid_t pid, const char *job)
+{
+	struct supervisor_entry *entry = find(supervisors, 0);
+
+	entry->pid = pid;
+	snprintf(entry->job, sizeof entry->job, "%s", job);
+	supervisors->count++;
+}
+
+bool supervisors_take_out(struct supervisors *supervisors, pid_t pid, char job[JOB_ID])
+{
+	struct supervisor_entry *entry = find(supervisors, pid);
+
+	if (!entry)
+		return false;
+	memcpy(job, entry->job, JOB_ID);
+	entry->pid = 0;
+	supervisors->count--;
+	return true;
+}
+
+int supervisors_list(const struct supervisors *supervisors, struct pids *pids)
+{
+	for (size_t i = 0; i < supervisors->room; i++)
+		if (supervisors->all[i].pid && pids_add(pids, supervisors->all[i].pid) < 0)
+			return -1;
+	return 0;
+}
