@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.model import Level
-from jobworker.supervisor.scratch import shared_name
-from jobworker.supervisor.site import OWN_NAMESPACES
+from jobworker.supervisor.names import OWN_NAMESPACES, shared_name
 from support.jobd import Jobd
 from support.levels import account_for, working
 from support.supervisors import supervisor_of

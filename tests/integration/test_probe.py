@@ -11,17 +11,17 @@ import pytest
 
 from jobworker.engines.host.probe import probe, weakness
 from jobworker.model import Level
-from jobworker.supervisor import kernel
+from support import kernel_calls
 from support.levels import working
 
 WITHOUT = """
 import os, struct, sys
-from jobworker.supervisor import kernel
+from support import kernel_calls
 number, *command = sys.argv[1:]
-kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-kernel.CallFilter(b"".join(struct.pack("<HBBI", *line) for line in (
+kernel_calls.forbid_privileges()
+kernel_calls.install_filter(b"".join(struct.pack("<HBBI", *line) for line in (
     (0x20, 0, 0, 0), (0x15, 0, 1, int(number)), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7FFF0000),
-))).install()
+)))
 os.execv(command[0], command)
 """
 """Go on as told, in a kernel without the system call of this number."""
@@ -30,7 +30,7 @@ WORKING: list[Level] = [result.level for result in probe() if result.works]
 
 
 def doctor_without(call: str) -> dict[str, dict[str, str | bool | None]]:
-    number = str(kernel._NUMBER[call])
+    number = str(kernel_calls.NUMBERS[call])
     doctor = [sys.executable, "-m", "jobworker.daemon", "doctor", "--json"]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, number, *doctor],

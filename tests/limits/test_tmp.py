@@ -18,8 +18,9 @@ import pytest
 
 from jobworker.errors import ProgramNotFound
 from jobworker.model import Job, Level, Limits, Stream
-from jobworker.supervisor import kernel, quota, seccomp
-from jobworker.supervisor.quota import TmpQuota
+from jobworker.spool import quota
+from jobworker.spool.quota import TmpQuota
+from support import denied_calls
 from support.kernel import disk_on_tmp
 from support.limited_jobs import BUDGET, Jobs, Open
 from support.waiting import until
@@ -76,7 +77,7 @@ def limited() -> set[int]:
     project = quota.FIRST
     try:
         while True:
-            answer = kernel.project_quota(GET_NEXT, place, project, bytes(NEXT.size))
+            answer = quota._project_quota(GET_NEXT, place, project, bytes(NEXT.size))
             blocks, _, stored, files_at_most, _, files, _, _, _, project = NEXT.unpack(answer)
             if any((blocks, stored, files_at_most, files)):
                 found.add(project)
@@ -201,7 +202,7 @@ except OSError as error:
 
 async def test_a_job_does_not_get_out_of_its_project(jobs: Jobs) -> None:
     """By the kernel's rules it may, were it not for the filter of system calls."""
-    requests = [str(request) for request in seccomp.ATTRIBUTES]
+    requests = [str(request) for request in denied_calls.ATTRIBUTES]
     ran = await jobs.run(Limits(tmp=MB), PYTHON, "-c", LEAVE, *requests)
     if ran:
         assert ran[1].strip() in FULL

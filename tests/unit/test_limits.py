@@ -33,9 +33,9 @@ from jobworker.model import Job, JobId, Limits, Spec, Starting, Terms
 from jobworker.policy import tables
 from jobworker.policy.limits import Ceiling, effective, exceeds
 from jobworker.policy.rules import DEFAULT_LIMITS
-from jobworker.supervisor import launch
 
 DOCS = Path(__file__).parents[2] / "docs"
+NATIVE = Path(limits.__file__).parent / "supervisor" / "native"
 
 each_limit = pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
 each_bound = pytest.mark.parametrize("limit", [*LIMITS, GRACE], ids=lambda limit: limit.name)
@@ -207,7 +207,7 @@ def test_it_is_refused_where_nothing_enforces_it(limit: Limit) -> None:
 
 @each_limit
 def test_a_supervisor_is_told_of_it(limit: Limit) -> None:
-    """It imports nothing of ours, so what it calls the limits is written there again."""
+    """The program in C names them by itself: here are the names that it knows."""
     job = Job(
         id=JobId.new(),
         owner="alice",
@@ -218,9 +218,10 @@ def test_a_supervisor_is_told_of_it(limit: Limit) -> None:
         containment="full",
         node="here",
     )
-    order = launch.Order(spec_fields(job, "full"), uid=0)
-    told = order.limits.get(limit.field) or getattr(order, limit.field)
-    assert float(told) == pytest.approx(limit.range.most)
+    told = dict(spec_fields(job, "full"))
+    assert float(told[limit.field]) == pytest.approx(limit.range.most)
+    order = (NATIVE / "order.c").read_text("utf-8")
+    assert f'"{limit.field}"' in order
 
 
 def test_what_may_bound_all_jobs_together_is_what_a_cgroup_enforces() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobworker.model import JobId, Level
-from jobworker.supervisor import network, program, records
+from jobworker.supervisor import program, records
+from jobworker.supervisor.names import NO_NETWORK
 from jobworker.supervisor.records import Fields
 
 _MOST_EVENT = 65536
@@ -78,7 +79,7 @@ class SpawnerProcess:
         """
         fields = [("job", job_id.encode()), ("uid", b"%d" % uid)]
         if offline:
-            fields.append(("network", network.NONE))
+            fields.append(("network", NO_NETWORK))
         self.channel.send(records.pack(fields))
 
     def ping(self) -> None:

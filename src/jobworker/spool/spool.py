@@ -18,6 +18,7 @@ from jobworker.model import (
     StopRequest,
     time_text,
 )
+from jobworker.spool import quota
 from jobworker.spool.input import Inputs
 from jobworker.spool.output import SpoolOutput
 from jobworker.spool.record import (
@@ -31,9 +32,9 @@ from jobworker.spool.record import (
     start_record,
     stop_request,
 )
-from jobworker.supervisor import quota, records
+from jobworker.spool.removal import remove_tree
+from jobworker.supervisor import records
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.removal import remove_tree
 
 _FLOCK = struct.Struct("hhqqi4x")
 """A ``struct flock`` (fcntl(2)): type, whence, start, length, PID."""

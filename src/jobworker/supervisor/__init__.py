@@ -1,5 +1,5 @@
-"""The room of the spawner and the supervisors: standard library and own files only.
+"""The spawner and its supervisors: a program in C, and what the server shares with it.
 
-The spawner imports it as the top-level package ``supervisor``, so that
-``jobworker/__init__`` and its imports stay out of every supervisor's memory.
+``native/`` has its sources, ``programs/`` the program for each machine. ``records`` is the
+format of the spool, ``names`` all else that both sides must agree on.
 """

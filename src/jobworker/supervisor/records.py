@@ -4,11 +4,10 @@ A record is one file that is only ever appended to, a section at a time: ``spec`
 ``stop``, ``deadline``, ``eof`` and ``void`` by the server, ``launch``, ``started``, ``refused`` and
 ``exit`` by the supervisor. A section is a list of ``key=value`` fields, each ended by a NUL,
 like the environment in ``/proc/PID/environ``: no argument of exec can hold a NUL, so no
-byte needs escaping, and reading it takes no module that would sit in the memory of every
-supervisor.
+byte needs escaping.
 
-Both sides of the contract use this module: the supervisor as it is, the server
-through ``jobworker.spool.spool``. Everything goes by directory descriptor.
+The server has the format from here, by way of ``jobworker.spool.spool``; the supervisor's half
+is ``native/record.c``, and tests hold the two together. Everything goes by directory descriptor.
 """
 
 from __future__ import annotations
@@ -83,23 +82,6 @@ def append(directory: int, section: str, fields: Fields, *, durable: bool = Fals
     ``durable`` it survives a power cut once this returns.
     """
     _append(directory, _section(section, fields), durable=durable)
-
-
-def open_to_add(directory: int) -> int:
-    """The record of a job that has one, opened for ``add``."""
-    return os.open(RECORD, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, dir_fd=directory)
-
-
-def is_void(record: int, directory: int, size: int) -> bool:
-    """Whether the open record has a section ``void``; it cannot while it has that many bytes."""
-    return os.fstat(record).st_size != size and VOID in read(directory)
-
-
-def add(record: int, section: str, fields: Fields) -> int:
-    """Adds a section to an open record, as ``append`` does; returns its size."""
-    whole = _section(section, fields)
-    write_all(record, whole)
-    return len(whole)
 
 
 def begin(directory: int, fields: Fields) -> None:

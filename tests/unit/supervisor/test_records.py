@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.supervisor import kernel, records
-from jobworker.supervisor.removal import remove_tree
+from jobworker.spool.removal import remove_tree
+from jobworker.supervisor import records
 
 FIELDS = [("arg", b"/bin/echo"), ("arg", b""), ("arg", b"a=b\n\xff"), ("env", b"X=1=2")]
 
@@ -90,22 +90,3 @@ def test_a_tree_goes_whole_however_deep_odd_or_closed(directory: int, tmp_path: 
     assert not job.exists()
     assert (outside / "precious").read_text() == "x"
     remove_tree("job", directory, 60)
-
-
-def test_the_spawner_imports_a_handful_of_modules() -> None:
-    """Every module would be in the memory of every supervisor."""
-    package = Path(records.__file__).parents[1]
-    code = (
-        f"import sys; before = set(sys.modules); sys.path.append({str(package)!r}); "
-        "import supervisor.spawner; print(*sorted(set(sys.modules) - before))"
-    )
-    bare = [sys.executable, "-I", "-S", "-c", code]
-    loaded = set(subprocess.run(bare, capture_output=True, text=True, check=True).stdout.split())
-    dear = {"json", "re", "enum", "signal", "socket", "contextlib", "typing", "subprocess"}
-    assert "supervisor.spawner" in loaded
-    assert not loaded & (dear | {"jobworker", "threading", "asyncio", "pathlib"})
-
-
-def test_a_failed_system_call_is_an_os_error() -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere-at-all"):
-        kernel.mount("nothing", "/nowhere-at-all", "nofs", 0)

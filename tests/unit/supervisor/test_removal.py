@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobworker.supervisor import records
-from jobworker.supervisor.removal import remove_tree
+from jobworker.spool.removal import remove_tree
 
 LONG = 60.0
 """Seconds: never reached, on however busy a machine."""

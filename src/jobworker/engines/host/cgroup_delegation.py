@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jobworker.supervisor.tree import descendants
-
 LEAF = "jobd-server"
 """The server's own cgroup: a server that begins in one of this name is at home already."""
 
@@ -31,7 +29,7 @@ def delegate(own: Path) -> Path:
         return own.parent
     if not (own / "cgroup.type").exists():  # only the root has none, and it is exempt
         return own
-    ours = {os.getpid(), *descendants(os.getpid())}
+    ours = {os.getpid(), *_descendants(os.getpid())}
     if strangers := _processes(own) - ours:
         raise NotOurs(f"the server's cgroup {own} is shared with {len(strangers)} other processes")
     _move_into_leaf(own)
@@ -72,3 +70,35 @@ def hand_on(controller: str, *cgroups: Path) -> None:
 def plain(error: OSError) -> str:
     """The failure, without a number and quotes: ``/sys/fs/cgroup/x: Permission denied``."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
+def _descendants(root: int) -> set[int]:
+    """The living descendants of ``root``; zombies are dead and do not count."""
+    children: dict[int, list[int]] = {}
+    zombies = set()
+    for pid, parent, state in _all_processes():
+        children.setdefault(parent, []).append(pid)
+        if state == "Z":
+            zombies.add(pid)
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), ())
+        found.update(below)
+        waiting.extend(below)
+    return found - zombies
+
+
+def _all_processes() -> list[tuple[int, int, str]]:
+    """PID, parent's PID and state of every process (proc(5))."""
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are wanted
+        if not name.isdigit():
+            continue
+        try:
+            stat = Path(f"/proc/{name}/stat").read_text(encoding="utf-8", errors="replace")
+            state, parent = stat.rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        found.append((int(name), int(parent), state))
+    return found

@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Callable
 
+from jobworker.engines.host.cgroup_settings import settings, write
 from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups, commons_of
 from jobworker.engines.host.enforcement import limit_fields
 from jobworker.errors import LimitUnavailable
 from jobworker.model import JobId, Limits
-from jobworker.supervisor.cgroups import settings, write
 
 _EMPTYING = 5.0
 """Seconds to empty a cgroup whose supervisor is dead: a kill takes milliseconds, the

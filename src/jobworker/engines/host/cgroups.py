@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jobworker.engines.host import cgroup_delegation
 from jobworker.engines.host.cgroup_delegation import NotOurs, plain
+from jobworker.engines.host.cgroup_settings import try_limit
 from jobworker.engines.host.cgroup_tree import memberships, own_directory
 from jobworker.engines.host.mountinfo import Mount, mounts
 from jobworker.model import JobId
-from jobworker.supervisor import places
-from jobworker.supervisor.cgroups import JobCgroup
+from jobworker.supervisor.names import place_argument
 
 CONTROLLERS = {"memory": "memory", "cpus": "cpu", "pids": "pids"}
 """The controller that keeps each limit."""
@@ -41,7 +41,7 @@ class Cgroups:
     @property
     def arguments(self) -> list[str]:
         """The places as arguments of a spawner."""
-        return [places.word(limit, *place) for limit, place in self.found.items()]
+        return [place_argument(limit, *place) for limit, place in self.found.items()]
 
     @property
     def directories(self) -> list[tuple[int, str]]:
@@ -145,13 +145,7 @@ class _Search:
     def _try(self, limit: str, version: int, jobs: Path) -> None:
         """Limits a job that does not run; if we are killed, the sweep removes its cgroup."""
         try:
-            place = places.Place(version, str(jobs), [limit])
-            group = JobCgroup([place], {}, JobId.new())
-            try:
-                group.make({limit: _PROBED_WITH[limit]})
-            finally:
-                group.remove()
-                place.close()
+            try_limit(version, str(jobs), JobId.new(), limit, _PROBED_WITH[limit])
         except OSError as error:
             self._why_not[limit].append(f"its cgroup cannot be limited ({plain(error)})")
         else:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobworker.model import Level
-from jobworker.supervisor.scratch import MACHINE_SHM
-from jobworker.supervisor.site import OWN_NAMESPACES
+from jobworker.supervisor.names import MACHINE_SHM, OWN_NAMESPACES
 
 _CAPABILITIES: dict[Level, dict[str, int]] = {
     "full": {"CAP_SYS_ADMIN": 21, "CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_KILL": 5},

@@ -9,7 +9,7 @@ from jobworker.engines.host.cgroups import WHAT_TO_DO, Cgroups, commons_of
 from jobworker.errors import LimitUnavailable
 from jobworker.limits import LIMITS
 from jobworker.model import NO_SAFEGUARDS, Level, Limits, Safeguards
-from jobworker.supervisor import commons
+from jobworker.supervisor.names import commons_argument
 
 _BY_CGROUP = ("memory", "cpus", "pids")
 _BY_PROCESS = {"open_files": "rlimit", "nice": "priority"}
@@ -93,13 +93,12 @@ def spawner_arguments(
 ) -> list[str]:
     """The arguments of a spawner: where cgroups are made, and the bounds of all jobs together."""
     arguments = [
-        *(f"cgroup={word}" for word in cgroups.arguments),
+        *cgroups.arguments,
         *(f"ceiling={name}:{value.decode()}" for name, value in limit_fields(ceiling)),
     ]
     if safeguards.pids is not None:
         arguments.append(f"processes={safeguards.pids}")
     if safeguards.memory is not None:
         version, path = cgroups.found["memory"]
-        word = commons.word(version, safeguards.memory, commons_of(path))
-        arguments.append(f"commons={word}")
+        arguments.append(commons_argument(version, safeguards.memory, commons_of(path)))
     return arguments

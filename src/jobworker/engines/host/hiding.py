@@ -1,4 +1,7 @@
-"""The places that are hidden from every job of a server, beside those of ``supervisor.covers``."""
+"""The places that are hidden from every job of a server.
+
+Those of the machine, such as the directories of logins, the spawner adds (``native/covers.c``).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,18 @@ import pwd
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jobworker.supervisor.covers import IN_HOME
-from jobworker.supervisor.scratch import MACHINE_SHM, MACHINE_TMP
+from jobworker.supervisor.names import MACHINE_SHM, MACHINE_TMP
+
+IN_HOME = (
+    ".ssh",
+    ".gnupg",
+    ".1password",
+    ".ansible/cp",
+    ".local/share/keyrings",
+    ".screen",
+    ".Xauthority",
+)
+"""The keys in an account's home directory, and the sockets of its agents."""
 
 _SESSION = ("SSH_AUTH_SOCK", "XAUTHORITY", "TMUX")
 """Variables that name a socket or a file of a session, or begin with it before a comma."""

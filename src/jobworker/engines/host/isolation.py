@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobworker.errors import IsolationUnavailable
 from jobworker.model import LEVELS, Level, Spec, Terms
-from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
+from jobworker.supervisor.names import OWN_NAMESPACES, OWN_UID
 
 
 def check_isolation(spec: Spec, terms: Terms, level: Level) -> None:

@@ -17,7 +17,7 @@ from jobworker.engines.host.safeguards import gaps, kept
 from jobworker.engines.host.tmp_quota import tmp_row
 from jobworker.engines.host.uid_claims import claim_uids
 from jobworker.model import NO_SAFEGUARDS, JobId, Level, Limits, Safeguards
-from jobworker.supervisor.site import OWN_UID
+from jobworker.supervisor.names import OWN_UID
 
 log = logging.getLogger(__name__)
 

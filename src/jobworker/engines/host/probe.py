@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobworker.config.settings import Containment
+from jobworker.engines.host import landlock
 from jobworker.engines.host.diagnosis import explain
 from jobworker.engines.host.uids import uid_of
 from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.errors import ContainmentUnavailable, JobWorkerError, reason_of
 from jobworker.model import LEVELS, JobId, Level
 from jobworker.spool.spool import Spool
-from jobworker.supervisor import landlock
 from jobworker.supervisor.records import Fields
 
 PREFIX = ".jobd-probe-"

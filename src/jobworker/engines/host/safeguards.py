@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from jobworker.engines.host.enforcement import Enforcement
 from jobworker.model import Level, Limits, Safeguards
-from jobworker.supervisor.site import OWN_UID
+from jobworker.supervisor.names import OWN_UID
 
 NOT_ASKED = "the configuration says none"
 

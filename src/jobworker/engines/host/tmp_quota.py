@@ -14,10 +14,9 @@ from jobworker.engines.host.mountinfo import Mount, mount_of
 from jobworker.engines.host.probe import PREFIX, run_over_limit_of_tmp
 from jobworker.errors import reason_of
 from jobworker.model import Level
-from jobworker.supervisor import quota
+from jobworker.spool import quota
+from jobworker.supervisor.names import MACHINE_TMP, OWN_UID
 from jobworker.supervisor.records import SPOOL
-from jobworker.supervisor.scratch import MACHINE_TMP
-from jobworker.supervisor.site import OWN_UID
 
 _NEEDS_ROOT = "only root of the machine can limit what is stored (CAP_SYS_ADMIN)"
 _RUN_AS_ROOT = (

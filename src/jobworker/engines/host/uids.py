@@ -9,7 +9,7 @@ from pathlib import Path
 from jobworker.config.jobs import UidRange
 from jobworker.errors import StartFailed
 from jobworker.model import Level
-from jobworker.supervisor.site import OWN_UID
+from jobworker.supervisor.names import OWN_UID
 
 _RANGES = (UidRange(1_900_000_000), UidRange(50_000))
 """Ranges that no distribution gives out, the better one first.

@@ -18,8 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from jobworker.model import Level, Spec
-from jobworker.supervisor.covers import RUNTIME
-from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
+from jobworker.supervisor.names import OWN_NAMESPACES, OWN_UID, RUNTIME
 
 MOST_PATHS = 32
 """Most paths of a spec that are looked at: it is the first, as a rule, that a job cannot see."""

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobworker import atomic_file
-from jobworker.supervisor.account_files import DIRECTORY, FILES
-from jobworker.supervisor.scratch import MACHINE_TMP
+from jobworker.supervisor.names import ACCOUNT_FILES, ACCOUNTS, MACHINE_TMP
 
 SHELL = "/bin/sh"
 
@@ -27,7 +26,7 @@ _SUFFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 """The owners that are plain after ``job-``: chown(1) would take a name of digits for a number."""
 
 _READABLE = 0o644
-_OF_MACHINE = tuple(f"/etc/{name}" for name in FILES)
+_OF_MACHINE = tuple(f"/etc/{name}" for name in ACCOUNT_FILES)
 
 State = tuple[tuple[int, int, int], ...]
 """The inode, time and size of the machine's files: one of them differs after any change."""
@@ -49,7 +48,7 @@ class AccountFiles:
     """
 
     def __init__(self, state: Path) -> None:
-        self._directory = state / DIRECTORY
+        self._directory = state / ACCOUNTS
         self._accounts: dict[tuple[str, int], JobAccount] = {}
         self._machine: State | None = None
         self._lock = asyncio.Lock()
@@ -89,7 +88,7 @@ class AccountFiles:
         directory = self._directory / account.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = (passwd_line(name, uid, gid), b"" if _has_group(gid) else group_line(name, gid))
-        for file, line in zip(FILES, lines, strict=True):
+        for file, line in zip(ACCOUNT_FILES, lines, strict=True):
             _replace(directory / file, line + Path(f"/etc/{file}").read_bytes())
         return account
 

@@ -64,8 +64,8 @@ from jobworker.spool.record import (
     start_record,
 )
 from jobworker.spool.spool import Spool
+from jobworker.supervisor.names import OWN_NAMESPACES, OWN_UID
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.site import OWN_NAMESPACES, OWN_UID
 
 log = logging.getLogger(__name__)
 

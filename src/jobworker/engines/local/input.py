@@ -12,8 +12,8 @@ from jobworker.engines.local.supervisors import notify
 from jobworker.errors import InputClosed
 from jobworker.futures import until_writable
 from jobworker.model import Job, JobId
+from jobworker.spool import terminal
 from jobworker.spool.spool import Spool
-from jobworker.supervisor import terminal
 
 
 class LocalInput:

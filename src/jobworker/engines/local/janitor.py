@@ -11,8 +11,10 @@ from jobworker.engines.host import cgroup_upkeep
 from jobworker.engines.host.cgroups import Cgroups
 from jobworker.futures import resolve
 from jobworker.model import JobId
+from jobworker.spool import quota
+from jobworker.spool.scratch import remove_left_over
 from jobworker.spool.spool import Spool
-from jobworker.supervisor import quota, scratch
+from jobworker.supervisor.names import MACHINE_TMP, shared_name
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +72,9 @@ class Janitor:
 
     def clear_up(self, job_id: JobId) -> None:
         """Removes what a supervisor that was killed before its program's start has left."""
-        quota.lift_left_over(f"{scratch.MACHINE_TMP}/{scratch.shared_name(job_id)}")
+        quota.lift_left_over(f"{MACHINE_TMP}/{shared_name(job_id)}")
         cgroup_upkeep.remove_left_over(self._cgroups, job_id)
-        scratch.remove_left_over(job_id, _SLICE)
+        remove_left_over(job_id, _SLICE)
 
     def sweep(self) -> None:
         """Begins to remove what an earlier server has half removed; a failure is logged."""
@@ -145,9 +147,9 @@ class Janitor:
 
     def _remove(self, job_id: JobId, seconds: float) -> None:
         if job_id in self._abandoned:
-            quota.lift_left_over(f"{scratch.MACHINE_TMP}/{scratch.shared_name(job_id)}")
+            quota.lift_left_over(f"{MACHINE_TMP}/{shared_name(job_id)}")
             cgroup_upkeep.remove_left_over(self._cgroups, job_id)
         # A supervisor that has outlived its server tells nobody whether it came to this.
-        scratch.remove_left_over(job_id, seconds)
+        remove_left_over(job_id, seconds)
         self._spool.remove(job_id, seconds)
         self._abandoned.discard(job_id)

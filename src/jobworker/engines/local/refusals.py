@@ -18,7 +18,7 @@ from jobworker.errors import (
     TooManyJobs,
 )
 from jobworker.model import Spec, Terms
-from jobworker.supervisor.failure import MEMORY_STAGE
+from jobworker.supervisor.names import MEMORY_STAGE
 from jobworker.units import size_text
 
 _REASONS = {

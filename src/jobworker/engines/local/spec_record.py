@@ -9,9 +9,8 @@ from jobworker.engines.host.hiding import of_home
 from jobworker.engines.local.account_files import SHELL, JobAccount
 from jobworker.model import Executable, Grant, Input, Job, Level
 from jobworker.supervisor import records
+from jobworker.supervisor.names import MACHINE_TMP, OWN_NAMESPACES, shared_name
 from jobworker.supervisor.records import Fields
-from jobworker.supervisor.scratch import MACHINE_TMP, shared_name
-from jobworker.supervisor.site import OWN_NAMESPACES
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -68,7 +67,7 @@ def _input_fields(given: Input) -> Fields:
 
 
 def _identity(file: Executable) -> bytes:
-    """The identity of a file, in the form of ``supervisor.executable.identity_of``."""
+    """The identity of a file, in the form of ``native/executable.c``."""
     return b"%d:%d:%d:%d:%d" % (file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns)
 
 

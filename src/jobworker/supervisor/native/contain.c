@@ -101,7 +101,7 @@ static int put_in_place(const char *account, const char *name, const char *targe
 	return fail_about(failure, "setup", target);
 }
 
-static int put_account_in_place(const char *account, struct failure *failure)
+int contain_put_account_in_place(const char *account, struct failure *failure)
 {
 	if (put_in_place(account, "passwd", "/etc/passwd", failure) < 0)
 		return -1;
@@ -141,7 +141,7 @@ int contain_enter(const struct site *site, const struct walls *walls, const char
 {
 	if (walls_lay_in_job(walls, site, failure) < 0 || cover_in_home(order, failure) < 0)
 		return -1;
-	if (order->account && put_account_in_place(order->account, failure) < 0)
+	if (order->account && contain_put_account_in_place(order->account, failure) < 0)
 		return -1;
 	if (bind_scratch(site, job, failure) < 0)
 		return -1;

@@ -16,6 +16,9 @@ int contain_flags(const struct site *site, bool offline, unsigned long *flags);
 /* Maps the server's own user and group to themselves, and nothing else, in a new user namespace. */
 int contain_map_own_user(const struct site *site, struct failure *failure);
 
+/* Puts the files in which the job's user has a name over the machine's. */
+int contain_put_account_in_place(const char *account, struct failure *failure);
+
 /* Gives this mount namespace what is the job's own, and covers what no job may see. */
 int contain_enter(const struct site *site, const struct walls *walls, const char *job,
 		  const struct order *order, struct failure *failure);

@@ -35,24 +35,20 @@ static int rules_that_deny_nothing(void)
 	return rules;
 }
 
-/* The rules of every job's domain: each enters one of its own, though all are made from the same.
- *
- * Where the kernel has no Landlock, or an old one, jobs run without: the promise of a level does
- * not rest on it. Below LANDLOCK_SCOPES a domain only keeps a job from tracing others, which a
- * PID namespace does already; so only jobs at level `uid` have one. */
-static int open_rules(struct site *site)
+int seal_rules(enum level level, int version, int *rules)
 {
 	const uint64_t handled[3] = {0, 0, SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL};
-	int version = kernel_landlock_version();
 
-	site->rules = NOTHING;
+	*rules = NOTHING;
+	if (level == LEVEL_BASIC)
+		return 0;
 	if (version >= LANDLOCK_SCOPES)
-		site->rules = kernel_landlock_rules(handled, sizeof handled);
-	else if (version >= LANDLOCK_DOMAINS && site->level == LEVEL_UID)
-		site->rules = rules_that_deny_nothing();
+		*rules = kernel_landlock_rules(handled, sizeof handled);
+	else if (version >= LANDLOCK_DOMAINS && level == LEVEL_UID)
+		*rules = rules_that_deny_nothing();
 	else
 		return 0;
-	return site->rules < 0 ? -1 : 0;
+	return *rules < 0 ? -1 : 0;
 }
 
 int seal_open(struct site *site, bool io_uring, struct failure *failure)
@@ -62,7 +58,9 @@ int seal_open(struct site *site, bool io_uring, struct failure *failure)
 		return 0;
 	site->filter = seccomp_filter(io_uring);
 	site->sealed = true;
-	return open_rules(site) < 0 ? fail(failure, "landlock") : 0;
+	if (seal_rules(site->level, kernel_landlock_version(), &site->rules) < 0)
+		return fail(failure, "landlock");
+	return 0;
 }
 
 int seal(const struct site *site)

@@ -11,6 +11,14 @@
 /* Lays out the filter and the rules of every job, once. */
 int seal_open(struct site *site, bool io_uring, struct failure *failure);
 
+/* The rules of every job's Landlock domain, or NOTHING: each job enters one of its own, though all
+ * are made from the same.
+ *
+ * Where the kernel has no Landlock, or an old `version`, jobs run without: the promise of a level
+ * does not rest on it. Before it had scopes a domain only kept a job from tracing others, which a
+ * PID namespace does already; so only jobs at level `uid` have one. */
+int seal_rules(enum level level, int version, int *rules);
+
 /* Seals this process, which is about to execute a program. */
 int seal(const struct site *site);
 

@@ -6,16 +6,15 @@ system's, and the file system bounds what a project stores: ext4 mounted with
 
 The owner of a file may put it into another project, and keep a directory from passing
 its own on, unless it is in a user namespace (``fileattr_set_prepare`` in the kernel).
-The filter of system calls keeps a job from that (``seccomp.ATTRIBUTES``).
+The filter of system calls keeps a job from that (ATTRIBUTES of ``seccomp.c``).
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import struct
-
-from . import kernel
 
 FIRST, COUNT = 0x6A6F_0000, 0x1_0000
 """The projects that are ours. Few, and used again and again: XFS keeps a record of each
@@ -48,6 +47,14 @@ _ENFORCED = 0x20
 """``FS_QUOTA_PDQ_ENFD`` of dqblk_xfs.h."""
 
 _EAGAIN = 11
+
+_QUOTACTL_FD = 443
+"""The number of quotactl_fd(2), Linux 5.14, on each machine that we know."""
+_PROJECT = 2
+"""``PRJQUOTA`` of quota.h."""
+
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
 
 
 class TmpQuota:
@@ -114,7 +121,7 @@ def enforced(place: int) -> bool:
     Raises ``OSError`` where it does not even know them, or we may not ask.
     """
     _usage(place, FIRST)
-    state = kernel.project_quota(_GET_STATE, place, 0, _STATE_VERSION.ljust(_STATE_SIZE, b"\0"))
+    state = _project_quota(_GET_STATE, place, 0, _STATE_VERSION.ljust(_STATE_SIZE, b"\0"))
     return bool(struct.unpack_from("=H", state, 2)[0] & _ENFORCED)
 
 
@@ -133,7 +140,7 @@ def _attributes(directory: int) -> tuple[int, int, int, int, int, bytes]:
 
 def _usage(place: int, project: int) -> tuple[int, ...]:
     try:
-        return _QUOTA.unpack(kernel.project_quota(_GET_QUOTA, place, project, bytes(_QUOTA.size)))
+        return _QUOTA.unpack(_project_quota(_GET_QUOTA, place, project, bytes(_QUOTA.size)))
     except FileNotFoundError:  # XFS has never heard of it
         return (0,) * 9
 
@@ -143,4 +150,18 @@ def _set_limits(place: int, project: int, size: int) -> None:
     blocks = -(-size // _BLOCK)
     files = max(size // _FILE, _FEWEST_FILES) if size else 0
     limits = _QUOTA.pack(blocks, 0, 0, files, 0, 0, 0, 0, _LIMITS)
-    kernel.project_quota(_SET_QUOTA, place, project, limits)
+    _project_quota(_SET_QUOTA, place, project, limits)
+
+
+def _project_quota(command: int, place: int, project: int, data: bytes) -> bytes:
+    """Gets or sets a project quota on the file system of ``place``.
+
+    Returns ``data`` as the kernel has filled it.
+    """
+    buffer = ctypes.create_string_buffer(data, len(data))
+    number = ctypes.c_long(_QUOTACTL_FD)
+    which = ctypes.c_long(command << 8 | _PROJECT)
+    if _syscall(number, ctypes.c_long(place), which, ctypes.c_long(project), buffer) < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), "quotactl_fd")
+    return buffer.raw

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import records
+from jobworker.supervisor import records
 
 _DEEPEST = 16
 """Levels that are gone down into, a descriptor each. What lies deeper is moved up first."""
@@ -147,6 +147,6 @@ def _open_up(name: str, parent: int) -> None:
     if mode & 0o700 != 0o700:
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=parent)
         try:
-            os.chmod(f"/proc/self/fd/{fd}", 0o700)
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101 - by descriptor
         finally:
             os.close(fd)
