@@ -120,9 +120,10 @@ static void refuse(const struct spawner *spawner, const char *job, const struct 
 /* Makes a supervisor, which has taken charge of its job with the clone. */
 static int make_supervisor(struct spawner *spawner, struct job *job, struct failure *failure)
 {
+	struct supervisor_entry *place = supervisors_place(&spawner->supervisors);
 	unsigned long flags;
 
-	if (supervisors_make_room(&spawner->supervisors) < 0)
+	if (!place)
 		return fail(failure, "setup");
 	if (contain_flags(&spawner->site, job->offline, &flags) < 0)
 		return fail_as(failure, "clone (no network namespaces at this level)", errno);
@@ -131,7 +132,7 @@ static int make_supervisor(struct spawner *spawner, struct job *job, struct fail
 		return fail_about(failure, "clone", "clone");
 	if (pid == 0)
 		_exit(supervise(&spawner->site, &spawner->walls, job));
-	supervisors_add(&spawner->supervisors, pid, job->id);
+	supervisors_add(&spawner->supervisors, place, pid, job->id);
 	return 0;
 }
 

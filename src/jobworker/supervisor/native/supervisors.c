@@ -6,17 +6,20 @@
 
 enum { FEWEST = 256 };
 
-int supervisors_make_room(struct supervisors *supervisors)
+static int make_room(struct supervisors *supervisors)
 {
 	size_t old = supervisors->room * sizeof *supervisors->all;
 	size_t room = supervisors->room ? 2 * supervisors->room : FEWEST;
 	size_t size = room * sizeof *supervisors->all;
 
-	if (supervisors->count < supervisors->room)
-		return 0;
 	void *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (all == MAP_FAILED || madvise(all, size, MADV_DONTFORK) < 0)
+
+	if (all == MAP_FAILED)
 		return -1;
+	if (madvise(all, size, MADV_DONTFORK) < 0) {
+		munmap(all, size);
+		return -1;
+	}
 	if (old) {
 		memcpy(all, supervisors->all, old);
 		munmap(supervisors->all, old);
@@ -34,12 +37,18 @@ static struct supervisor_entry *find(const struct supervisors *supervisors, pid_
 	return NULL;
 }
 
-void supervisors_add(struct supervisors *supervisors, pid_t pid, const char *job)
+struct supervisor_entry *supervisors_place(struct supervisors *supervisors)
 {
-	struct supervisor_entry *entry = find(supervisors, 0);
+	if (supervisors->count == supervisors->room && make_room(supervisors) < 0)
+		return NULL;
+	return find(supervisors, 0);
+}
 
-	entry->pid = pid;
-	snprintf(entry->job, sizeof entry->job, "%s", job);
+void supervisors_add(struct supervisors *supervisors, struct supervisor_entry *place, pid_t pid,
+		     const char *job)
+{
+	place->pid = pid;
+	snprintf(place->job, sizeof place->job, "%s", job);
 	supervisors->count++;
 }
 

@@ -22,9 +22,12 @@ struct supervisors {
 	size_t room;
 };
 
-/* Makes room for one more. */
-int supervisors_make_room(struct supervisors *supervisors);
-void supervisors_add(struct supervisors *supervisors, pid_t pid, const char *job);
+/* A place for one more; NULL where there is no memory for it. */
+struct supervisor_entry *supervisors_place(struct supervisors *supervisors);
+
+/* Adds one in its place, which was the last that was asked for. */
+void supervisors_add(struct supervisors *supervisors, struct supervisor_entry *place, pid_t pid,
+		     const char *job);
 
 /* Takes one out; false where it is none. */
 bool supervisors_take_out(struct supervisors *supervisors, pid_t pid, char job[JOB_ID]);
