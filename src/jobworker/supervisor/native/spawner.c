@@ -289,17 +289,21 @@ static int run(struct spawner *spawner)
 
 /* Copies the arguments, as their own memory is what the machine shows of us: a supervisor is
  * process 1 of its job, which may read it. */
-static char **take_arguments(int count, char **arguments)
+static int take_arguments(int count, char **arguments, struct failure *failure)
 {
-	size_t size = (size_t)(arguments[count - 1] + strlen(arguments[count - 1]) + 1 -
-			       arguments[0]);
-	char **copies = calloc((size_t)count + 1, sizeof *copies);
+	char *shown = arguments[0];
+	const char *last = arguments[count - 1];
+	size_t size = (size_t)(last + strlen(last) + 1 - shown);
+	char *copy = malloc(size);
 
-	for (int i = 0; copies && i < count; i++)
-		copies[i] = strdup(arguments[i]);
-	memset(arguments[0], 0, size);
-	snprintf(arguments[0], size, "%s", TITLE);
-	return copies;
+	if (!copy)
+		return fail(failure, "memory");
+	memcpy(copy, shown, size);
+	for (int i = 0; i < count; i++)
+		arguments[i] = copy + (arguments[i] - shown);
+	memset(shown, 0, size);
+	snprintf(shown, size, "%s", TITLE);
+	return 0;
 }
 
 int main(int count, char **arguments)
@@ -311,8 +315,8 @@ int main(int count, char **arguments)
 		fprintf(stderr, "jobd-spawner is run by jobd\n");
 		return EXIT_FAILURE;
 	}
-	char **taken = take_arguments(count, arguments);
-	if (!taken || set_up(&spawner, count, taken, &failure) < 0) {
+	if (take_arguments(count, arguments, &failure) < 0 ||
+	    set_up(&spawner, count, arguments, &failure) < 0) {
 		fprintf(stderr, "cannot start the spawner: %s: %s\n", failure.stage,
 			strerror(failure.error));
 		return EXIT_FAILURE;
