@@ -100,6 +100,14 @@ static int limit_resource(int resource, uint64_t most)
 	return setrlimit(resource, &limit);
 }
 
+/* Lets others go first; more than that stays. */
+static int be_nice(uint64_t nice)
+{
+	int current = getpriority(PRIO_PROCESS, 0);
+
+	return (int)nice > current ? setpriority(PRIO_PROCESS, 0, (int)nice) : 0;
+}
+
 /* Puts this process under the limits that no cgroup keeps.
  *
  * Where none counts its processes, a resource limit does: from Linux 5.14 on it counts those of one
@@ -114,11 +122,7 @@ static int impose_limits(const struct launch *launch, struct failure *failure)
 		return fail(failure, "limits");
 	if (number_of(order->open_files, &number) && limit_resource(RLIMIT_NOFILE, number) < 0)
 		return fail(failure, "limits");
-	if (!order->nice)
-		return 0;
-	int nice = atoi(order->nice);
-	int current = getpriority(PRIO_PROCESS, 0);
-	if (nice > current && setpriority(PRIO_PROCESS, 0, nice) < 0)
+	if (number_of(order->nice, &number) && be_nice(number) < 0)
 		return fail(failure, "limits");
 	return 0;
 }

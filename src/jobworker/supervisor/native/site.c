@@ -61,8 +61,8 @@ static int take_argument(struct site *site, struct asked *asked, const char *key
 		commons_open(&site->commons, value);
 	else if (strcmp(key, "processes") == 0)
 		return number_of(value, &site->processes) ? 0 : -1;
-	else if (strcmp(key, "oom") == 0)
-		asked->oom = atoi(value);
+	else if (strcmp(key, "oom") == 0 && number_of(value, &number) && number <= INT_MAX)
+		asked->oom = (int)number;
 	else if (strcmp(key, "channel") == 0 && number_of(value, &number) && number <= INT_MAX)
 		site->channel = (int)number;
 	else if (strcmp(key, "io-uring") == 0)
