@@ -179,10 +179,10 @@ static void settle(const struct processes *processes, struct process *process, p
 			kinship = NOT_OURS;
 		else if (at->parent == root)
 			kinship = OURS;
-		else if (!(at = find(processes, at->parent)))
-			kinship = NOT_OURS;
-		else
-			kinship = at->kinship;
+		else {
+			at = find(processes, at->parent);
+			kinship = at ? at->kinship : NOT_OURS;
+		}
 	}
 	for (at = process; at && at->kinship == UNKNOWN; at = find(processes, at->parent))
 		at->kinship = kinship == UNKNOWN ? NOT_OURS : kinship;
