@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench import command_line, crowd, limits, machine, output, peer, rounds, web
+from bench import command_line, crowd, limits, lists, machine, output, peer, rounds, web
 from bench.figures import Figure, table
 from bench.server import Server
 
 _LAST = Path(__file__).with_name("last.md")
-_BUDGET = 900
+_BUDGET = 1200
 """Seconds for the whole run: it is ended, and cleaned up after, when it takes longer."""
 
 _SIDES = """\
@@ -44,6 +44,7 @@ class Sizes:
     limits: limits.Sizes
     output: output.Sizes
     commands: int
+    lists: lists.Sizes
 
 
 _FULL = Sizes(
@@ -53,6 +54,7 @@ _FULL = Sizes(
     limits.Sizes(400, 200),
     output.Sizes(alone=300, crowd=50, readers=200, lines=500),
     commands=20,
+    lists=lists.Sizes(4_000, 400_000),
 )
 _QUICK = Sizes(
     3,
@@ -61,6 +63,7 @@ _QUICK = Sizes(
     limits.Sizes(40, 20),
     output.Sizes(alone=30, crowd=5, readers=20, lines=50),
     commands=4,
+    lists=lists.Sizes(400, 4_000),
 )
 
 
@@ -105,6 +108,8 @@ def _measure(sizes: Sizes) -> tuple[list[Figure], list[str]]:
         found += output.figures(strongest, ssh, nginx, sizes.output, sizes.repeats)
         _say("the command line")
         found += command_line.figures(strongest, sizes.commands)
+        _say(f"lists of {sizes.lists.large:,} jobs")
+        found += lists.figures(sizes.lists)
         _say(f"{sizes.crowd.running:,} running jobs, {sizes.crowd.finished:,} finished ones")
         before = sizes.repeats * (sizes.turns.jobs + sizes.turns.calls + 2 * sizes.limits.starts)
         found += crowd.figures(strongest, sizes.crowd, before)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -359,6 +362,120 @@ async def test_find_keeps_to_every_condition(
 ) -> None:
     assert len(several) == 4
     assert await listed(archive, query) == names
+
+
+MANY = 1300
+"""Jobs: more than two blocks of numbers, and of each kind more than are worth a look each."""
+
+
+def created_of(number: int) -> datetime:
+    """Ten seconds apart, but neighbours have changed places, and the clock was put back twice."""
+    back = 6000 * (number >= 510) + 500 * (number >= 1200)
+    return CREATED + timedelta(seconds=10 * (number ^ 1) - back)
+
+
+@pytest.fixture
+async def many(archive: Archive) -> list[Job]:
+    """Jobs with every common and every rare property, newest first."""
+    jobs = []
+    for number in range(MANY):
+        spec = Spec(
+            "/bin/rare" if number == 3 else "/bin/a" if number % 3 else "/bin/b",
+            name="rare" if number == 505 else "common" if number % 2 else None,
+            labels={"all": "x", "half": str(number % 2)} | ({"rare": "x"} if number < 3 else {}),
+        )
+        owner = "carol" if number < 2 else "alice" if number % 2 else "bob"
+        jobs.append(make_job(spec, owner=owner, created=created_of(number)))
+    for group in batched(jobs):
+        await asyncio.gather(*(archive.add(job) for job in group))
+    jobs = [ended(job) if number < MANY - 7 else job for number, job in enumerate(jobs)]
+    for group in batched([job for job in jobs if job.ended]):
+        await asyncio.gather(*(archive.finish(job, written()) for job in group))
+    return jobs[::-1]
+
+
+def batched(jobs: list[Job]) -> list[list[Job]]:
+    return [jobs[first : first + 64] for first in range(0, len(jobs), 64)]
+
+
+MOMENTS = [
+    None,
+    CREATED,
+    CREATED + timedelta(seconds=1),
+    created_of(500),
+    created_of(1199),
+    created_of(1299),
+    created_of(1200) + timedelta(seconds=995),
+    CREATED + timedelta(days=1),
+]
+CONDITIONS: list[dict[str, Any]] = [
+    {},
+    {"owner": "alice"},
+    {"owner": "carol"},
+    {"owner": "nobody"},
+    {"status": StatusName.COMPLETED},
+    {"status": StatusName.RUNNING},
+    {"status": StatusName.STOPPED},
+    {"program": "/bin/a"},
+    {"program": "/bin/rare"},
+    {"program": "/bin/none"},
+    {"name": "common"},
+    {"name": "rare"},
+    {"labels": {"all": "x"}},
+    {"labels": {"all": "x", "half": "1"}},
+    {"labels": {"rare": "x"}},
+    {"labels": {"all": "none"}},
+    {"id_prefix": "j-"},
+    {"id_prefix": "j-8"},
+]
+
+
+async def expect(archive: Archive, many: list[Job], query: JobQuery) -> None:
+    """The first two pages are what a look at each job finds."""
+    expected = [job for job in many if query.matches(job)]
+    first = await archive.find(query)
+    assert list(first.jobs) == expected[: query.limit], query
+    assert (first.next is None) == (len(expected) <= query.limit), query
+    if first.next:
+        second = await archive.find(replace(query, cursor=first.next))
+        assert list(second.jobs) == expected[query.limit : 2 * query.limit], query
+
+
+async def test_of_many_jobs_those_are_found_that_fulfil_all_conditions(
+    archive: Archive, many: list[Job]
+) -> None:
+    for one, other in itertools.combinations_with_replacement(CONDITIONS, 2):
+        await expect(archive, many, JobQuery(**{**one, **other}, limit=5))
+
+
+async def test_times_find_every_job_though_the_clock_was_put_back(
+    archive: Archive, many: list[Job]
+) -> None:
+    some: list[dict[str, Any]] = [
+        {},
+        {"owner": "alice"},
+        {"labels": {"half": "1"}},
+        {"name": "rare"},
+        {"status": StatusName.RUNNING},
+    ]
+    for since, until in itertools.product(MOMENTS, repeat=2):
+        for conditions in some:
+            query = JobQuery(**conditions, since=since, until=until, limit=5)
+            await expect(archive, many, query)
+
+
+async def test_times_find_jobs_after_all_others_were_removed(
+    archive: Archive, many: list[Job]
+) -> None:
+    """The database may give their numbers again."""
+    for group in batched(many):
+        await asyncio.gather(*(archive.drop(job.id) for job in group))
+    later = make_job(created=CREATED + timedelta(days=2))
+    earlier = make_job(created=CREATED - timedelta(days=2))
+    for job in (later, earlier):
+        await archive.add(job)
+    assert (await archive.find(JobQuery(since=CREATED + timedelta(days=1)))).jobs == (later,)
+    assert (await archive.find(JobQuery(until=CREATED))).jobs == (earlier,)
 
 
 async def test_find_gives_the_jobs_themselves(archive: Archive, several: dict[str, Job]) -> None:

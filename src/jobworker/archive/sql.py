@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from jobworker.archive import keys
+from jobworker.archive import blocks, keys
 from jobworker.archive.cursors import cursor_at
 from jobworker.archive.database import Database
 from jobworker.archive.outputs import STORED, Chunk, StoredOutput, chunks_of, clear, store
@@ -200,12 +200,17 @@ def _row(connection: Connection, statement: Any, job_id: JobId) -> Row[Any] | No
 def _add(job: Job, key: StartKey | None, connection: Connection) -> None:
     if key:
         keys.bind(connection, job, key)
-    added = _ADD.one(connection, accepted(job))
+    row = accepted(job)
+    added = _ADD.one(connection, row)
+    assert added
+    (number,) = added
+    blocks.enter(connection, number, row["created_at"])
     if job.spec.labels:
-        assert added
-        (number,) = added
         labels = {searchable(key): searchable(value) for key, value in job.spec.labels.items()}
-        rows = [{"number": number, "key": key, "value": labels[key]} for key in labels]
+        rows = [
+            {"number": number, "owner": job.owner, "key": key, "value": value}
+            for key, value in labels.items()
+        ]
         connection.execute(_ADD_LABELS, rows)
 
 
@@ -278,7 +283,7 @@ def _stored(owner: str, connection: Connection) -> int:
 def _find(query: JobQuery, connection: Connection) -> Page:
     found: list[Job] = []
     size, last = 0, 0
-    with connection.execute(matching(query)) as rows:
+    with connection.execute(matching(query, connection)) as rows:
         # One row at a time: a thousand of the largest would not fit into memory.
         for row in rows:
             if len(found) == query.limit or size >= _PAGE:

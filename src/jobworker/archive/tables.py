@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -31,6 +32,13 @@ metadata = MetaData(
 
 # SQLite numbers rows by itself only where the column's type is exactly INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _of_named(*columns: str) -> Index:
+    """An index of the jobs that have a name; the others, which are most, cost it nothing."""
+    named = text("name IS NOT NULL")
+    return Index(None, *columns, sqlite_where=named, postgresql_where=named)
+
 
 jobs = Table(
     "jobs",
@@ -52,8 +60,22 @@ jobs = Table(
     Column("end", Text, comment="JSON; null as long as the job is not finished"),
     Column("containment", String(16), nullable=False),
     Column("node", String, nullable=False),
+    # Each begins with what a list may ask for, and has the numbers in order after it.
     Index(None, "owner", "number"),
     Index(None, "status", "number"),
+    Index(None, "owner", "status", "number"),
+    Index(None, "program", "number"),
+    Index(None, "owner", "program", "number"),
+    _of_named("name", "number"),
+    _of_named("owner", "name", "number"),
+)
+
+job_blocks = Table(
+    "job_blocks",
+    metadata,
+    Column("first", Number, primary_key=True, autoincrement=False, comment="a multiple of SIZE"),
+    Column("earliest", BigInteger, nullable=False, comment="created_at in the block, or before"),
+    Column("latest_before", BigInteger, nullable=False, comment="created_at in all before it"),
 )
 
 job_labels = Table(
@@ -62,7 +84,9 @@ job_labels = Table(
     Column("number", Number, ForeignKey(jobs.c.number, ondelete="CASCADE"), primary_key=True),
     Column("key", String, primary_key=True),
     Column("value", String, nullable=False),
+    Column("owner", String, nullable=False, server_default="", comment="the job's, for its index"),
     Index(None, "key", "value", "number"),
+    Index(None, "owner", "key", "value", "number"),
 )
 
 idempotency_keys = Table(

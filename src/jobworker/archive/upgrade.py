@@ -13,7 +13,7 @@ from jobworker.errors import StateUnusable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration. Kept here so that a start without one need not import Alembic
 (0.1 s and 12 MB); a test holds it to the migrations."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -25,9 +26,11 @@ from sqlalchemy.exc import IntegrityError
 from jobworker.archive import sqlite, upgrade
 from jobworker.archive.database import Database
 from jobworker.archive.prepared import Prepared
-from jobworker.archive.tables import accounts, job_labels, jobs, metadata
+from jobworker.archive.sql import SqlArchive
+from jobworker.archive.tables import accounts, job_blocks, job_labels, jobs, metadata
 from jobworker.ballast import SIZE, Ballast
 from jobworker.errors import ServiceUnavailable, StateUnusable, StorageFull, StorageUnavailable
+from jobworker.model import JobQuery
 
 
 @pytest.fixture
@@ -150,7 +153,8 @@ def test_an_upgrade_keeps_what_is_there(
         job = dict.fromkeys(("id", "owner", "status", "program", "spec", "containment", "node"), "")
         number = connection.execute(insert(jobs), {**job, "created_at": 0}).inserted_primary_key
         assert number
-        connection.execute(insert(job_labels), {"number": number[0], "key": "k", "value": "v"})
+        label = {"number": number[0], "key": "k", "value": "v", "owner": "alice"}
+        connection.execute(insert(job_labels), label)
 
     with opened(path) as database:
         database.write_now(fill)
@@ -161,8 +165,41 @@ def test_an_upgrade_keeps_what_is_there(
     with opened(path) as database:
         labels = database.read(lambda connection: connection.execute(select(job_labels)).all())
         columns = database.read(lambda connection: inspect(connection).get_columns("jobs"))
-    assert labels == [(1, "k", "v")]
+    assert labels == [(1, "k", "v", "alice")]
     assert "extra" in [column["name"] for column in columns]
+
+
+async def test_an_upgrade_tells_lists_of_the_jobs_that_are_there(
+    path: Path,
+) -> None:
+    """Their times by blocks of numbers, and whose their labels are."""
+
+    def fill(draft: Path) -> None:
+        config = upgrade._configuration()
+        with sqlite.migrator(draft).connect() as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0003")
+            for number in range(1, 1200):
+                connection.exec_driver_sql(
+                    "INSERT INTO jobs (id, owner, status, program, created_at, spec, containment,"
+                    " node) VALUES (?, ?, 'Running', 'p', ?, '{\"program\":\"p\"}', 'basic', '')",
+                    (f"j-{number}", f"owner {number % 3}", 1000 - number if number < 9 else number),
+                )
+            connection.exec_driver_sql("INSERT INTO job_labels VALUES (7, 'k', 'v')")
+
+    sqlite.create(path, fill)
+    database = Database.open(path)
+    labels = select(job_labels.c.number, job_labels.c.owner)
+    in_blocks = select(job_blocks).order_by(job_blocks.c.first)
+    assert database.read(lambda connection: connection.execute(labels).all()) == [(7, "owner 1")]
+    assert database.read(lambda connection: connection.execute(in_blocks).all()) == [
+        (0, 9, 0),
+        (512, 512, 999),
+        (1024, 1024, 1023),
+    ]
+    found = await SqlArchive(database).find(JobQuery(owner="owner 1", labels={"k": "v"}))
+    assert [job.id for job in found.jobs] == ["j-7"]
+    await database.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" + bytes(4080), os.urandom(8192)])
