@@ -11,6 +11,7 @@ import pytest
 from jobworker.client import profiles
 
 DEAR = {"argparse", "contextlib", "dataclasses", "inspect", "msgspec", "pathlib", "typing"}
+DEAR |= {"getopt", "gettext"}
 NOT_OURS = {"jobworker.model", "jobworker.api.bodies", "tomllib", "encodings.idna", "threading"}
 ASYNC = {"asyncio", "h11", "jobworker.client.async_client", "jobworker.client.following"}
 HTTP = {"http.client", "email", "urllib.parse", "ipaddress", "random"}
