@@ -28,7 +28,7 @@ def figures(server: Server, runs: int) -> list[Figure]:
     return [
         Figure("`python -c pass`, median", [taken["python"] for taken in rounds], "ms"),
         Figure("`jobctl status ID`, median", [taken["status"] for taken in rounds], "ms"),
-        Figure("  times `python -c pass`", ratios, "", at_most=4.5),
+        Figure("  times `python -c pass`", ratios, "", at_most=3.2),
         Figure("`jobctl run -- /bin/true`, median", [taken["run"] for taken in rounds], "ms"),
         Figure(
             "  times `python -c pass`",

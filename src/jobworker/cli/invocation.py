@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getopt
 import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from jobworker.client.client import Client
     from jobworker.client.retry import Retry, RetryPolicy
@@ -107,25 +106,72 @@ def read_options(
     """Takes the options out of ``words``; raises ``UsageError``.
 
     Options may stand among the words, or only before the first one where that begins a
-    command line of its own. ``--`` ends them in any case.
+    command line of its own. ``--`` ends them in any case. All is as ``getopt`` has it, which
+    would load ``gettext``.
     """
-    short = "".join(letter + ":" * bool(metavar) for _, letter, metavar, _ in known if letter)
-    long = [name + "=" * bool(metavar) for name, _, metavar, _ in known]
-    names = {f"-{letter}": name for name, letter, _, _ in known if letter}
-    parse = getopt.getopt if until_first_word else getopt.gnu_getopt
+    until_first_word = until_first_word or bool(os.environ.get("POSIXLY_CORRECT"))
+    options: list[tuple[str, str]] = []
+    rest: list[str] = []
+    left = [*words]
     try:
-        found, rest = parse(words, short, long)
-    except getopt.GetoptError as error:
-        raise UsageError(f"{_explained(error, known)} see jobctl help{subject}") from None
-    return Invocation([(names.get(flag, flag[2:]), value) for flag, value in found], rest)
+        while left and (word := left.pop(0)) != "--":
+            if word.startswith("--"):
+                options.append(_long(known, word[2:], left))
+            elif word.startswith("-") and word != "-":
+                options += _short(known, word[1:], left)
+            else:
+                rest.append(word)
+                if until_first_word:
+                    break
+    except UsageError as error:
+        raise UsageError(f"{error} see jobctl help{subject}") from None
+    return Invocation(options, rest + left)
 
 
-def _explained(error: getopt.GetoptError, known: Sequence[Option]) -> str:
-    if not error.msg.endswith("not recognized"):
-        return f"{error.msg};"
+def _long(known: Sequence[Option], text: str, left: list[str]) -> tuple[str, str]:
+    """The option ``--text``, with its value, which may be the first of the words ``left``."""
+    typed, equals, value = text.partition("=")
+    name, _, metavar, _ = _named(known, typed)
+    if equals and not metavar:
+        raise UsageError(f"option --{name} must not have an argument;")
+    return name, value if equals or not metavar else _next(left, f"--{name}")
+
+
+def _short(known: Sequence[Option], letters: str, left: list[str]) -> Iterator[tuple[str, str]]:
+    """The options ``-letters``; what stands behind one that takes a value is that."""
+    by_letter = {option[1]: option for option in known if option[1]}
+    for at, letter in enumerate(letters, 1):
+        if letter not in by_letter:
+            raise UsageError(_unknown(known, f"-{letter}"))
+        name, _, metavar, _ = by_letter[letter]
+        if metavar:
+            yield name, letters[at:] or _next(left, f"-{letter}")
+            return
+        yield name, ""
+
+
+def _named(known: Sequence[Option], typed: str) -> Option:
+    """The option of that name, or else the only one whose name begins so."""
+    fitting = [option for option in known if option[0].startswith(typed)]
+    exact = [option for option in fitting if option[0] == typed]
+    if not fitting:
+        raise UsageError(_unknown(known, f"--{typed}"))
+    if len(fitting) > 1 and not exact:
+        raise UsageError(f"option --{typed} not a unique prefix;")
+    return (exact or fitting)[0]
+
+
+def _next(left: list[str], flag: str) -> str:
+    if not left:
+        raise UsageError(f"option {flag} requires argument;")
+    return left.pop(0)
+
+
+def _unknown(known: Sequence[Option], flag: str) -> str:
     from jobworker.cli import suggestions
 
-    return error.msg + (suggestions.option(error.opt, (name for name, *_ in known)) or ";")
+    meant = suggestions.option(flag.lstrip("-"), (name for name, *_ in known))
+    return f"option {flag} not recognized{meant or ';'}"
 
 
 def no_words(call: Invocation) -> None:

@@ -80,24 +80,17 @@ class AsyncTransport:
         return endpoint.lost(self._profile, error)
 
     async def _send(self, request: Request, turn: asyncio.Semaphore | None) -> AsyncExchange:
+        headers = list(endpoint.headers(self._profile, request).items())
         link = self._take() or await self._connect()
         silence = request.silence(self._retry_policy.answer)
         try:
-            head = await _within(silence, link.ask(request, self._headers(request)))
+            head = await _within(silence, link.ask(request, headers))
         except BaseException as error:  # cancelled too: half an answer must not meet the next call
             link.end()
             if isinstance(error, OSError | EOFError | h11.RemoteProtocolError):
                 raise self.lost(error) from None
             raise
         return AsyncExchange(self, link, head, silence, turn)
-
-    def _headers(self, request: Request) -> list[tuple[str, str]]:
-        headers = {"Host": self._profile.server.removeprefix("https://").rstrip("/")}
-        if request.body is not None:
-            headers["Content-Length"] = str(len(request.body))
-        headers |= request.headers
-        headers["Authorization"] = f"Bearer {self._profile.token}"
-        return list(headers.items())
 
     def _take(self) -> _Link | None:
         while self._idle:
@@ -224,6 +217,8 @@ class _Link:
     def is_reusable(self) -> bool:
         """Whether another request may follow; makes ready for it."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        if self._http.trailing_data[0]:  # what has come already is no answer to that
             return False
         self._http.start_next_cycle()
         return True

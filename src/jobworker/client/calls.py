@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from binascii import b2a_base64
-from urllib.parse import urlencode
 
 from jobworker.client.exchange import Request, path_of, read_bytes
 from jobworker.client.session import RETRYABLE
@@ -166,6 +165,8 @@ class Calls:
         ``filters`` are those of ``GET /jobs``; ``query`` is the same as pairs of text. The
         page after this one is that of ``cursor=page["next"]``, as long as there is one.
         """
+        from urllib.parse import urlencode  # what asks by ID needs none
+
         pairs = [*query, *_pairs(filters)]
         path = f"/jobs?{urlencode(pairs)}" if pairs else "/jobs"
         answer: JobList = await self._session.ask(Request("GET", path))

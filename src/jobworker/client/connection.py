@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import socket
 import time
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 
-from jobworker.client import detour, endpoint, trust
+from jobworker.client import detour, endpoint, http1, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +18,13 @@ if TYPE_CHECKING:
     from jobworker.client.detour import OnDetour
     from jobworker.client.exchange import Request
     from jobworker.client.failures import ConnectionLost
+    from jobworker.client.http1 import Answer
     from jobworker.client.profiles import Profile
     from jobworker.client.retry import RetryPolicy
+
+
+LOST = (OSError, EOFError, http1.BadAnswer)
+"""The failures of a connection over which something was sent."""
 
 
 class BlockingTransport:
@@ -36,21 +40,21 @@ class BlockingTransport:
         self._profile = profile
         self._retry_policy = retry_policy
         self._detour = detour.Detour(profile, on_detour)
-        self._idle: list[HTTPConnection] = []
+        self._idle: list[_Link] = []
 
     async def send(self, request: Request) -> BlockingExchange:
         """Sends ``request``; see ``exchange.Transport``."""
-        http = self._take() or self._connect()
-        http.sock.settimeout(request.silence(self._retry_policy.answer))
-        headers = {**request.headers, "Authorization": f"Bearer {self._profile.token}"}
+        headers = endpoint.headers(self._profile, request)
+        written = http1.request(request.method, request.target, headers, request.body)
+        link = self._take() or self._connect()
         try:
-            http.request(request.method, request.target, request.body, headers)
-            return BlockingExchange(self, http, http.getresponse())
+            answer = link.ask(written, request.silence(self._retry_policy.answer))
         except BaseException as error:  # Ctrl-C too: half an answer must not meet the next call
-            http.close()
-            if isinstance(error, OSError | HTTPException):
+            link.end()
+            if isinstance(error, LOST):
                 raise self.lost(error) from None
             raise
+        return BlockingExchange(self, link, answer)
 
     async def pause(self, seconds: float) -> None:
         """Lets time go by."""
@@ -59,31 +63,31 @@ class BlockingTransport:
     async def close(self) -> None:
         """Ends the idle connections; the next call makes a new one."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().end()
 
-    def put_back(self, http: HTTPConnection) -> None:
+    def put_back(self, link: _Link) -> None:
         """Keeps a connection, whose last answer has been read, for the next call."""
-        if http.sock is None or len(self._idle) >= endpoint.MAX_IDLE:
-            http.close()
+        if link.is_reusable() and len(self._idle) < endpoint.MAX_IDLE:
+            self._idle.append(link)
         else:
-            self._idle.append(http)
+            link.end()
 
     def lost(self, error: Exception) -> ConnectionLost:
         """The failure of a connection of this transport."""
         return endpoint.lost(self._profile, error)
 
-    def _take(self) -> HTTPConnection | None:
+    def _take(self) -> _Link | None:
         while self._idle:
             try:
-                http = self._idle.pop()
+                link = self._idle.pop()
             except IndexError:  # another thread was faster
                 return None
-            if not endpoint.has_been_closed(http.sock.fileno()):
-                return http
-            http.close()
+            if not link.has_been_closed():
+                return link
+            link.end()
         return None
 
-    def _connect(self) -> HTTPConnection:
+    def _connect(self) -> _Link:
         """Shakes hands first: only then is there anything that the token may go over."""
         host, port = endpoint.address(self._profile)
         name, budget = endpoint.name_as_bytes(host), self._retry_policy.connect
@@ -101,10 +105,7 @@ class BlockingTransport:
                     raise failure from None
                 self._detour.take(failure)
         endpoint.prepare(sock)
-        http = HTTPConnection(host, port)
-        http.sock = sock
-        http.auto_open = 0  # HTTPConnection would open a plain one
-        return http
+        return _Link(sock)
 
     def _by_socket(self, context: ssl.SSLContext, name: bytes) -> ssl.SSLSocket | None:
         """A connection by the server's own socket; None where nobody serves there."""
@@ -129,41 +130,67 @@ def _shake_hands(plain: socket.socket, context: ssl.SSLContext, name: bytes) -> 
 class BlockingExchange:
     """An answer that has begun; see ``exchange.Exchange``."""
 
-    def __init__(
-        self, transport: BlockingTransport, http: HTTPConnection, response: HTTPResponse
-    ) -> None:
-        self.status = response.status
-        self.reason = response.reason
+    def __init__(self, transport: BlockingTransport, link: _Link, answer: Answer) -> None:
+        self.status = answer.status
+        self.reason = answer.reason
+        self._headers = answer.headers
+        self._body = answer.body
         self._transport = transport
-        self._http: HTTPConnection | None = http
-        self._response = response
+        self._link: _Link | None = link
 
     def header(self, name: str) -> str | None:
         """The value of a header of the answer."""
-        return self._response.headers[name]
+        return self._headers.get(name.lower())
 
     async def piece(self) -> bytes:
         """The next bytes of the body; empty at its end."""
-        if self._http is None:
+        if self._link is None:
             return b""
         try:
-            data = self._response.read1(endpoint.CHUNK)
-            if not data and self._response.length:
-                raise ConnectionError(f"{self._response.length} bytes of the answer are missing")
+            data = next(self._body, b"")
         except BaseException as error:
             await self.close()
-            if isinstance(error, OSError | HTTPException):
+            if isinstance(error, LOST):
                 raise self._transport.lost(error) from None
             raise
         if not data:
-            self._response.close()  # read1 does not, and the next request would be refused
-            http, self._http = self._http, None
-            self._transport.put_back(http)
+            link, self._link = self._link, None
+            self._transport.put_back(link)
         return data
 
     async def close(self) -> None:
         """Ends the connection, unless the answer has been read to its end."""
-        if self._http:
-            self._http.close()
-            self._response.close()
-            self._http = None
+        if self._link:
+            self._link.end()
+            self._link = None
+
+
+class _Link:
+    """One connection, and how far HTTP has come on it."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self._socket = sock
+        self._incoming = http1.Incoming(sock.recv)
+        self._last: Answer | None = None
+
+    def ask(self, written: bytes, silence: float | None) -> Answer:
+        """Sends a request; returns its answer, with the head read."""
+        self._socket.settimeout(silence)
+        self._socket.sendall(written)
+        self._last = http1.Answer(self._incoming)
+        return self._last
+
+    def is_reusable(self) -> bool:
+        """Whether another request may follow the answer, which has been read.
+
+        What has come already cannot be the answer to that.
+        """
+        return self._last is not None and self._last.reusable and self._incoming.is_empty()
+
+    def has_been_closed(self) -> bool:
+        """Whether the server has hung up, as far as the kernel knows."""
+        return endpoint.has_been_closed(self._socket.fileno())
+
+    def end(self) -> None:
+        """Ends the connection."""
+        self._socket.close()

@@ -5,8 +5,6 @@ Pure: it decides, and ``session.py`` does the waiting.
 
 from __future__ import annotations
 
-from random import random
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -90,6 +88,8 @@ class RetryState:
 
         ``chance``, from 0 to 1, shortens the pause by up to half.
         """
+        from random import random  # which only a failure pays for
+
         if self._began is None:
             self._began = now
         longest = self._retry_policy.longest_pause

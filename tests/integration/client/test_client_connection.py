@@ -67,6 +67,23 @@ def test_a_server_that_hung_up_meanwhile_is_called_again(client: Client, server:
     assert len(server.seen) == 2
 
 
+def test_what_nobody_asked_for_is_no_answer_to_the_next_call(
+    client: Client, server: Server
+) -> None:
+    """A connection on which more has come than one answer serves no other call."""
+    me = b'{"name": "%b", "role": "user", "error": null}'
+
+    def answer_twice(handler: Handler) -> None:
+        stray = me % b"eve"
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+        body = me % b"alice"
+        handler.wfile.write(head % len(body) + body + head % len(stray) + stray)
+
+    server.answers["GET /me"] = answer_twice
+    assert [client.whoami()["name"] for _ in range(3)] == ["alice"] * 3
+    assert server.connections == 3
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
