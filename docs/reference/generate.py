@@ -102,6 +102,8 @@ def permitted(route: Route) -> str:
 def answered(route: Route) -> str:
     """The fields of a success, and its other forms."""
     fields = f": {code(route.answer.__struct_encode_fields__)}" if route.answer else ""
+    if route.waited:
+        fields += f"; with `wait`: {code(route.waited.__struct_encode_fields__)}"
     return fields + (f"{'; or' if fields else ''} as {media(route.media)}" if route.media else "")
 
 

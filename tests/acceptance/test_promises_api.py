@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import pytest
 from support.calls import Answer, Calls
 from support.gate import Gate, opened
 from support.jobd import Jobd
+from support.waiting import until
 
 PATIENCE = 30
 """Seconds after which a test gives up, on a machine that may be busy."""
@@ -87,6 +89,46 @@ def test_a_wait_that_is_no_time_is_refused(call: Calls, wait: str) -> None:
     status, answer = call("GET", f"/jobs/{job_id}?wait={wait}")
     assert (status, answer["field"]) == (400, "wait")
     finish(call, job_id)
+
+
+def test_a_start_answers_when_the_job_ends(call: Calls) -> None:
+    """In one round trip, with all that its status tells."""
+    body = {"program": "/bin/sh", "args": ["-c", "exit 4"]}
+    status, answer = call("POST", "/jobs/start?wait=300", body)
+    assert status == 201
+    assert (answer["status"], answer["exitCode"]) == ("Failed", 4)
+    assert answer == call("GET", f"/jobs/{answer['id']}")[1]
+
+
+def test_a_start_answers_before_the_job_ends_where_that_is_late(call: Calls, gate: Gate) -> None:
+    body = {"program": "/bin/sh", "args": ["-c", f"read go < {gate}"]}
+    status, answer = call("POST", "/jobs/start?wait=0.2", body)
+    assert (status, answer["status"], answer["exitCode"]) == (201, "Running", None)
+    gate.open()
+    assert finish(call, str(answer["id"]))["status"] == "Completed"
+
+
+def test_a_client_that_hangs_up_does_not_stop_the_job_that_it_waits_for(
+    server: Jobd, call: Calls, gate: Gate
+) -> None:
+    script = f"read go < {gate}; exit 5"
+    body = json.dumps({"program": "/bin/sh", "args": ["-c", script], "name": "hung-up"})
+    head = call.headers | {"Content-Type": "application/json"}
+    with closing(call.connect()) as connection:
+        connection.request("POST", "/jobs/start?wait=300", body, head)
+        until(lambda: call("GET", "/jobs?name=hung-up&status=Running")[1]["jobs"])
+    until(lambda: '"status": 499' in server.log.read_text())
+    gate.open()
+    (job,) = call("GET", "/jobs?name=hung-up")[1]["jobs"]
+    assert finish(call, job["id"])["exitCode"] == 5
+
+
+@pytest.mark.parametrize("wait", ["-1", "x", "301", "nan", "1e999", "9" * 4000, "%00", ""])
+def test_a_start_with_a_wait_that_is_no_time_starts_nothing(call: Calls, wait: str) -> None:
+    body = {"program": "/bin/true", "name": "no-time"}
+    status, answer = call("POST", f"/jobs/start?wait={wait}", body)
+    assert (status, answer["field"]) == (400, "wait")
+    assert call("GET", "/jobs?name=no-time")[1]["jobs"] == []
 
 
 def test_following_shows_each_piece_as_it_comes(server: Jobd, call: Calls, gate: Gate) -> None:

@@ -36,6 +36,7 @@ from jobworker.model import (
     Stream,
     Terms,
     Usage,
+    brief,
 )
 from jobworker.testing import MemoryArchive, MemoryOutput
 
@@ -106,6 +107,14 @@ async def test_a_job_comes_back_as_it_was_accepted(archive: Archive) -> None:
     job = make_job(spec)
     await archive.add(job)
     assert archive.get(job.id) == job
+
+
+async def test_an_end_leaves_the_spec_as_it_was_accepted(archive: Archive) -> None:
+    """A job that has ended is ``brief``: what is long in its spec is in the archive alone."""
+    job = make_job(Spec("/bin/echo", ("x" * 5000,), {"LONG": "y" * 5000}))
+    await archive.add(job)
+    await archive.finish(brief(ended(job)), written())
+    assert archive.get(job.id) == ended(job)
 
 
 async def test_the_output_of_an_owner_is_summed_up(archive: Archive) -> None:

@@ -39,11 +39,12 @@ class Route:
     """One call of the API, and who may make it.
 
     ``most_body`` is the most bytes of a body; a ``status`` of 101 makes it a WebSocket.
-    ``answer`` is the type of the JSON body of a success, ``media`` are the other forms that
-    a client may get it in. ``body`` is the type of the JSON that is sent, ``takes`` are
-    other media types for it. ``headers`` are those of a request that mean something here,
-    ``answer_headers`` those of a success; ``errors`` are those beside the ones that the
-    route's form implies. All of it, and the handler's docstring, is told to clients.
+    ``answer`` is the type of the JSON body of a success, ``waited`` the one of a client that
+    waits for the job's end; ``media`` are the other forms that a client may get it in.
+    ``body`` is the type of the JSON that is sent, ``takes`` are other media types for it.
+    ``headers`` are those of a request that mean something here, ``answer_headers`` those
+    of a success; ``errors`` are those beside the ones that the route's form implies. All of
+    it, and the handler's docstring, is told to clients.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Route:
     action: Action
     handler: Handler
     answer: type[Struct] | None
+    waited: type[Struct] | None = None
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: int = 200

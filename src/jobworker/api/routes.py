@@ -64,10 +64,12 @@ def _starts() -> Iterable[Route]:
         Action.START,
         jobs.start,
         views.IdAnswer,
+        waited=views.StartedJob,
         body=bodies.StartRequest,
+        query=WaitQuery,
         status=201,
         most_body=fields.MAX_START,
-        errors=(JobNotFound, *_OF_A_START),
+        errors=(JobNotFound, TooManyRequests, *_OF_A_START),
         headers=(wire.IDEMPOTENCY_KEY,),
     )
     yield Route(

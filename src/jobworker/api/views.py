@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from jobworker import model
@@ -101,7 +102,8 @@ class JobView(Body, frozen=True, kw_only=True):
     args_cut: Annotated[
         Literal[True] | UnsetType,
         Meta(
-            description="in a list, where `args` are only the beginning, up to a `…`; else left out"
+            description="in a list, or in the answer to a start, where `args` are only the "
+            "beginning, up to a `…`; else left out"
         ),
     ] = UNSET
     name: Annotated[str | None, Meta(description="what people may find it by")]
@@ -125,6 +127,12 @@ class JobView(Body, frozen=True, kw_only=True):
         Meta(description="where its standard input comes from; null is nowhere"),
     ]
     node: Annotated[str, Meta(description="the machine that it runs on")]
+
+
+class StartedJob(JobView, frozen=True, kw_only=True):
+    """A job that was started, when the wait for its end was over."""
+
+    hint: Annotated[str | UnsetType, Meta(description="what the owner had better know")] = UNSET
 
 
 class JobList(Body, frozen=True, kw_only=True):
@@ -267,6 +275,11 @@ def job_view(job: model.Job) -> JobView:
         input=job.spec.input.kind if job.spec.input else None,
         node=job.node,
     )
+
+
+def started_job(job: model.Job, hint: str | None) -> StartedJob:
+    """``job`` as the answer to the start that waited for it; ``hint`` is for its owner."""
+    return StartedJob(**msgspec.structs.asdict(job_view(job)), hint=hint or UNSET)
 
 
 def gap_view(gap: model.Gap) -> GapView:

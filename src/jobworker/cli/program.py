@@ -53,7 +53,7 @@ class Order:
             from jobworker.cli.stdin import read
 
             self.options["stdin"] = read(self.stdin)
-        return client.start(self.program, *self.args, **self.options)
+        return client.start(self.program, *self.args, wait=None, **self.options)
 
 
 def _options(call: Invocation) -> dict[str, Any]:

@@ -109,6 +109,12 @@ class JobView(TypedDict):
     node: str
 
 
+class StartedJob(JobView):
+    """A job that was started, when the wait for its end was over."""
+
+    hint: NotRequired[str]
+
+
 class JobList(TypedDict):
     """One page of jobs, newest first."""
 

@@ -17,7 +17,7 @@ from jobworker.errors import InvalidRequest, JobNotFound, JobNotRunning, TooMany
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
-    from typing import Any, Unpack
+    from typing import Any, Unpack, overload
 
     from jobworker.client.answers import (
         CanStartAnswer,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         MeAnswer,
         OutputAnswer,
         SignalAnswer,
+        StartedJob,
     )
     from jobworker.client.finished import Finished
     from jobworker.client.frames import End, Frame, StreamName
@@ -53,15 +54,43 @@ class Calls:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    if TYPE_CHECKING:
+
+        @overload
+        async def start(
+            self,
+            program: str,
+            *args: Argument,
+            stdin: str | bytes | None = None,
+            idempotency_key: str | None = None,
+            wait: None = None,
+            **options: Unpack[StartOptions],
+        ) -> IdAnswer: ...
+
+        @overload
+        async def start(
+            self,
+            program: str,
+            *args: Argument,
+            stdin: str | bytes | None = None,
+            idempotency_key: str | None = None,
+            wait: float,
+            **options: Unpack[StartOptions],
+        ) -> StartedJob: ...
+
     async def start(
         self,
         program: str,
         *args: Argument,
         stdin: str | bytes | None = None,
         idempotency_key: str | None = None,
+        wait: float | None = None,
         **options: Unpack[StartOptions],
-    ) -> IdAnswer:
+    ) -> IdAnswer | StartedJob:
         """Starts ``program`` (an absolute path) and returns the job's ID.
+
+        With a ``wait`` it returns the whole job, as ``status`` does: once it has ended, or as
+        it is after so many seconds. A job that ends soon then takes one request.
 
         ``options`` are the other fields of the request, by their names on the wire:
         ``timeout=600, limits={"memory": 2**26, "openFiles": 64}``. Bytes, and text with
@@ -74,6 +103,8 @@ class Calls:
         body: dict[str, Any] = {**_command(program, args), **options}
         if stdin is not None:
             body["stdin"] = _argument(stdin)
+        if wait is not None:
+            return await self._start_and_wait(body, idempotency_key, wait)
         answer: IdAnswer = await self._start("/jobs/start", body, idempotency_key)
         return answer
 
@@ -134,9 +165,8 @@ class Calls:
         A server that is restarted meanwhile is waited for too; with a ``timeout``, no
         longer than that, or than a plain call would.
         """
-        session, retry_policy = self._session, self._session.retry_policy
-        bears = retry_policy.outage if timeout is None else max(timeout, retry_policy.calls)
-        outage = session.retry_state(min(bears, retry_policy.outage))
+        session = self._session
+        outage = session.retry_state(self._patience(timeout))
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_AT_ONCE if deadline is None else deadline - time.monotonic()
@@ -273,9 +303,41 @@ class Calls:
 
     async def _start(self, path: str, body: dict[str, Any] | None, key: str | None) -> Any:
         """Sends a request that starts a job, under one key, so that it may be sent again."""
-        key = os.urandom(16).hex() if key is None else _checked_key(key)
-        headers = {"Idempotency-Key": key}
-        return await self._session.ask(Request("POST", path, body, headers=headers))
+        return await self._session.ask(Request("POST", path, body, headers=_key_header(key)))
+
+    async def _start_and_wait(
+        self, body: dict[str, Any], key: str | None, wait: float
+    ) -> StartedJob:
+        """Sends a start that is answered at the job's end, and waits on where that is later.
+
+        A server that is restarted meanwhile is waited for as ``wait`` does.
+        """
+        session, headers, deadline = self._session, _key_header(key), time.monotonic() + wait
+        seconds = max(0.0, min(wait, WAIT_AT_ONCE))
+        path = f"/jobs/start?wait={seconds:.3f}"
+        request = Request("POST", path, body, headers=headers, takes=seconds)
+        outage = session.retry_state(self._patience(wait))
+        while True:
+            try:
+                started: Any = await session.ask_once(request)
+                break
+            except TooManyRequests:  # no place to wait in: it was not started
+                if not request.takes:
+                    raise
+                request = Request("POST", "/jobs/start", body, headers=headers)
+            except RETRYABLE as error:
+                await session.wait_or_raise(error, outage, request)
+        if started.get("status") not in FINAL:
+            left = max(0.0, deadline - time.monotonic())
+            started |= await self.wait(started["id"], left)
+        job: StartedJob = started
+        return job
+
+    def _patience(self, wait: float | None) -> float:
+        """Seconds to bear a server that is away for, in a call that waits for a job's end."""
+        retry_policy = self._session.retry_policy
+        bears = retry_policy.outage if wait is None else max(wait, retry_policy.calls)
+        return min(bears, retry_policy.outage)
 
     async def _whole(self, job_id: str, stream: StreamName) -> bytes:
         """All bytes of a stream of a job that has ended, over as many attempts as it takes."""
@@ -296,6 +358,11 @@ def _raw_request(job_id: str, stream: StreamName, first: int, *, follow: bool) -
         return Request("GET", f"{path}?follow=true{offset}", takes=None)
     headers = {"Range": f"bytes={first}-"} if first else None
     return Request("GET", path, headers=headers)
+
+
+def _key_header(key: str | None) -> dict[str, str]:
+    """The header with ``key``, or with a new one."""
+    return {"Idempotency-Key": os.urandom(16).hex() if key is None else _checked_key(key)}
 
 
 def _checked_key(key: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -28,7 +29,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line for ``record``, without its end."""
         entry: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -44,14 +45,23 @@ class PlainLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The lines for ``record``, without the end of the last."""
-        time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         given = _given(record)
-        words = [time, f"{record.levelname.lower():<7}", record.getMessage()]
+        words = [
+            f"{_second(int(record.created))}Z",
+            f"{record.levelname.lower():<7}",
+            record.getMessage(),
+        ]
         words += [f"{key}={_word(value)}" for key, value in given.items() if value is not None]
         lines = [" ".join(words)]
         if record.exc_info:
             lines += self.formatException(record.exc_info).splitlines()
         return "\n".join(map(one_line, lines))
+
+
+@lru_cache(maxsize=1)  # many lines fall into one second
+def _second(seconds: int) -> str:
+    """A moment in UTC, as RFC 3339 has it but for its offset."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _given(record: logging.LogRecord) -> dict[str, Any]:
@@ -77,6 +87,7 @@ def configure() -> None:
     logging.getLogger("jobworker").setLevel(logging.INFO)  # libraries speak of their insides
     logging.captureWarnings(True)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - this is how logging's documentation has it
 
 
 def one_line(text: str) -> str:

@@ -52,7 +52,7 @@ class Archiver:
         if live.phase is Phase.GONE:
             return
         # Without a pause since the attempt, lest a removal comes in between.
-        self._live_jobs.remove(live)
+        self._live_jobs.remove_archived(live)
         await self._engine.discard(live.job.id)
         self._room.made()  # what was not kept: the scratch directory, the record
 
@@ -64,7 +64,7 @@ class Archiver:
         """
         async with live.moving:
             if live.phase is Phase.GONE:  # it was archived, or removed, at the same moment
-                await self._archive.remove(live.job.id)
+                await self.remove_archived(live.job.id)
                 return
             await self._engine.shed(live.job.id)
             self._room.made()
@@ -74,6 +74,11 @@ class Archiver:
         self._clearing.add(clearing)
         clearing.add_done_callback(self._cleared)
         await asyncio.wait({clearing}, timeout=_CLEARING_PATIENCE)
+
+    async def remove_archived(self, job_id: JobId) -> None:
+        """Removes a job from the archive; raises what that does."""
+        self._live_jobs.forget(job_id)
+        await self._archive.remove(job_id)
 
     async def close(self) -> None:
         """Leaves to the next server what is not cleared away by now."""

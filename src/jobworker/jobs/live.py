@@ -1,15 +1,23 @@
-"""The table of live jobs, each of which stays in it until it is in the archive."""
+"""The table of live jobs, each of which stays in it until it is in the archive.
+
+What has moved there just now is remembered, as that is when it is asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from jobworker.errors import JobNotFound, JobWorkerError
 from jobworker.futures import resolve
 from jobworker.jobs.stored_output import StoredOutput
-from jobworker.model import Job, JobId
+from jobworker.model import Job, JobId, brief
+
+MOST_REMEMBERED = 256
+"""Archived jobs that are remembered: those of a second of heavy load. They are ``brief``, so
+that each takes 50 KB at most, with the longest labels, and some 3 KB mostly."""
 
 
 class Phase(IntEnum):
@@ -101,6 +109,7 @@ class LiveJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, LiveJob] = {}
+        self._archived: OrderedDict[JobId, Job] = OrderedDict()
         self.stored = StoredOutput()
 
     def __repr__(self) -> str:
@@ -122,6 +131,21 @@ class LiveJobs:
         self.stored.reserve(live.job.owner, -live.reserved)
         self.stored.add(live.job.owner, live.job.output_kept)
         live.advance(Phase.GONE)
+
+    def remove_archived(self, live: LiveJob) -> None:
+        """Removes a job that is in the archive now, and remembers it for a while."""
+        self._archived[live.job.id] = brief(live.job)
+        if len(self._archived) > MOST_REMEMBERED:
+            self._archived.popitem(last=False)
+        self.remove(live)
+
+    def archived(self, job_id: JobId) -> Job | None:
+        """The job as it is in the archive, if it came there just now; it is ``brief``."""
+        return self._archived.get(job_id)
+
+    def forget(self, job_id: JobId) -> None:
+        """Remembers an archived job no more; to be called before its record changes."""
+        self._archived.pop(job_id, None)
 
     def get(self, job_id: JobId) -> LiveJob | None:
         """The live job of that ID, or None."""

@@ -262,7 +262,7 @@ class Manager:
         if live := self._live_jobs.get(job.id):
             await self._archiver.remove(live)
         else:
-            await self._archive.remove(job.id)
+            await self._archiver.remove_archived(job.id)
             self._room.made()
         self._live_jobs.stored.add(job.owner, -job.output_kept)
 

@@ -1,6 +1,7 @@
 """The questions about jobs: status, lists, and waiting for an end. Nothing here changes a job.
 
-A job is looked for among the live ones first, then in the archive.
+A job is looked for among the live ones first, then among those that were archived just now,
+then in the archive.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class Queries:
         return with_whole_spec(self.status(job_id), self._archive)
 
     def status(self, job_id: str) -> Job:
-        """The job as it stands; live ones are ``brief``. Raises ``JobNotFound``."""
+        """The job as it stands; it may be ``brief``. Raises ``JobNotFound``."""
         try:
             parsed = JobId.parse(job_id)
         except ValueError:
             raise JobNotFound from None
         if live := self._live_jobs.get(parsed):
             return live.shown()
-        job = self._archive.get(parsed)
+        job = self._live_jobs.archived(parsed) or self._archive.get(parsed)
         if job is None:
             raise JobNotFound
         return job

@@ -76,7 +76,8 @@ class MemoryArchive:
         assert job.ended
         record = self._record(job.id)
         if not record.job.ended:
-            record.job, record.output = job, _copy(output)
+            whole = replace(job, spec=record.job.spec, cut=())
+            record.job, record.output = whole, _copy(output)
 
     async def remove(self, job_id: JobId) -> None:
         """Deletes a finished job and its output. Raises ``JobNotFound``, ``JobRunning``."""

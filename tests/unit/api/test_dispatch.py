@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from jobworker.api import answers, decode, fields
-from jobworker.api.dispatch import Dispatcher
+from jobworker.api.dispatch import CLIENT_GONE, Dispatcher
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
 from jobworker.api.routes import ROUTES
@@ -52,6 +52,22 @@ from jobworker.testing import MemoryOutput
 from support.managed import NOW, PATIENCE, Accounts, Managed, watch
 
 BROKEN = "cannot answer the request: the server's disk is broken"
+WRONG_WAITS = (
+    "wait=nan",
+    "wait=-nan",
+    "wait=inf",
+    "wait=-1",
+    "wait=-0.001",
+    "wait=300.001",
+    "wait=1e400",
+    f"wait={'9' * 400}",
+    "wait=",
+    "wait=true",
+    "wait=30s",
+    "wait=0x1",
+    "wait=1&wait=1",
+    "wait=%00",
+)
 UNKNOWN = "j-00000000-0000-4000-8000-000000000000"
 USERS = {
     "token-alice": User("alice", Role.USER),
@@ -296,6 +312,146 @@ async def test_status(client: Client, job: Job) -> None:
     assert answer.status == 200
     assert answer.json["pid"] == job.pid is not None
     assert expected.items() <= answer.json.items()
+
+
+def starting(client: Client, query: str = "wait=30", **options: Any) -> asyncio.Task[Answer]:
+    """A start that waits, under way."""
+    return asyncio.create_task(
+        client("POST", f"/jobs/start?{query}", {"program": "/bin/sleep"}, **options)
+    )
+
+
+async def begun(managed: Managed) -> Job:
+    """The one job, once it runs."""
+    async with asyncio.timeout(PATIENCE):
+        while (  # noqa: ASYNC110 - turns of the loop, not time
+            not (jobs := await managed.jobs()) or jobs[0].started_at is None
+        ):
+            await asyncio.sleep(0)
+    (job,) = jobs
+    return job
+
+
+async def test_a_start_waits_for_the_end(client: Client, managed: Managed) -> None:
+    waiting = starting(client)
+    job = await begun(managed)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    managed.engine.exit(job.id)
+    answer = await waiting
+    assert answer.status == 201
+    assert (answer.json["status"], answer.json["exitCode"]) == ("Completed", 0)
+    assert answer.json == (await client("GET", f"/jobs/{job.id}")).json, "as its status would"
+
+
+async def test_a_start_waits_no_longer_than_asked(client: Client, managed: Managed) -> None:
+    answer = await starting(client, "wait=0.001")
+    (job,) = await managed.jobs()
+    assert answer.status == 201
+    assert (answer.json["id"], answer.json["status"]) == (job.id, "Running")
+
+
+async def test_a_start_with_a_wait_of_nothing_is_one_without(client: Client) -> None:
+    answer = await starting(client, "wait=0")
+    assert answer.status == 201
+    assert set(answer.json) == {"id", "error"}
+
+
+async def test_a_start_that_waits_passes_its_hint_on(client: Client, managed: Managed) -> None:
+    managed.engine.hidden = "mind the gap"
+    assert (await starting(client, "wait=0.001")).json["hint"] == "mind the gap"
+
+
+async def test_a_start_that_is_refused_does_not_wait(
+    client: Client, managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_starts(managed, monkeypatch, ProgramNotFound())
+    assert (await starting(client)).status == 404
+
+
+async def test_a_start_that_waits_tells_the_beginning_of_what_is_long(
+    client: Client, managed: Managed
+) -> None:
+    """Who has sent it has no use for the rest."""
+    body = {"program": "/bin/sleep", "args": ["x" * 5000]}
+    answer = await client("POST", "/jobs/start?wait=0.001", body)
+    assert answer.json["argsCut"] is True
+    assert len(answer.body) < 3000
+    (job,) = await managed.jobs()
+    assert managed.manager.status(job.id).spec.args == ("x" * 5000,)
+
+
+async def test_a_server_that_stops_tells_of_the_job_that_it_has_started(
+    client: Client, managed: Managed
+) -> None:
+    """A refusal would have a client start it once more."""
+    waiting = starting(client)
+    job = await begun(managed)
+    client.app.drain()
+    answer = await waiting
+    assert answer.status == 201
+    assert (answer.json["id"], answer.json["status"]) == (job.id, "Running")
+    late = await starting(client)
+    assert (late.status, late.json["status"]) == (201, "Running")
+
+
+async def test_a_client_that_leaves_does_not_stop_the_job_that_it_waits_for(
+    client: Client, managed: Managed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = starting(client)
+    job = await begun(managed)
+    client.gone.set()
+    await asyncio.wait({waiting}, timeout=PATIENCE)
+    assert waiting.done()
+    assert not client.sent
+    assert managed.manager.status(job.id).end is None
+    assert [vars(record)["status"] for record in caplog.records] == [CLIENT_GONE]
+
+
+async def test_a_key_that_is_sent_again_waits_for_the_same_job(
+    client: Client, managed: Managed
+) -> None:
+    """With or without a wait, while the job runs and when it has ended."""
+    key = [(b"idempotency-key", b"k")]
+    waiting = starting(client, headers=key)
+    job = await begun(managed)
+    other = Client(client.app)
+    assert (await starting(other, "", headers=key)).json == {"id": job.id, "error": None}
+    again = starting(other, headers=key)
+    await asyncio.sleep(0)
+    managed.engine.exit(job.id)
+    first, second = await waiting, await again
+    assert first.json == second.json
+    assert first.json["status"] == "Completed"
+    late = await starting(client, headers=key)
+    assert (late.status, late.json) == (201, first.json)
+    assert len(await managed.jobs()) == 1
+
+
+async def test_a_start_that_finds_no_place_to_wait_in_starts_nothing(
+    client: Client, managed: Managed
+) -> None:
+    client.app.service.shares.lasting.most = 1
+    waiting = starting(client)
+    job = await begun(managed)
+    other = Client(client.app)
+    refused = await starting(other)
+    assert (refused.status, refused.json["code"]) == (429, "too_many_requests")
+    assert len(await managed.jobs()) == 1
+    managed.engine.exit(job.id)
+    assert (await waiting).status == 201
+    assert (await starting(other, "wait=0.001")).status == 201, "the place was given back"
+
+
+@pytest.mark.parametrize("wait", WRONG_WAITS)
+async def test_a_wait_out_of_bounds_is_refused_and_starts_nothing(
+    client: Client, managed: Managed, wait: str
+) -> None:
+    answer = await starting(client, wait)
+    assert answer.status == 400, answer.json
+    assert answer.json["field"] == "wait"
+    assert not await managed.jobs()
 
 
 async def test_status_waits_for_the_end(client: Client, managed: Managed, job: Job) -> None:

@@ -25,7 +25,10 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
 
 JSON_TYPES = [
-    shape for route in ROUTES for shape in (route.body, route.answer) if shape is not None
+    shape
+    for route in ROUTES
+    for shape in (route.body, route.answer, route.waited)
+    if shape is not None
 ]
 
 

@@ -18,6 +18,7 @@ PAIRS = [
     (views.GapView, answers.GapView),
     (views.UsageView, answers.UsageView),
     (views.JobView, answers.JobView),
+    (views.StartedJob, answers.StartedJob),
     (views.JobList, answers.JobList),
     (views.GapView, answers.GapView),
     (views.LineGapView, answers.LineGapView),

@@ -115,6 +115,55 @@ async def test_what_was_certainly_not_done_is_sent_again(act: Act) -> None:
     assert await act(calls(network)) == DONE[1]
 
 
+def as_job(status: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    return 200, {"id": ID, "error": None, "status": status, **more}
+
+
+async def test_a_start_that_waits_is_one_request() -> None:
+    network = Network(as_job("Completed"))
+    assert await calls(network).start("/bin/true", wait=5) == as_job("Completed")[1]
+    (request,) = network.sent
+    assert request.target == "/jobs/start?wait=5.000"
+    assert request.takes == 5
+    assert request.headers["Idempotency-Key"]
+
+
+@pytest.mark.parametrize(
+    ("wait", "sent"), [(0, "0.000"), (-1, "0.000"), (600, "60.000"), (float("inf"), "60.000")]
+)
+async def test_a_start_waits_no_longer_than_a_connection_may_be_idle(
+    wait: float, sent: str
+) -> None:
+    network = Network(as_job("Failed"))
+    await calls(network).start("/bin/true", wait=wait)
+    assert network.sent[0].target == f"/jobs/start?wait={sent}"
+
+
+async def test_a_start_that_was_answered_early_is_waited_for() -> None:
+    """As by a server that stops: there is more time, and the job goes on."""
+    network = Network(as_job("Running", hint="mind"), STOPPING, as_job("Completed"))
+    job = await calls(network).start("/bin/true", wait=30)
+    assert job == as_job("Completed", hint="mind")[1]
+    assert [request.method for request in network.sent] == ["POST", "GET", "GET"]
+
+
+async def test_a_start_that_waits_is_sent_again_under_its_key() -> None:
+    network = Network(LOST, REFUSED, STOPPING, as_job("Completed"))
+    assert (await calls(network).start("/bin/true", wait=30))["status"] == "Completed"
+    assert len({request.headers["Idempotency-Key"] for request in network.sent}) == 1
+    assert {request.target for request in network.sent} == {"/jobs/start?wait=30.000"}
+
+
+async def test_a_start_that_finds_no_place_to_wait_in_is_sent_without_a_wait() -> None:
+    """Under the same key, lest it be two jobs."""
+    full = (429, {"error": "Error: too many", "code": "too_many_requests"})
+    network = Network(full, DONE, as_job("Completed"))
+    assert (await calls(network).start("/bin/true", wait=30))["status"] == "Completed"
+    first, second, third = network.sent
+    assert (second.target, second.headers) == ("/jobs/start", first.headers)
+    assert third.target.startswith(f"/jobs/{ID}?wait=")
+
+
 async def test_each_start_has_a_key_of_its_own() -> None:
     network = Network(DONE, DONE, DONE)
     client = calls(network)

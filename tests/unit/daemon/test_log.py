@@ -3,11 +3,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
 
 import pytest
 
 from jobworker.daemon import log
 from jobworker.identity.tokens import mint
+from jobworker.model import StatusName
 
 
 @pytest.fixture
@@ -34,6 +37,38 @@ def test_a_record_is_one_json_object(lines: io.StringIO) -> None:
         "message": "job j-1 ended",
         "code": 3,
     }
+
+
+ODD = 'quote " slash \\ / é ☃ \U0001f600 \udc80 \x00 \n'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(ODD, "", 0, -1, 2**70, True, False, None, 4.12, 1e300, -0.0, 1e-7),
+        *(float("inf"), float("nan"), [1, "a"], {"a": {"b": None}}, (1, 2), {1}, b"\xff"),
+        StatusName.COMPLETED,
+        HTTPStatus.OK,
+    ],
+)
+def test_a_line_is_what_json_dumps_makes_of_it(lines: io.StringIO, value: object) -> None:
+    """To the byte: those who read logs by patterns rely on its spaces."""
+    logging.getLogger("jobworker.x").info("ready", extra={"value": value, ODD: value})
+    text = lines.getvalue()
+    assert ', "level": "info", "logger": "jobworker.x", "message": "ready", "value": ' in text
+    entry = {**json.loads(text), "value": value, ODD: value}
+    assert text == json.dumps(entry, default=repr) + "\n"
+
+
+@pytest.mark.parametrize("created", [0.0, 1.0625, 1.5, 951782399.9375, 1795741201.25, 4102444800.5])
+def test_a_line_has_the_moment_of_its_record(lines: io.StringIO, created: float) -> None:
+    """Whichever came before it."""
+    logger = logging.getLogger("jobworker.x")
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, "x", (), None)
+    record.created, record.msecs = created, created % 1 * 1000
+    logger.handle(record)
+    moment = datetime.fromtimestamp(created, UTC)
+    assert json.loads(lines.getvalue())["time"] == moment.isoformat(timespec="milliseconds")
 
 
 @pytest.mark.parametrize("evil", ["a\nb", "\x1b[31mred", "\u2028", "\x9b", "\udc80", "\0", "é"])

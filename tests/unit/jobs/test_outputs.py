@@ -176,7 +176,7 @@ async def test_where_the_output_lies(parts: Parts) -> None:
     await asyncio.wait_for(live.reached(Phase.GONE), BUDGET)
     assert lies.is_archived()
     assert lies.end() == live.job.end
-    await parts.archive.remove(live.job.id)
+    await parts.archiver.remove_archived(live.job.id)
     for ask in (lies.end, lies.is_archived, lies.changes, lies.reader):
         with pytest.raises(JobNotFound):
             ask()

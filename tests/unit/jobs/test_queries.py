@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from jobworker.errors import JobNotFound, ProgramNotFound
+from jobworker.errors import JobNotFound, ProgramNotFound, StorageFull
+from jobworker.jobs import live as live_module
 from jobworker.jobs import queries as queries_module
 from jobworker.jobs.live import LiveJob, Phase
 from jobworker.jobs.queries import Queries
+from jobworker.jobs.starter import StartOrder
 from jobworker.model import (
     Cause,
     Completed,
@@ -20,6 +22,7 @@ from jobworker.model import (
     JobId,
     JobQuery,
     Running,
+    Spec,
     Starting,
     StatusName,
 )
@@ -113,6 +116,84 @@ async def test_who_waits_no_longer_has_the_job_as_it_stands(parts: Parts) -> Non
 async def test_an_archived_job_is_not_waited_for(parts: Parts) -> None:
     job = await parts.archived()
     assert await asyncio.wait_for(parts.queries.wait(job.id), BUDGET) == job
+
+
+async def test_a_job_that_was_archived_just_now_is_told_without_the_archive(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await parts.archived()
+    assert parts.archive.get(job.id) == job, "it tells the same"
+    monkeypatch.setattr(parts.archive, "get", UnaskedArchive().get)
+    assert parts.queries.status(job.id) == job
+    assert await parts.queries.wait(job.id) == job
+    assert parts.queries.whole(job.id) == job
+
+
+async def test_a_job_that_was_archived_just_now_is_told_whole(parts: Parts) -> None:
+    """What is long in its spec is not remembered."""
+    long = Spec("/bin/true", ("x" * 5000,), env={"LONG": "y" * 5000})
+    job = await parts.starter.start(StartOrder(long, "alice"))
+    live = parts.live_jobs.get(job.id)
+    assert live is not None
+    parts.engine.exit(job.id)
+    await asyncio.wait_for(live.reached(Phase.GONE), BUDGET)
+    assert parts.queries.status(job.id).cut == ("args", "env")
+    assert parts.queries.whole(job.id).spec == long
+
+
+async def test_a_bounded_number_of_archived_jobs_is_remembered(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "MOST_REMEMBERED", 2)
+    jobs = [await parts.archived() for _ in range(3)]
+    remembered = [parts.live_jobs.archived(job.id) for job in jobs]
+    assert remembered == [None, *jobs[1:]]
+    assert [parts.queries.status(job.id) for job in jobs] == jobs
+
+
+async def test_a_job_that_is_removed_is_forgotten(parts: Parts) -> None:
+    job = await parts.archived()
+    await parts.archiver.remove_archived(job.id)
+    with pytest.raises(JobNotFound):
+        parts.queries.status(job.id)
+
+
+async def test_a_removal_that_fails_leaves_the_job_as_the_archive_has_it(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: JobId) -> None:
+        raise StorageFull
+
+    job = await parts.archived()
+    monkeypatch.setattr(parts.archive, "remove", fail)
+    with pytest.raises(StorageFull):
+        await parts.archiver.remove_archived(job.id)
+    assert parts.live_jobs.archived(job.id) is None
+    assert parts.queries.status(job.id) == job
+
+
+async def test_a_job_that_is_removed_while_it_is_archived_is_not_remembered(
+    parts: Parts,
+) -> None:
+    live = await parts.run()
+    parts.engine.listen(lambda _job, _event: None)
+    parts.engine.exit(live.job.id)
+    await end(live)
+    archiving = asyncio.create_task(parts.archiver.archive(live))
+    removing = asyncio.create_task(parts.archiver.remove(live))
+    await asyncio.wait({archiving, removing}, timeout=BUDGET)
+    assert archiving.exception() is removing.exception() is None
+    assert parts.live_jobs.archived(live.job.id) is None
+    with pytest.raises(JobNotFound):
+        parts.queries.status(live.job.id)
+
+
+async def test_a_start_that_was_refused_is_not_remembered(parts: Parts) -> None:
+    live = await parts.accept()
+    live.refuse(ProgramNotFound())
+    await parts.archiver.roll_back(live)
+    with pytest.raises(JobNotFound):
+        parts.queries.status(live.job.id)
 
 
 async def test_a_list_shows_live_jobs_as_they_are_now(parts: Parts) -> None:

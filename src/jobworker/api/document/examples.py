@@ -28,6 +28,7 @@ from jobworker.api.views import (
     OutputAnswer,
     SignalAnswer,
     job_view,
+    started_job,
 )
 from jobworker.model import Cause, Completed, End, Job, JobId, Limits, Role, Spec, Terms, Usage
 
@@ -67,6 +68,7 @@ _ANSWERS: tuple[Struct, ...] = (
         limits=limits_view(_LIMITS),
     ),
     job_view(_JOB),
+    started_job(_JOB, None),
     JobList(jobs=[job_view(_JOB)], next=None),
     OutputAnswer(id=EXAMPLE_ID, stdout=["hello"], stderr=[]),
     MeAnswer(name="alice", role=Role.USER),

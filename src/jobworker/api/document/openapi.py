@@ -154,7 +154,7 @@ def _parameters(route: Route) -> Iterable[Json]:
 def _successes(route: Route) -> dict[str, Json]:
     """The answers of a success by status: a part of the bytes has one of its own."""
     whole: Json = {"description": "a WebSocket" if route.is_socket else "success"}
-    if content := _content(route.answer, route.media):
+    if content := _content(route.answer, route.media, route.waited):
         whole["content"] = content
     if route.answer_headers:
         whole["headers"] = {each.name: _header(each) for each in route.answer_headers}
@@ -165,15 +165,32 @@ def _successes(route: Route) -> dict[str, Json]:
     return {str(route.status): whole, "206": part}
 
 
-def _content(shape: type[msgspec.Struct] | None, media: Iterable[Media]) -> Json:
+def _content(
+    shape: type[msgspec.Struct] | None,
+    media: Iterable[Media],
+    waited: type[msgspec.Struct] | None = None,
+) -> Json:
     content: Json = {}
-    if shape:
+    if shape and waited:
+        content["application/json"] = _either(shape, waited)
+    elif shape:
         content["application/json"] = {"schema": schemas.reference(shape)}
         if shape in EXAMPLES:
             content["application/json"]["example"] = EXAMPLES[shape]
     for each in media:
         content[each.name] = _medium(each)
     return content
+
+
+def _either(at_once: type[msgspec.Struct], waited: type[msgspec.Struct]) -> Json:
+    """The body of a client that does not wait, or of one that does, and what each looks like."""
+    return {
+        "schema": {"anyOf": [schemas.reference(waited), schemas.reference(at_once)]},
+        "examples": {
+            "atOnce": {"summary": "without `wait`", "value": EXAMPLES[at_once]},
+            "waited": {"summary": "with `wait`", "value": EXAMPLES[waited]},
+        },
+    }
 
 
 def _medium(media: Media) -> Json:
@@ -250,7 +267,7 @@ def _types(routes: Sequence[Route]) -> list[type[msgspec.Struct]]:
     """Every type that a route names."""
     named: list[type[msgspec.Struct] | None] = [ErrorAnswer]
     for route in routes:
-        named += [route.body, route.answer]
+        named += [route.body, route.answer, route.waited]
         for media in (*route.media, *route.takes):
             named += media.shapes
     return list(dict.fromkeys(filter(None, named)))

@@ -24,10 +24,12 @@ from jobworker.api.views import (
     JobView,
     MeAnswer,
     SignalAnswer,
+    StartedJob,
     job_view,
+    started_job,
 )
 from jobworker.errors import ServiceUnavailable, UnauthorizedAction
-from jobworker.model import NO_LIMITS, Role, brief
+from jobworker.model import NO_LIMITS, Job, Role, brief
 
 MOST_VIEW = 12 * 1024 * 1024
 """Bytes that a job with the longest arguments may take as JSON, six for a control character."""
@@ -36,20 +38,53 @@ MOST_PAGE = 4 * 1024 * 1024
 """Bytes that a page of a list may take as JSON; one job more, to be exact."""
 
 
-async def start(call: Call) -> IdAnswer:
-    """Start a job."""
+async def start(call: Call) -> IdAnswer | StartedJob:
+    """Start a job, and with `wait` answer when it has ended.
+
+    With `wait` the answer is the job: as it ended, or as it stands after so many seconds or
+    when the server is stopped. A client that hangs up meanwhile does not stop it. Where there
+    is no place to wait in, nothing is started: 429 `too_many_requests`.
+    """
+    query: WaitQuery = call.query
+    if not query.wait:
+        return _id_of(call, await _submitted(call))
+    with call.lasting():
+        job = await _submitted(call)
+        hint = call.jobs.warning(job)
+        return started_job(brief(await _as_it_ends(call, job, query.wait)), hint)
+
+
+async def _submitted(call: Call) -> Job:
+    """The job that the request has started, now or before, under the same key."""
     request: StartRequest = call.body
     if request.stdin:  # which may be long, and is decoded and digested
         stdin, spec = await asyncio.to_thread(asked_for, request)
     else:
         stdin, spec = asked_for(request)
-    job = await call.jobs.submit(
+    return await call.jobs.submit(
         spec,
         call.user.name,
         call.user.role,
         stdin=stdin,
         idempotency_key=idempotency_key(call.headers),
     )
+
+
+async def _as_it_ends(call: Call, job: Job, seconds: float) -> Job:
+    """The job once it has ended, or as it stands after ``seconds`` or when the server stops.
+
+    A refusal would be taken for that of the start, and the job would be started once more.
+    """
+    if job.ended:
+        return job
+    try:
+        return await call.hold(call.jobs.wait(job.id, seconds))
+    except ServiceUnavailable:
+        return call.jobs.glance(job.id)
+
+
+def _id_of(call: Call, job: Job) -> IdAnswer:
+    """The answer that names a new job, with what its owner had better know."""
     return IdAnswer(id=job.id, hint=call.jobs.warning(job) or UNSET)
 
 
@@ -77,7 +112,7 @@ async def rerun(call: Call) -> IdAnswer:
         role=call.user.role,
         idempotency_key=idempotency_key(call.headers),
     )
-    return IdAnswer(id=job.id, hint=call.jobs.warning(job) or UNSET)
+    return _id_of(call, job)
 
 
 async def extend(call: Call) -> ExtendAnswer:
