@@ -91,6 +91,7 @@ class Dispatcher:
     def drain(self) -> None:
         """Ends long polls and streams, now and from now on: the server is to stop."""
         self.service.interruptions.stop()
+        self.service.heap.close()
 
     async def until_sockets_end(self, budget: float) -> None:
         """Returns once the clients of all WebSockets have been told; only after ``drain``.
@@ -128,6 +129,7 @@ class Dispatcher:
                 self._sockets.add(task)
                 await answer.serve(receive, send)
             elif isinstance(answer, StreamAnswer):
+                request.large = True
                 await self._stream(answer, request, send)
             else:
                 await answer.send(send, "websocket." if request.is_socket else "")
@@ -137,6 +139,8 @@ class Dispatcher:
             self._in_hand.discard(task)
             self._sockets.discard(task)
             request.close()
+            if request.large:
+                self.service.heap.let_go()
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Answer:
@@ -249,6 +253,7 @@ class Dispatcher:
 
         assert route.body is not None
         raw = await read_body(request.headers, request.receive, route.most_body, make_room)
+        request.large = len(raw) > SMALL
         if len(raw) <= IN_PASSING:
             return decode_body(request.headers, raw, route.body)
         with await self.service.decoded.share(request.user_name, 1):
@@ -282,7 +287,10 @@ def _program_of(route: Route, job: Job | None, body: Any) -> str | None:
 
 @dataclass(slots=True)
 class _Request:
-    """One request: what came, what has been found out, and how it went."""
+    """One request: what came, what has been found out, and how it went.
+
+    ``large`` where its body or its answer took more memory than most.
+    """
 
     scope: Scope
     receive: Receive
@@ -294,6 +302,7 @@ class _Request:
     caller: Caller | None = None
     place: Place | None = None
     slowed: bool = False
+    large: bool = False
     status: int = 500
     began: float = field(default_factory=perf_counter)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from jobworker.api.allocators import Heap, trim_of_libc
 from jobworker.api.asgi import Receive
 from jobworker.api.interruptions import Accounts, Interruptions
 from jobworker.api.lasting import Place, Shares
@@ -54,6 +55,7 @@ class Service:
     shares: Shares = field(default_factory=Shares)
     operator_shares: Shares = field(default_factory=Shares)
     streams: Streams = field(default_factory=Streams)
+    heap: Heap = field(default_factory=lambda: Heap(trim_of_libc()))
     decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
     bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
     answers: Budget = field(default_factory=lambda: Budget("large answers", ANSWERS))
