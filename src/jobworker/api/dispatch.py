@@ -29,7 +29,7 @@ from jobworker.api.decode import (
 from jobworker.api.errors import STATUS, error_answer
 from jobworker.api.failed_tokens import FailedTokens
 from jobworker.api.lasting import Place, Shares
-from jobworker.api.memory import SMALL, Share
+from jobworker.api.memory import SMALL, AnswerStream, Share
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
@@ -118,7 +118,7 @@ class Dispatcher:
         Raises ``StreamBroken`` for an answer that was begun and cannot be completed:
         the server then cuts the connection, and the client sees that something is missing.
         """
-        request = _Request(scope, receive)
+        request = _Request(scope, receive, self.service.streams.one())
         task = asyncio.current_task()
         assert task is not None
         self._in_hand.add(task)
@@ -176,8 +176,9 @@ class Dispatcher:
     async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
         """Sends a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         try:
-            with self.service.streams.one_more():
-                await hold(answer.send(send), request.receive, self.service, request.token)
+            with request.stream:
+                sending = answer.send(send, request.stream.note)
+                await hold(sending, request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
@@ -269,6 +270,7 @@ class Dispatcher:
             headers=request.headers,
             receive=request.receive,
             token=request.token,
+            stream=request.stream,
             shares=self._shares(request),
         )
         result = await route.handler(call)
@@ -294,6 +296,7 @@ class _Request:
 
     scope: Scope
     receive: Receive
+    stream: AnswerStream
     user: User | None = None
     token: str | None = field(default=None, repr=False)
     job: Job | None = None

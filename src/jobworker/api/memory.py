@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,6 +19,10 @@ PIECES = 6
 LEAST_CHUNK = 4 * 1024
 """Bytes that a chunk may always have: with smaller ones the time goes into their heads."""
 
+NEWCOMERS = 4
+"""The part of its share that a stream has while all that there is to share is taken: the first
+forty who read nothing have taken it whole."""
+
 SMALL = 32 * 1024
 """Most bytes of a body that no account is kept of: those of all connections take 32 MiB."""
 
@@ -29,28 +31,59 @@ class Streams:
     """The answers that are sent as they come: the more there are, the smaller their chunks.
 
     Nobody can tell when a chunk has left the memory, as it waits in the server below us for
-    a client that is slow. So no account is kept of chunks: each stream has its share.
+    a client that is slow. But the last ``PIECES`` of each stream are all that may be there.
     """
 
     def __init__(self) -> None:
-        self._open = 0
+        self.open = 0
+        self.held = 0
 
     def __repr__(self) -> str:
-        return f"<Streams: {self._open}, in chunks of {self.chunk()} bytes>"
+        return f"<Streams: {self.open}, with {self.held} bytes at most>"
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Counts a stream as long as it is sent."""
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
+    def one(self) -> AnswerStream:
+        """A stream, which counts as long as it is entered."""
+        return AnswerStream(self)
+
+
+class AnswerStream:
+    """One of the ``Streams``, and the sizes of what it may have in memory."""
+
+    __slots__ = ("_all", "_oldest", "_sizes")
+
+    def __init__(self, streams: Streams) -> None:
+        self._all = streams
+        self._sizes: deque[int] = deque()
+        self._oldest = 0  # a number by itself, as chunks are sized in threads too
+
+    def __repr__(self) -> str:
+        return f"<AnswerStream: {list(self._sizes)} of {self._all!r}>"
+
+    def __enter__(self) -> None:
+        self._all.open += 1
+        self._sizes.extend([0] * PIECES)
+
+    def __exit__(self, *_: object) -> None:
+        self._all.open -= 1
+        self._all.held -= sum(self._sizes)
+        self._sizes.clear()
+        self._oldest = 0
 
     def chunk(self) -> int:
-        """Most bytes of the next chunk of any of them."""
-        share = STREAMS // PIECES // max(self._open, 1)
-        return max(LEAST_CHUNK, min(CHUNK, share))
+        """Most bytes of the next chunk: its share, or a part of that while there is no room.
+
+        So those who come to many who do not read take little, and they are served all the
+        same: what the others have of too much goes down as they read on.
+        """
+        share = STREAMS // PIECES // max(self._all.open, 1)
+        room = STREAMS - self._all.held + self._oldest
+        return max(LEAST_CHUNK, min(CHUNK, share, max(room, share // NEWCOMERS)))
+
+    def note(self, size: int) -> None:
+        """Takes note of a chunk that is on its way; the oldest of ``PIECES`` has left."""
+        self._all.held += size - self._sizes.popleft()
+        self._sizes.append(size)
+        self._oldest = self._sizes[0]
 
 
 @dataclass(frozen=True, slots=True)

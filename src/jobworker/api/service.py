@@ -11,7 +11,7 @@ from jobworker.api.allocators import Heap, trim_of_libc
 from jobworker.api.asgi import Receive
 from jobworker.api.interruptions import Accounts, Interruptions
 from jobworker.api.lasting import Place, Shares
-from jobworker.api.memory import Bounds, Budget, Streams
+from jobworker.api.memory import AnswerStream, Bounds, Budget, Streams
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager
 from jobworker.model import Job
@@ -84,6 +84,8 @@ class Call:
     body: Any
     headers: list[tuple[bytes, bytes]]
     receive: Receive
+    stream: AnswerStream
+    """The answer's, where that is sent as it comes."""
     token: str | None = field(default=None, repr=False)
     shares: Shares = field(default_factory=Shares)
 

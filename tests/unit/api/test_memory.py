@@ -8,7 +8,7 @@ import pytest
 
 from jobworker.api import memory
 from jobworker.api.answers import CHUNK
-from jobworker.api.memory import Bounds, Budget, Streams
+from jobworker.api.memory import AnswerStream, Bounds, Budget, Streams
 from jobworker.errors import ServiceUnavailable
 
 BUDGET = 5.0
@@ -66,14 +66,56 @@ async def test_who_has_left_keeps_nobody_waiting() -> None:
     assert (await asyncio.wait_for(waiting, BUDGET)).size == 6
 
 
+def enter(streams: Streams, count: int, chunks: int = 0) -> list[AnswerStream]:
+    """Streams that have sent so many chunks each before the next of them came."""
+    opened = []
+    for _ in range(count):
+        stream = streams.one()
+        stream.__enter__()
+        opened.append(stream)
+        for _ in range(chunks):
+            stream.note(stream.chunk())
+    return opened
+
+
 def test_chunks_get_smaller_with_the_number_of_streams() -> None:
     """T80: whatever their number, all of them together have some memory and no more."""
     streams = Streams()
-    assert streams.chunk() == CHUNK
-    opened = [streams.one_more() for _ in range(500)]
-    for each in opened:
-        each.__enter__()
-    assert streams.chunk() == memory.STREAMS // memory.PIECES // 500
+    assert streams.one().chunk() == CHUNK
+    opened = enter(streams, 500)
+    assert opened[0].chunk() == memory.STREAMS // memory.PIECES // 500
     for each in opened:
         each.__exit__(None, None, None)
-    assert streams.chunk() == CHUNK
+    assert streams.one().chunk() == CHUNK
+    assert repr(streams) == "<Streams: 0, with 0 bytes at most>"
+
+
+def test_those_who_come_one_after_another_and_read_nothing_share_the_same_memory() -> None:
+    """T80: each fills its places while there are fewer than there will be."""
+    streams = Streams()
+    opened = enter(streams, 500, memory.PIECES)
+    assert memory.STREAMS <= streams.held <= memory.STREAMS * 1.7
+    for each in opened:
+        each.__exit__(None, None, None)
+    assert streams.held == 0
+
+
+def test_who_comes_late_has_as_much_as_the_others_once_these_read_on() -> None:
+    streams = Streams()
+    early = enter(streams, 80, memory.PIECES)
+    (late,) = enter(streams, 1)
+    share = memory.STREAMS // memory.PIECES // 81
+    assert memory.LEAST_CHUNK <= late.chunk() < share
+    for _ in range(memory.PIECES):
+        for each in (*early, late):
+            each.note(each.chunk())
+    assert late.chunk() == share
+    assert streams.held <= memory.STREAMS
+
+
+def test_only_the_last_chunks_of_a_stream_count() -> None:
+    streams = Streams()
+    (stream,) = enter(streams, 1)
+    for _ in range(3 * memory.PIECES):
+        stream.note(1000)
+    assert streams.held == memory.PIECES * 1000
