@@ -19,9 +19,19 @@ PIECES = 6
 LEAST_CHUNK = 4 * 1024
 """Bytes that a chunk may always have: with smaller ones the time goes into their heads."""
 
-NEWCOMERS = 4
-"""The part of its share that a stream has while all that there is to share is taken: the first
-forty who read nothing have taken it whole."""
+NEWCOMERS = 8
+"""The part of its share that a stream has as long as nobody may read it."""
+
+NEWCOMERS_CHUNK = 32 * 1024
+"""Bytes of a chunk that it has in any case, if its share is as large. With a fourth of that 200
+readers of a megabyte cost three times the CPU, which goes into the heads of chunks."""
+
+CROWDED = STREAMS * 3 // 4
+"""Bytes of all streams past which a newcomer's chunks are half as large."""
+
+UNREAD = 512 * 1024
+"""Bytes of a stream that nobody may have read yet: the kernel, the client's as well as ours
+(``server/listening.py``), TLS and HTTP have room for some 400 KB."""
 
 SMALL = 32 * 1024
 """Most bytes of a body that no account is kept of: those of all connections take 32 MiB."""
@@ -49,15 +59,15 @@ class Streams:
 class AnswerStream:
     """One of the ``Streams``, and the sizes of what it may have in memory."""
 
-    __slots__ = ("_all", "_oldest", "_sizes")
+    __slots__ = ("_all", "_gone", "_sizes")
 
     def __init__(self, streams: Streams) -> None:
         self._all = streams
+        self._gone = 0
         self._sizes: deque[int] = deque()
-        self._oldest = 0  # a number by itself, as chunks are sized in threads too
 
     def __repr__(self) -> str:
-        return f"<AnswerStream: {list(self._sizes)} of {self._all!r}>"
+        return f"<AnswerStream: {self._gone} bytes gone, {list(self._sizes)} of {self._all!r}>"
 
     def __enter__(self) -> None:
         self._all.open += 1
@@ -67,23 +77,28 @@ class AnswerStream:
         self._all.open -= 1
         self._all.held -= sum(self._sizes)
         self._sizes.clear()
-        self._oldest = 0
 
     def chunk(self) -> int:
-        """Most bytes of the next chunk: its share, or a part of that while there is no room.
+        """Most bytes of the next chunk: its share, or a part of that.
 
-        So those who come to many who do not read take little, and they are served all the
-        same: what the others have of too much goes down as they read on.
+        So many who come one after another and read nothing take little. Those who have read
+        until others came have more than their share, and the others less, until they read on.
         """
-        share = STREAMS // PIECES // max(self._all.open, 1)
-        room = STREAMS - self._all.held + self._oldest
-        return max(LEAST_CHUNK, min(CHUNK, share, max(room, share // NEWCOMERS)))
+        most = share = STREAMS // PIECES // max(self._all.open, 1)
+        if self._gone < UNREAD:
+            most = max(share // NEWCOMERS, NEWCOMERS_CHUNK)
+            if self._all.held > CROWDED:
+                most = NEWCOMERS_CHUNK // 2
+        elif self._all.held > STREAMS:
+            most = int(share * (STREAMS / self._all.held) ** 2)
+        return max(LEAST_CHUNK, min(CHUNK, share, most))
 
     def note(self, size: int) -> None:
         """Takes note of a chunk that is on its way; the oldest of ``PIECES`` has left."""
-        self._all.held += size - self._sizes.popleft()
+        oldest = self._sizes.popleft()
         self._sizes.append(size)
-        self._oldest = self._sizes[0]
+        self._gone += oldest
+        self._all.held += size - oldest
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,16 +66,25 @@ async def test_who_has_left_keeps_nobody_waiting() -> None:
     assert (await asyncio.wait_for(waiting, BUDGET)).size == 6
 
 
-def enter(streams: Streams, count: int, chunks: int = 0) -> list[AnswerStream]:
-    """Streams that have sent so many chunks each before the next of them came."""
+def enter(streams: Streams, count: int, sent: int = 0) -> list[AnswerStream]:
+    """Streams that have sent so many bytes each before the next of them came."""
     opened = []
     for _ in range(count):
         stream = streams.one()
         stream.__enter__()
         opened.append(stream)
-        for _ in range(chunks):
-            stream.note(stream.chunk())
+        send(stream, sent)
     return opened
+
+
+def send(stream: AnswerStream, size: int) -> None:
+    while size > 0:
+        stream.note(chunk := stream.chunk())
+        size -= chunk
+
+
+def share_of(count: int) -> int:
+    return memory.STREAMS // memory.PIECES // count
 
 
 def test_chunks_get_smaller_with_the_number_of_streams() -> None:
@@ -83,34 +92,38 @@ def test_chunks_get_smaller_with_the_number_of_streams() -> None:
     streams = Streams()
     assert streams.one().chunk() == CHUNK
     opened = enter(streams, 500)
-    assert opened[0].chunk() == memory.STREAMS // memory.PIECES // 500
+    for each in opened:
+        send(each, 2 * memory.UNREAD)
+    assert {each.chunk() for each in opened} == {share_of(500)}
+    assert memory.STREAMS * 0.9 < streams.held <= memory.STREAMS
     for each in opened:
         each.__exit__(None, None, None)
     assert streams.one().chunk() == CHUNK
     assert repr(streams) == "<Streams: 0, with 0 bytes at most>"
 
 
-def test_those_who_come_one_after_another_and_read_nothing_share_the_same_memory() -> None:
-    """T80: each fills its places while there are fewer than there will be."""
+def test_many_who_come_one_after_another_and_read_nothing_take_little() -> None:
+    """T80: each fills what there is room for while there are fewer than there will be."""
     streams = Streams()
-    opened = enter(streams, 500, memory.PIECES)
-    assert memory.STREAMS <= streams.held <= memory.STREAMS * 1.7
-    for each in opened:
-        each.__exit__(None, None, None)
-    assert streams.held == 0
+    enter(streams, 500, sent=memory.UNREAD)
+    assert streams.held < memory.STREAMS * 1.2
+
+
+def test_many_who_stop_after_they_have_read_some_are_bounded_too() -> None:
+    streams = Streams()
+    enter(streams, 500, sent=8 * memory.UNREAD)
+    assert streams.held < memory.STREAMS * 2.2
 
 
 def test_who_comes_late_has_as_much_as_the_others_once_these_read_on() -> None:
     streams = Streams()
-    early = enter(streams, 80, memory.PIECES)
+    early = enter(streams, 80, sent=8 * memory.UNREAD)
     (late,) = enter(streams, 1)
-    share = memory.STREAMS // memory.PIECES // 81
-    assert memory.LEAST_CHUNK <= late.chunk() < share
-    for _ in range(memory.PIECES):
-        for each in (*early, late):
-            each.note(each.chunk())
-    assert late.chunk() == share
-    assert streams.held <= memory.STREAMS
+    assert memory.LEAST_CHUNK <= late.chunk() < share_of(81)
+    for each in (*early, late):
+        send(each, 4 * memory.UNREAD)
+    assert late.chunk() == early[0].chunk() >= share_of(81) * 0.9
+    assert streams.held <= memory.STREAMS * 1.1
 
 
 def test_only_the_last_chunks_of_a_stream_count() -> None:
