@@ -22,10 +22,16 @@ _CALL_BUDGET = 90.0
 class Connection:
     """Speaks to one server as one user."""
 
-    def __init__(self, address: tuple[str, int], ca: Path, token: str) -> None:
+    def __init__(
+        self, address: tuple[str, int], ca: Path, token: str, receive: int | None = None
+    ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(ca)
-        raw = socket.create_connection(address, timeout=_CALL_BUDGET)
+        raw = socket.socket()
+        raw.settimeout(_CALL_BUDGET)
+        if receive is not None:  # what the kernel announces is settled by the first packet
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        raw.connect(address)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = context.wrap_socket(raw, server_hostname=address[0])
         self._head = f"Host: {address[0]}\r\nAuthorization: Bearer {token}\r\n"
@@ -56,8 +62,7 @@ class Connection:
 
     def frames(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The frames of a job's output as they come; the connection is of no use after it."""
-        path = f"/jobs/{job_id}/output?follow=true"
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+        self.ask(f"/jobs/{job_id}/output?follow=true")
         pending = b""
         while True:
             *lines, pending = (pending + self._more()).split(b"\n")
@@ -67,6 +72,15 @@ class Connection:
                     yield frame
                     if frame["stream"] == "end":
                         return
+
+    def ask(self, path: str) -> None:
+        """Send a GET, and leave the answer unread."""
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
+
+    def expect_ok(self) -> None:
+        """Read the beginning of the answer, which must be one that is as it should be."""
+        begin = self._more()
+        assert begin.startswith(b"HTTP/1.1 200"), begin[:400]
 
     def _call(self, method: str, path: str, body: str = "") -> dict[str, Any]:
         kind = "Content-Type: application/json\r\n" if body else ""

@@ -63,7 +63,7 @@ def figures(
     server: Server, ssh: Ssh | None, nginx: Nginx | None, sizes: Sizes, repeats: int
 ) -> list[Figure]:
     """The rows of the table."""
-    with _content(sizes.alone) as file, _content(sizes.crowd) as small:
+    with content(sizes.alone) as file, content(sizes.crowd) as small:
         if nginx:
             shutil.copy(file, nginx.root / "content")
         stored = _ended_job(server, file)
@@ -73,7 +73,7 @@ def figures(
 
 
 @contextmanager
-def _content(megabytes: int) -> Iterator[Path]:
+def content(megabytes: int) -> Iterator[Path]:
     """A file of lines of text, as programs write them."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
         Path(home).chmod(0o755)

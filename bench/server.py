@@ -96,10 +96,25 @@ class Server:
         """End the server with SIGKILL; jobs go on."""
         self._end(signal.SIGKILL)
 
-    def connect(self) -> Connection:
-        """A connection as admin, ready for the first request."""
+    def connect(self, token: str | None = None, receive: int | None = None) -> Connection:
+        """A connection as admin, or by another's token, ready for the first request.
+
+        With ``receive`` the kernel keeps some so many bytes for it that it has not read.
+        """
         host, _, port = self._listen.rpartition(":")
-        return Connection((host, int(port)), self.home / "state/tls/ca.pem", self._token)
+        ca = self.home / "state/tls/ca.pem"
+        return Connection((host, int(port)), ca, token or self._token, receive)
+
+    def add_admin(self, name: str) -> str:
+        """One more admin; returns its token."""
+        options = ["--role", "admin", "--state", str(self.home / "state")]
+        subprocess.run(
+            [command("jobd"), "user", "add", name, *options],
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        return self._jobctl("-u", name, "token", "print")
 
     def curl(self, paths: Sequence[str]) -> None:
         """Read what is at ``paths``, all at once, and throw it away; a path may be a whole URL."""

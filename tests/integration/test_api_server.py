@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from jobworker.api import answers
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
+from jobworker.api.server import embedded as embedded_module
 from jobworker.api.server import https as server_module
 from jobworker.api.server.https import HttpsServer
 from jobworker.api.service import Service
@@ -391,7 +392,7 @@ def test_a_header_that_drips_is_cut_off(
 ) -> None:
     """T30, with the deadline brought down from 10 s."""
     assert credentials
-    monkeypatch.setattr(server_module, "HEADER_BUDGET", 200)
+    monkeypatch.setattr(embedded_module, "HEADER_BUDGET", 200)
     served: Served = request.getfixturevalue("served")
     with served.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost")

@@ -56,6 +56,22 @@ def test_what_only_the_first_start_needs_does_not_stay_in_memory(machine: Machin
     assert "cryptography" not in mapped
 
 
+def threads(pid: int) -> set[str]:
+    return {task.read_text().strip() for task in Path(f"/proc/{pid}/task").glob("*/comm")}
+
+
+@pytest.mark.parametrize(("setting", "has_thread"), [(None, True), ("narenas:1", False)])
+def test_the_memory_of_connections_is_given_back_unless_the_operator_has_set_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, setting: str | None, *, has_thread: bool
+) -> None:
+    """By a thread of jemalloc's, which is there where it was told in time."""
+    monkeypatch.delenv("_RJEM_MALLOC_CONF", raising=False)
+    if setting:
+        monkeypatch.setenv("_RJEM_MALLOC_CONF", setting)
+    machine.serve()
+    assert ("jemalloc_bg_thd" in threads(machine.started[-1].pid)) is has_thread
+
+
 def test_everything_is_private_whatever_the_umask(machine: Machine) -> None:
     machine.serve(umask=0)
     made = modes(machine.state) | modes(machine.profiles.parent)

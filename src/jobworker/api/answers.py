@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -92,15 +92,18 @@ class StreamAnswer:
         self.status = status
         self.headers = headers
 
-    async def send(self, send: Send) -> None:
-        """Sends the chunks; raises ``TimeoutError`` when the client does not take them."""
-        following = asyncio.create_task(self._next())
+    async def send(self, send: Send, note: Callable[[int], None]) -> None:
+        """Sends the chunks, and tells ``note`` the size of each once it is in memory.
+
+        Raises ``TimeoutError`` when the client does not take them.
+        """
+        following = asyncio.create_task(self._next(note))
         try:
             await send(_head(self.status, self.headers))
             # An empty piece sends the head off: a client sees at once that it is followed.
             await _send_piece(send, b"")
             while (chunk := await following) is not None:
-                following = asyncio.create_task(self._next())
+                following = asyncio.create_task(self._next(note))
                 await _send_piece(send, chunk)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -114,9 +117,12 @@ class StreamAnswer:
         if close is not None:
             await close()
 
-    async def _next(self) -> bytes | None:
+    async def _next(self, note: Callable[[int], None]) -> bytes | None:
         """The next chunk; None after the last."""
-        return await anext(self.chunks, None)
+        chunk = await anext(self.chunks, None)
+        if chunk is not None:
+            note(len(chunk))
+        return chunk
 
 
 def _head(status: int, headers: tuple[Header, ...], prefix: str = "") -> Message:

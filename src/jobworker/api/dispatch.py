@@ -29,7 +29,7 @@ from jobworker.api.decode import (
 from jobworker.api.errors import STATUS, error_answer
 from jobworker.api.failed_tokens import FailedTokens
 from jobworker.api.lasting import Place, Shares
-from jobworker.api.memory import SMALL, Share
+from jobworker.api.memory import SMALL, AnswerStream, Share
 from jobworker.api.resources.input import SocketAnswer
 from jobworker.api.route import Answer, Route, Router
 from jobworker.api.service import (
@@ -91,6 +91,7 @@ class Dispatcher:
     def drain(self) -> None:
         """Ends long polls and streams, now and from now on: the server is to stop."""
         self.service.interruptions.stop()
+        self.service.heap.close()
 
     async def until_sockets_end(self, budget: float) -> None:
         """Returns once the clients of all WebSockets have been told; only after ``drain``.
@@ -117,7 +118,7 @@ class Dispatcher:
         Raises ``StreamBroken`` for an answer that was begun and cannot be completed:
         the server then cuts the connection, and the client sees that something is missing.
         """
-        request = _Request(scope, receive)
+        request = _Request(scope, receive, self.service.streams.one())
         task = asyncio.current_task()
         assert task is not None
         self._in_hand.add(task)
@@ -128,6 +129,7 @@ class Dispatcher:
                 self._sockets.add(task)
                 await answer.serve(receive, send)
             elif isinstance(answer, StreamAnswer):
+                request.large = True
                 await self._stream(answer, request, send)
             else:
                 await answer.send(send, "websocket." if request.is_socket else "")
@@ -137,6 +139,8 @@ class Dispatcher:
             self._in_hand.discard(task)
             self._sockets.discard(task)
             request.close()
+            if request.large:
+                self.service.heap.let_go()
             _log_request(request)
 
     async def _answer(self, request: _Request) -> Answer:
@@ -172,8 +176,9 @@ class Dispatcher:
     async def _stream(self, answer: StreamAnswer, request: _Request, send: Send) -> None:
         """Sends a stream; raises ``ClientGone``, or ``StreamBroken`` where it ends too early."""
         try:
-            with self.service.streams.one_more():
-                await hold(answer.send(send), request.receive, self.service, request.token)
+            with request.stream:
+                sending = answer.send(send, request.stream.note)
+                await hold(sending, request.receive, self.service, request.token)
         except (ClientGone, StreamBroken):
             raise
         except TimeoutError:
@@ -249,6 +254,7 @@ class Dispatcher:
 
         assert route.body is not None
         raw = await read_body(request.headers, request.receive, route.most_body, make_room)
+        request.large = len(raw) > SMALL
         if len(raw) <= IN_PASSING:
             return decode_body(request.headers, raw, route.body)
         with await self.service.decoded.share(request.user_name, 1):
@@ -264,6 +270,7 @@ class Dispatcher:
             headers=request.headers,
             receive=request.receive,
             token=request.token,
+            stream=request.stream,
             shares=self._shares(request),
         )
         result = await route.handler(call)
@@ -282,10 +289,14 @@ def _program_of(route: Route, job: Job | None, body: Any) -> str | None:
 
 @dataclass(slots=True)
 class _Request:
-    """One request: what came, what has been found out, and how it went."""
+    """One request: what came, what has been found out, and how it went.
+
+    ``large`` where its body or its answer took more memory than most.
+    """
 
     scope: Scope
     receive: Receive
+    stream: AnswerStream
     user: User | None = None
     token: str | None = field(default=None, repr=False)
     job: Job | None = None
@@ -294,6 +305,7 @@ class _Request:
     caller: Caller | None = None
     place: Place | None = None
     slowed: bool = False
+    large: bool = False
     status: int = 500
     began: float = field(default_factory=perf_counter)
 

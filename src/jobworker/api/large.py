@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from jobworker.api.answers import BytesAnswer, StreamAnswer, encode, json_answer
-from jobworker.api.memory import SMALL, Share, Streams
+from jobworker.api.memory import SMALL, AnswerStream, Share
 from jobworker.api.service import Call, StreamBroken
 
 SEND_BUDGET = 120.0
@@ -34,7 +34,7 @@ async def json_in_memory(
         share.release()
         raise
     head = (b"content-length", b"%d" % len(data)), (b"content-type", b"application/json")
-    return StreamAnswer(_Slices(data, call.service.streams, share), 200, *head)
+    return StreamAnswer(_Slices(data, call.stream, share), 200, *head)
 
 
 class _Slices:
@@ -43,10 +43,10 @@ class _Slices:
     Not a generator, as that would not give the share back where the sending never begins.
     """
 
-    def __init__(self, data: bytes, streams: Streams, share: Share) -> None:
+    def __init__(self, data: bytes, stream: AnswerStream, share: Share) -> None:
         self._data = memoryview(data)
         self._at = 0
-        self._streams = streams
+        self._stream = stream
         self._share = share
         self._now = asyncio.get_running_loop().time
         self._end = self._now() + SEND_BUDGET
@@ -59,7 +59,7 @@ class _Slices:
             raise StopAsyncIteration
         if self._now() > self._end:
             raise StreamBroken("the client takes its answer too slowly")
-        chunk = bytes(self._data[self._at : self._at + self._streams.chunk()])
+        chunk = bytes(self._data[self._at : self._at + self._stream.chunk()])
         self._at += len(chunk)
         return chunk
 

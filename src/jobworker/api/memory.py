@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,6 +19,20 @@ PIECES = 6
 LEAST_CHUNK = 4 * 1024
 """Bytes that a chunk may always have: with smaller ones the time goes into their heads."""
 
+NEWCOMERS = 8
+"""The part of its share that a stream has as long as nobody may read it."""
+
+NEWCOMERS_CHUNK = 32 * 1024
+"""Bytes of a chunk that it has in any case, if its share is as large. With a fourth of that 200
+readers of a megabyte cost three times the CPU, which goes into the heads of chunks."""
+
+CROWDED = STREAMS * 3 // 4
+"""Bytes of all streams past which a newcomer's chunks are half as large."""
+
+UNREAD = 512 * 1024
+"""Bytes of a stream that nobody may have read yet: the kernel, the client's as well as ours
+(``server/listening.py``), TLS and HTTP have room for some 400 KB."""
+
 SMALL = 32 * 1024
 """Most bytes of a body that no account is kept of: those of all connections take 32 MiB."""
 
@@ -29,28 +41,64 @@ class Streams:
     """The answers that are sent as they come: the more there are, the smaller their chunks.
 
     Nobody can tell when a chunk has left the memory, as it waits in the server below us for
-    a client that is slow. So no account is kept of chunks: each stream has its share.
+    a client that is slow. But the last ``PIECES`` of each stream are all that may be there.
     """
 
     def __init__(self) -> None:
-        self._open = 0
+        self.open = 0
+        self.held = 0
 
     def __repr__(self) -> str:
-        return f"<Streams: {self._open}, in chunks of {self.chunk()} bytes>"
+        return f"<Streams: {self.open}, with {self.held} bytes at most>"
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Counts a stream as long as it is sent."""
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
+    def one(self) -> AnswerStream:
+        """A stream, which counts as long as it is entered."""
+        return AnswerStream(self)
+
+
+class AnswerStream:
+    """One of the ``Streams``, and the sizes of what it may have in memory."""
+
+    __slots__ = ("_all", "_gone", "_sizes")
+
+    def __init__(self, streams: Streams) -> None:
+        self._all = streams
+        self._gone = 0
+        self._sizes: deque[int] = deque()
+
+    def __repr__(self) -> str:
+        return f"<AnswerStream: {self._gone} bytes gone, {list(self._sizes)} of {self._all!r}>"
+
+    def __enter__(self) -> None:
+        self._all.open += 1
+        self._sizes.extend([0] * PIECES)
+
+    def __exit__(self, *_: object) -> None:
+        self._all.open -= 1
+        self._all.held -= sum(self._sizes)
+        self._sizes.clear()
 
     def chunk(self) -> int:
-        """Most bytes of the next chunk of any of them."""
-        share = STREAMS // PIECES // max(self._open, 1)
-        return max(LEAST_CHUNK, min(CHUNK, share))
+        """Most bytes of the next chunk: its share, or a part of that.
+
+        So many who come one after another and read nothing take little. Those who have read
+        until others came have more than their share, and the others less, until they read on.
+        """
+        most = share = STREAMS // PIECES // max(self._all.open, 1)
+        if self._gone < UNREAD:
+            most = max(share // NEWCOMERS, NEWCOMERS_CHUNK)
+            if self._all.held > CROWDED:
+                most = NEWCOMERS_CHUNK // 2
+        elif self._all.held > STREAMS:
+            most = int(share * (STREAMS / self._all.held) ** 2)
+        return max(LEAST_CHUNK, min(CHUNK, share, most))
+
+    def note(self, size: int) -> None:
+        """Takes note of a chunk that is on its way; the oldest of ``PIECES`` has left."""
+        oldest = self._sizes.popleft()
+        self._sizes.append(size)
+        self._gone += oldest
+        self._all.held += size - oldest
 
 
 @dataclass(frozen=True, slots=True)

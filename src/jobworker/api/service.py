@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from jobworker.api.allocators import Heap, trim_of_libc
 from jobworker.api.asgi import Receive
 from jobworker.api.interruptions import Accounts, Interruptions
 from jobworker.api.lasting import Place, Shares
-from jobworker.api.memory import Bounds, Budget, Streams
+from jobworker.api.memory import AnswerStream, Bounds, Budget, Streams
 from jobworker.identity.users import User
 from jobworker.jobs.manager import Manager
 from jobworker.model import Job
@@ -54,6 +55,7 @@ class Service:
     shares: Shares = field(default_factory=Shares)
     operator_shares: Shares = field(default_factory=Shares)
     streams: Streams = field(default_factory=Streams)
+    heap: Heap = field(default_factory=lambda: Heap(trim_of_libc()))
     decoded: Budget = field(default_factory=lambda: Budget("large requests", DECODED))
     bodies: Budget = field(default_factory=lambda: Budget("large requests", BODIES))
     answers: Budget = field(default_factory=lambda: Budget("large answers", ANSWERS))
@@ -82,6 +84,8 @@ class Call:
     body: Any
     headers: list[tuple[bytes, bytes]]
     receive: Receive
+    stream: AnswerStream
+    """The answer's, where that is sent as it comes."""
     token: str | None = field(default=None, repr=False)
     shares: Shares = field(default_factory=Shares)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from jobworker.api.allocators import set_up_jemalloc
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.routes import ROUTES
 from jobworker.api.server.https import HttpsServer
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = settings_of(arguments)
     forbid_inspection()
+    set_up_jemalloc()
     allow_many_descriptors()
     outlive_jobs()
     share_the_interpreter()

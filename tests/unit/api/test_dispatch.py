@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from jobworker.api import answers, decode, fields
+from jobworker.api.allocators import Heap
 from jobworker.api.dispatch import CLIENT_GONE, Dispatcher
 from jobworker.api.errors import STATUS
 from jobworker.api.route import Route
@@ -195,6 +196,21 @@ def fail_starts(managed: Managed, monkeypatch: pytest.MonkeyPatch, failure: Exce
         raise failure
 
     monkeypatch.setattr(managed.archive, "add", add)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_large"), [("/jobs/{id}/output?stream=stdout&after=0", True), ("/jobs/{id}", False)]
+)
+async def test_the_heap_is_trimmed_after_what_is_large(
+    client: Client, job: Job, path: str, *, is_large: bool
+) -> None:
+    """T80: what a crowd of readers took goes back, and a small request costs no trim."""
+    client.app.service.heap = Heap(lambda: None)
+    frames = [(b"accept", b"application/x-ndjson")]
+    assert (await client("GET", path.format(id=job.id), headers=frames)).status == 200
+    state = "to be trimmed" if is_large else "at rest"
+    assert repr(client.app.service.heap) == f"<Heap {state}>"
+    client.app.drain()
 
 
 @pytest.mark.parametrize(("sent", "key"), [(b"a", "a"), (b'"a"', "a"), (None, None)])

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 from jobworker.api import wire
 from jobworker.api.answers import StreamAnswer, encode
 from jobworker.api.decode import header
-from jobworker.api.memory import Streams
+from jobworker.api.memory import AnswerStream
 from jobworker.api.query import OutputQuery
 from jobworker.api.service import Call
 from jobworker.api.views import EndFrame, GapFrame, OutputFrame
@@ -120,7 +120,7 @@ async def _rendered(
         yield form.head
     jobs, job_id = call.jobs, call.job.id
     seq = wanted.after
-    room = _BatchSize(call.service.streams)
+    room = _BatchSize(call.stream)
     found = jobs.frames(job_id, wanted, tail=tail, follow=follow, idle=form.idle, room=room)
     async with aclosing(found) as batches:
         async for batch in batches:
@@ -144,12 +144,12 @@ class _BatchSize:
     one before became larger.
     """
 
-    def __init__(self, streams: Streams) -> None:
-        self._streams = streams
+    def __init__(self, stream: AnswerStream) -> None:
+        self._stream = stream
         self._growth = 1.0
 
     def __call__(self) -> int:
-        return int(self._streams.chunk() / self._growth)
+        return int(self._stream.chunk() / self._growth)
 
     def note(self, batch: list[Frame], rendered: bytes) -> None:
         """Takes note of what a batch has become."""

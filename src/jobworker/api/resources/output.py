@@ -44,7 +44,7 @@ async def lines(call: Call) -> BytesAnswer | StreamAnswer:
     """Both streams by lines."""
     with ExitStack() as opened:
         reader = opened.enter_context(closing(call.jobs.reader(call.job.id)))
-        chunk = call.service.streams.chunk
+        chunk = call.stream.chunk
         found, small = await asyncio.to_thread(_begin, call.job, reader, chunk)
         if small is not None:
             return json_answer(small, 200)
@@ -121,7 +121,7 @@ async def _stored(call: Call, stream: Stream, offset: int) -> BytesAnswer | Stre
         if part:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (first, end - 1, size)))
         status = 206 if part else 200
-        room = call.service.streams.chunk
+        room = call.stream.chunk
         chunks = spans.chunks(reader, stream, spans.part(kept, first, end), room)
         if end - first <= SMALL:
             return bytes_answer(b"".join(chunks), status, *headers)
@@ -170,5 +170,5 @@ class _Pieces:
 
 
 def _follow(call: Call, stream: Stream, offset: int) -> StreamAnswer:
-    chunks = call.jobs.follow(call.job.id, stream, offset, room=call.service.streams.chunk)
+    chunks = call.jobs.follow(call.job.id, stream, offset, room=call.stream.chunk)
     return StreamAnswer(chunks, 200, *_headers(call.job.id, stream))

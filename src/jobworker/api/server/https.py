@@ -1,4 +1,4 @@
-"""The socket, TLS and HTTP: granian's embedded server, set up for us.
+"""The server from its start to its stop: who listens, who is let in, what ends when.
 
 ``docs/decisions/http-server.md`` tells why this one, and what was tried.
 """
@@ -8,17 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported, but not by __all__
-from granian.server.embed import Server
+from typing import TYPE_CHECKING
 
 from jobworker.api.dispatch import Dispatcher
 from jobworker.api.server.crowd import Crowd
@@ -31,22 +24,13 @@ from jobworker.api.server.listening import (
     prepare,
     until_operator_is_served,
 )
-from jobworker.api.service import StreamBroken
 from jobworker.config.settings import Address
 from jobworker.errors import StateUnusable
 
+if TYPE_CHECKING:  # it is imported when a server starts, see there
+    from jobworker.api.server.embedded import Embedded, Places
+
 _log = logging.getLogger(__name__)
-
-PROTOCOLS = HTTPModes.http1
-"""HTTP/1.1 alone. Until it knows whether a client speaks HTTP/2, hyper has no deadline
-(hyper issues 3756 and 3962), and who has shaken hands for TLS could hold a connection for ever;
-``docs/decisions/http-server.md`` weighs the two."""
-
-HEADER_BUDGET = 10_000
-"""Most milliseconds for a request's header: more than any honest client on a bad line needs."""
-
-MAX_HEADER = 64 * 1024
-"""Most bytes of a request's header, the path included; what clients send is below 2 KiB."""
 
 STOP_BUDGET = 10.0
 """Most seconds for the requests in hand once the server is told to stop: a start takes
@@ -56,14 +40,6 @@ CUT_BUDGET = 1.0
 
 RETIREMENT = 86_400.0
 """Most seconds that a request in hand may go on after the certificate was renewed."""
-
-_LOGGING = {
-    # granian would set up handlers of its own and close everybody else's; incremental
-    # leaves the handlers alone and sets the level only.
-    "incremental": True,
-    "handlers": {},
-    "loggers": {"_granian": {}},
-}
 
 
 class HttpsServer:
@@ -85,7 +61,7 @@ class HttpsServer:
             self._watching.add_done_callback(_tell_broken)
         self._server = endpoint.first
         self._serving = asyncio.create_task(endpoint.first.serve())
-        self._retiring: dict[asyncio.Task[None], _Embedded] = {}
+        self._retiring: dict[asyncio.Task[None], Embedded] = {}
         self._renewals: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -217,35 +193,27 @@ class _Endpoint:
         self,
         app: Dispatcher,
         listener: socket.socket,
-        budget: _Places,
+        budget: Places,
         certificate: Path,
         key: Path,
     ) -> None:
+        from jobworker.api.server.embedded import embedded  # noqa: PLC0415 - late, see there
+
         self._listener = listener.dup()
-        self._server_on = partial(_embedded, app, budget=budget, certificate=certificate, key=key)
+        self._server_on = partial(embedded, app, budget=budget, certificate=certificate, key=key)
         try:
             self.first = self._server_on(listener)
         except StateUnusable:
             self._listener.close()
             raise
 
-    def next(self) -> _Embedded:
+    def next(self) -> Embedded:
         """Another server on the same socket, with the certificate of now."""
         return self._server_on(self._listener.dup())
 
     def close(self) -> None:
         """Closes the socket as far as it is ours: it goes with the last server on it."""
         self._listener.close()
-
-
-class _Places(Protocol):
-    """The connections that a server may serve, and that may wait in the kernel's queue."""
-
-    @property
-    def places(self) -> int: ...
-
-    @property
-    def queue(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,72 +226,6 @@ class _OperatorBudget:
     stops: int = OPERATOR_CONNECTIONS // 4
 
 
-class _Embedded(Server):
-    """granian's server on a socket that is bound already.
-
-    Its own sockets are bound with SO_REUSEPORT, so that a second server on a busy port
-    would get every other connection instead of an error, and it does not tell the port
-    that the kernel picked for port 0.
-    """
-
-    def __init__(
-        self, listener: socket.socket, queue: int, app: Dispatcher, **settings: Any
-    ) -> None:
-        super().__init__(app, **settings)
-        self._listener = listener
-        self._queue = queue
-        self._shd: Any = None
-
-    def _init_shared_socket(self) -> None:
-        # The holder closes the descriptor when the worker ends. Its stub and that of the
-        # attribute are behind the code, which takes these three and keeps it here.
-        holder: Any = SocketHolder
-        by_path = self._listener.family == socket.AF_UNIX
-        # granian itself would have a queue of 128 at least.
-        self._shd = holder(self._listener.detach(), by_path, self._queue)
-
-
-def _embedded(
-    app: Dispatcher, listener: socket.socket, budget: _Places, certificate: Path, key: Path
-) -> _Embedded:
-    """The server of granian; raises ``StateUnusable``, and closes ``listener`` then."""
-    _quieten_granian()
-    try:
-        return _Embedded(
-            listener,
-            budget.queue,
-            app,
-            interface=Interfaces.ASGINL,
-            http=PROTOCOLS,
-            websockets=True,
-            runtime_threads=1,
-            backpressure=budget.places,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=HEADER_BUDGET, max_buffer_size=MAX_HEADER
-            ),
-            ssl_cert=certificate,
-            ssl_key=key,
-            ssl_protocol_min=SSLProtocols.tls13,
-            log_level=LogLevels.warning,
-            log_dictconfig=_LOGGING,
-        )
-    except (OSError, ssl.SSLError) as error:
-        listener.close()
-        raise StateUnusable(f"cannot use certificate {certificate}: {error}") from None
-
-
 def _tell_broken(watching: asyncio.Task[None]) -> None:
     if not watching.cancelled() and (error := watching.exception()):
         _log.error("a crowd of connections is not looked after any more", exc_info=error)
-
-
-def _quieten_granian() -> None:
-    """Drops the lines that granian logs of itself, and those that the dispatcher logs better."""
-    for name in ("_granian", "_granian.utils"):  # where the two kinds of lines come from
-        logging.getLogger(name).addFilter(_is_worth_a_line)  # a second time adds nothing
-
-
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    # granian's Rust part writes the traceback into the message.
-    text = record.getMessage()
-    return text != "Embedded server is experimental!" and StreamBroken.__name__ not in text

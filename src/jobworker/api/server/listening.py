@@ -30,6 +30,11 @@ class AddressTaken(ConfigurationInvalid):
     """Another socket listens on the address, and may be gone later."""
 
 
+UNSENT = 128 * 1024
+"""Bytes of a connection that may wait in the kernel before they are sent (tcp(7)): without a
+bound a client that does not read has four megabytes there, which is a lot for many of them."""
+
+
 def listen(address: Address, queue: int) -> socket.socket:
     """A socket that listens on ``address``.
 
@@ -58,6 +63,7 @@ def prepare(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_BUDGET)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_BUDGET * 1000)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     listener.setblocking(False)
 
 

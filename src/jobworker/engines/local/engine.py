@@ -39,6 +39,7 @@ from jobworker.engines.local.supervisors import notify
 from jobworker.engines.local.unrecorded import end_of_unrecorded, stop_unrecorded, stopped_by
 from jobworker.engines.spawner import SpawnerProcess, open_log
 from jobworker.errors import ServiceUnavailable, StartFailed, reason_of
+from jobworker.futures import resolve
 from jobworker.jobs.lifecycle import Ended, Event, Lost, Refused, Started
 from jobworker.jobs.ports import Listener
 from jobworker.model import (
@@ -87,7 +88,7 @@ class LocalEngine:
         self._jobs: dict[JobId, LocalJob] = {}
         self._warnings = VisibilityWarnings(machine.containment)
         self._refusals: set[asyncio.Task[None]] = set()
-        self._unwritten: dict[JobId, asyncio.Event] = {}
+        self._unwritten: dict[JobId, asyncio.Future[None]] = {}
         """The starts whose spec is not in the spool yet: what is to be noted there waits."""
         self._watcher = Watcher()
         self._monitor = Monitor(spool)
@@ -170,7 +171,7 @@ class LocalEngine:
             await asyncio.wait(self._refusals)
         self._warnings.close()
         self._monitor.close()
-        await self._spawner.close(wait=all(job.gone.is_set() for job in self._jobs.values()))
+        await self._spawner.close(wait=all(job.is_gone for job in self._jobs.values()))
         await self._janitor.close()
         self._watcher.close()
 
@@ -205,7 +206,7 @@ class LocalEngine:
         """Writes the spec and orders a supervisor; raises what ``check`` does."""
         self.check(job.spec, job.terms)
         uid = grant.run_as.uid if grant.run_as else self.uid(account)
-        written = self._unwritten[job.id] = asyncio.Event()
+        written = self._unwritten[job.id] = asyncio.get_running_loop().create_future()
         try:
             seen = await self._account(job.owner, uid, grant)
             self._spool.create(job.id, spec_fields(job, self.containment, grant, seen))
@@ -213,7 +214,7 @@ class LocalEngine:
             raise cannot("make the job's directory", error) from error
         finally:
             del self._unwritten[job.id]
-            written.set()
+            resolve(written)
         try:
             if job.spec.input:
                 self._spool.inputs.place(job.id, job.spec.input)
@@ -240,7 +241,7 @@ class LocalEngine:
 
     async def _until_written(self, job_id: JobId) -> None:
         if job_id in self._unwritten:
-            await self._unwritten[job_id].wait()
+            await asyncio.wait({self._unwritten[job_id]})
 
     async def stop(self, job_id: JobId, stop: StopRequest) -> None:
         """Records the stop and notifies the supervisor; without a disk the kernel has to do."""
@@ -278,7 +279,7 @@ class LocalEngine:
         """Removes the directory of a refused start, once its supervisor has released it."""
         known = self._jobs.get(job_id)
         if known is not None:
-            await known.gone.wait()
+            await known.until_gone()
             if known.phase is Phase.ABANDONED:
                 await asyncio.to_thread(self._janitor.clear_up, job_id)
         await asyncio.to_thread(self._spool.withdraw, job_id)
@@ -292,7 +293,7 @@ class LocalEngine:
         """Removes the job's directory, once its supervisor has released it."""
         known = self._jobs.get(job_id)
         if known is not None:
-            await known.gone.wait()
+            await known.until_gone()
         abandoned = known is not None and known.phase is Phase.ABANDONED
         await self._janitor.remove(job_id, abandoned=abandoned)
         self._jobs.pop(job_id, None)

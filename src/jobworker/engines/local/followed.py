@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
+from jobworker.futures import resolve
 from jobworker.model import Job, StopRequest
 from jobworker.spool.record import StartRecord
 
@@ -53,7 +54,23 @@ class LocalJob:
     unrecorded: StopRequest | None = None
     begun: bool = False
     phase: Phase = Phase.FOLLOWED
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _gone: asyncio.Future[None] | None = None
+    """Made by the first who waits: few jobs that run have one, and an event takes a kilobyte."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no process of it is left."""
+        return self.phase >= Phase.GONE
+
+    async def until_gone(self) -> None:
+        """Returns once no process of it is left."""
+        if self.is_gone:
+            return
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        await asyncio.wait(
+            {self._gone}
+        )  # another may wait too: a cancellation ends this wait alone
 
     def heard(self) -> None:
         """Takes note that something came of its start."""
@@ -64,5 +81,5 @@ class LocalJob:
     def advance(self, phase: Phase) -> None:
         """Enters a phase; an earlier one changes nothing."""
         self.phase = max(self.phase, phase)
-        if self.phase >= Phase.GONE:
-            self.gone.set()
+        if self.is_gone and self._gone is not None:
+            resolve(self._gone)
