@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-import errno
+import ctypes
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import pytest
 
 from jobworker.spool.output import SpoolOutput
-from jobworker.supervisor import records, segment
-from jobworker.supervisor.pump import Pump
+from jobworker.supervisor import records
+from support import native
 
 OUT, ERR = 0, 1
 
+_FATES = {"": "-", "open": "o", "error": "e", "part": "p"}
+
 
 class Disk:
-    """The calls of ``os`` that the pump makes; some of its writes fail, or half of them."""
+    """The calls by which the pump makes files and writes; each takes the next of the fates.
 
-    def __init__(self) -> None:
-        self.failures: Iterator[str] = iter(())
+    ``open`` keeps a file from being made, ``error`` a write from being done, and of ``part``
+    half is written.
+    """
 
-    def open(self, name: str, flags: int, *rest: Any, **more: Any) -> int:
-        if flags & os.O_CREAT and next(self.failures, "") == "open":
-            raise OSError(errno.ENOSPC, "full")
-        return os.open(name, flags, *rest, **more)
+    def fail(self, fates: Iterable[str]) -> None:
+        schedule = "".join(_FATES[fate] for fate in fates)
+        native.library().disk_schedule(schedule.encode())
 
-    def write(self, fd: int, data: memoryview) -> int:
-        return os.write(fd, self._let_through(data))
 
-    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
-        return os.pwrite(fd, self._let_through(memoryview(data)), offset)
+class Pump:
+    """A ``struct pump`` and what its exit record says."""
 
-    def _let_through(self, data: memoryview) -> memoryview:
-        fate = next(self.failures, "")
-        if fate == "error":
-            raise OSError(errno.EIO, "broken")
-        return data[: len(data) // 2 + 1] if fate == "part" else data
+    def __init__(self, directory: int, cap: int | None, *, kill_over: bool) -> None:
+        self._library = native.library()
+        self._library.pump_carry.restype = ctypes.c_size_t
+        self._library.pump_is_over_limit.restype = ctypes.c_bool
+        self._pump = native.zeroed("pump")
+        limit = ctypes.c_uint64(cap or 0)
+        self._library.pump_init(self._pump, directory, cap is not None, limit, kill_over)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
+    def carry(self, source: int, stream: int) -> int:
+        return int(self._library.pump_carry(self._pump, source, stream))
+
+    def finish(self) -> None:
+        if self._library.pump_finish(self._pump) < 0:
+            native.raise_errno()
+
+    @property
+    def over_limit(self) -> bool:
+        return bool(self._library.pump_is_over_limit(self._pump))
+
+    def account(self) -> records.Fields:
+        return self._told("pump_account")
+
+    def evidence(self) -> records.Fields:
+        return self._told("pump_evidence")
+
+    def _told(self, function: str) -> records.Fields:
+        told = native.FieldsOut()
+        self._library[function](self._pump, told.reference)
+        return told.fields()
+
+    @property
+    def offered(self) -> int:
+        return sum(int(value) for key, value in self.account() if key.endswith("Bytes"))
+
+    def kept(self, stream: int) -> int:
+        return int(self.account()[stream][1])
+
+    def gaps(self, stream: int) -> list[tuple[int, int]]:
+        """The offsets ``[start, end)`` of each stretch of bytes that is not kept."""
+        name = (records.STDOUT, records.STDERR)[stream]
+        found = [value.decode().split() for key, value in self.account() if key == "gap"]
+        return [(int(start), int(end)) for which, start, end in found if which == name]
 
 
 @dataclass
@@ -93,13 +124,12 @@ class Rig:
 @contextmanager
 def rig(cap: int | None, *, kill: bool = False) -> Iterator[Rig]:
     disk = Disk()
-    with tempfile.TemporaryDirectory() as path, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "os", disk)
+    with tempfile.TemporaryDirectory() as path:
         directory = records.open_directory(path)
-        made = Rig(directory, Pump(directory, cap, kill_over=kill), disk)
+        pump = Pump(directory, cap, kill_over=kill)
         try:
-            yield made
+            yield Rig(directory, pump, disk)
         finally:
-            made.disk.failures = iter(())
-            made.pump.finish()
+            disk.fail(())
+            pump.finish()
             os.close(directory)

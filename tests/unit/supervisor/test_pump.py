@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from jobworker.model import Stream
 from jobworker.output import spans
 from jobworker.supervisor import records
+from support import native
 from support.pump_rig import ERR, OUT, Rig, rig
 from support.replay import Came, index_entries, replay
 
+pytestmark = native.needs_compiler
+
 STREAMS = (Stream.STDOUT, Stream.STDERR)
+MOST_END = 16384
+"""Bytes of an exit record (MOST_END in supervise.c)."""
+
 ENTRY = records.INDEX_ENTRY.size
 
 
@@ -122,7 +128,7 @@ def test_what_a_failing_disk_loses_is_a_gap(
     cap: int | None, writes: list[tuple[int, int]], fates: list[str]
 ) -> None:
     with rig(cap) as it:
-        it.disk.failures = iter(fates)
+        it.disk.fail(fates)
         for stream, length in writes:
             it.number(stream, length)
             check_what_is_kept(it)
@@ -238,7 +244,7 @@ def test_the_last_entry_grows_in_place_and_keeps_the_order() -> None:
 def test_a_disk_full_on_and_off_leaves_a_bounded_number_of_gaps() -> None:
     with rig(None) as it:
         for k in range(300):
-            it.disk.failures = iter(["error"] if k % 2 else [])
+            it.disk.fail(["error"] if k % 2 else [])
             it.number(OUT, 10)
         it.pump.finish()
         check_what_is_kept(it)
@@ -249,7 +255,7 @@ def test_a_disk_full_on_and_off_leaves_a_bounded_number_of_gaps() -> None:
 def test_a_full_disk_leaves_no_empty_files() -> None:
     with rig(None) as it:
         it.number(OUT, 10)
-        it.disk.failures = iter(["error"] * 200)
+        it.disk.fail(["error"] * 200)
         for _ in range(20):
             it.number(OUT, 10)
         it.pump.finish()
@@ -274,11 +280,40 @@ def test_the_exit_record_lists_the_gaps() -> None:
         ]
 
 
-def test_the_repr_shows_what_came_and_what_is_kept() -> None:
-    with rig(80) as it:
-        assert repr(it.pump) == "<Pump: 0 bytes offered, 0 kept, cap 80>"
-        for _ in range(20):
-            it.write(OUT, b"x" * 10)
-        kept = it.pump.kept(0)
-        assert 0 < kept <= 80
-        assert repr(it.pump) == f"<Pump: 200 bytes offered, {kept} kept, cap 80>"
+def test_the_evidence_of_too_much_output_is_the_limit_and_what_came() -> None:
+    with rig(80, kill=True) as it:
+        it.number(OUT, 81)
+        assert it.pump.over_limit
+        assert it.pump.evidence() == [
+            ("evidence.outputLimit", b"80"),
+            ("evidence.outputBytes", b"81"),
+        ]
+
+
+@pytest.mark.parametrize("alternate", [False, True])
+def test_the_record_of_an_end_has_room_for_every_gap(alternate: bool) -> None:  # noqa: FBT001
+    """Of a job that has written as much as a number of 64 bits says, on a disk full on and off."""
+    with rig(None) as it:
+        for k in range(300):
+            it.disk.fail(["error"] * (k % 2))
+            it.number(k // 2 % 2 if alternate else OUT, 10)
+        it.disk.fail(())
+        it.pump.finish()
+        lines = it.pump.account()
+        assert len(lines) > 60
+        widened = sum(len(value) + 2 * (20 - 1) for _, value in lines)
+        assert widened < MOST_END - 4096, "what else is in it"
+        check_what_is_kept(it)
+
+
+def test_a_source_that_has_nothing_or_is_no_source_gives_nothing() -> None:
+    with rig(None) as it:
+        source, sink = os.pipe()
+        try:
+            os.set_blocking(source, False)
+            assert it.pump.carry(source, OUT) == 0
+            assert it.pump.carry(sink, OUT) == 0
+        finally:
+            os.close(source)
+            os.close(sink)
+        assert it.files == []
