@@ -14,7 +14,10 @@ from jobworker.model import Cause, End, Gap, Stream
 from jobworker.output import frames, tail
 from jobworker.output.frames import Frame, FrameReader, Selection
 from jobworker.supervisor import records
+from support import native
 from support.pump_rig import ERR, OUT, Rig, rig
+
+pytestmark = native.needs_compiler
 
 STREAMS = (Stream.STDOUT, Stream.STDERR)
 LATER = 1 << 62
@@ -205,7 +208,7 @@ def test_whole_characters(data: bytes, whole: int) -> None:
 def test_millions_of_entries_are_passed_without_a_look_at_each() -> None:
     with rig(None) as it:
         for number in range(30_000):
-            it.pump._keep(number % 2, memoryview(b"xy"))
+            it.write(number % 2, b"xy")
         replay = FrameReader(Selection(after=59_990))
         with it.output() as reader:
             found = replay.read(reader, None, LATER)
@@ -245,7 +248,7 @@ def test_entries_that_the_index_lacks_come_at_the_end() -> None:
     """The last bytes of a supervisor that was killed between two writes."""
     with rig(None) as it:
         it.write(OUT, b"noted")
-        it.disk.failures = iter(["", "error"])
+        it.disk.fail(["", "error"])
         it.write(OUT, b", not noted")
         assert b"".join(frame.data for frame in all_frames(it, Selection())) == b"noted"
         end = End(Cause.LOST, datetime.now(UTC))
@@ -258,7 +261,7 @@ def test_a_batch_of_tiny_frames_is_bounded() -> None:
     """Single bytes to both streams in turn: no batch has as many frames as bytes."""
     with rig(None) as it:
         for number in range(20_000):
-            it.pump._keep(number % 2, memoryview(b"x"))
+            it.write(number % 2, b"x")
         replay = FrameReader()
         batches, seq = 0, 0
         with it.output() as reader:
@@ -274,7 +277,7 @@ def test_a_batch_of_tiny_frames_is_bounded() -> None:
 def test_the_last_of_millions_of_lines_take_little_memory() -> None:
     with rig(None) as it:
         for _ in range(40):
-            it.pump._keep(OUT, memoryview(b"\n" * 65_536))
+            it.write(OUT, b"\n" * 65_536)
         lines = 40 * 65_536
         tracemalloc.start()
         try:
