@@ -87,7 +87,7 @@ def test_each_byte_comes_once_to_whoever_is_killed_and_comes_back(
 ) -> None:
     """Three followers that read unlike amounts see one order; what is lost is told."""
     with rig(cap) as it:
-        it.disk.failures = iter(fates)
+        it.disk.fail(fates)
         followers = [Follower(it, most) for most in (1, 100, 1 << 20)]
         for what, which, length in steps:
             if what == "write":

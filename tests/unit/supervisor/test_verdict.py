@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 
 from jobworker.model import Cause
-from jobworker.supervisor.verdict import cause
+from support import native
+
+pytestmark = native.needs_compiler
 
 EXITED_0, EXITED_3, KILLED, SEGV = 0, 3 << 8, 9, 11
 
@@ -28,4 +32,6 @@ EXITED_0, EXITED_3, KILLED, SEGV = 0, 3 << 8, 9, 11
     ],
 )
 def test_causes(wait_status: int, wanted: bytes | None, oom_kills: int, expected: Cause) -> None:
-    assert cause(wait_status, wanted, oom_kills).decode() == expected
+    verdict_of = native.library().verdict_of
+    verdict_of.restype = ctypes.c_char_p
+    assert verdict_of(wait_status, wanted, oom_kills > 0).decode() == expected
