@@ -13,6 +13,7 @@ from jobworker.embedded import Manager
 from jobworker.engines.host import landlock
 from jobworker.engines.host.probe import probe
 from jobworker.model import Level, Limits, Spec, Stream
+from support import system_calls
 
 SEALED: tuple[Level, ...] = ("full", "namespaces", "uid")
 NEWUSER = 0x1000_0000
@@ -75,7 +76,7 @@ async def sleeper(manager: Manager) -> tuple[str, int]:
 
 
 def numbers(column: int) -> list[int]:
-    found = [numbers[column] for numbers in denied_calls.DENIED.values()]
+    found = [numbers[column] for numbers in system_calls.DENIED.values()]
     return [number for number in found if number is not None]
 
 
@@ -95,20 +96,20 @@ async def test_it_is_in_force_for_a_job_under_limits(manager: Manager) -> None:
     assert "NoNewPrivs:\t1" in text
 
 
-async def test_denied_calls_are_not_permitted(reach: Reach) -> None:
+async def test_system_calls_are_not_permitted(reach: Reach) -> None:
     """EPERM before an argument is looked at: -1 would get EBADF, EFAULT or EINVAL."""
     calls = [f"64:{number}:-1" for number in numbers(COLUMN)]
     assert await reach(*calls) == [errno.EPERM] * len(calls)
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="calls of 32 bits kill on other machines")
-async def test_denied_calls_of_32_bits_are_not_permitted(reach: Reach) -> None:
+async def test_system_calls_of_32_bits_are_not_permitted(reach: Reach) -> None:
     if await reach("32:20:0") != [0]:  # getpid
         pytest.skip("this kernel does not know them, as User Mode Linux")
     calls = [f"32:{number}:-1" for number in numbers(1)]
-    calls += [f"32:{column[1]}:{NEWUSER}" for column in denied_calls.WITHOUT_NEWUSER.values()]
+    calls += [f"32:{column[1]}:{NEWUSER}" for column in system_calls.WITHOUT_NEWUSER.values()]
     assert await reach(*calls) == [errno.EPERM] * len(calls)
-    assert await reach(f"32:{denied_calls.CLONE3[1]}:0") == [errno.ENOSYS]
+    assert await reach(f"32:{system_calls.CLONE3[1]}:0") == [errno.ENOSYS]
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="there is no such convention on others")
@@ -118,9 +119,9 @@ async def test_calls_by_the_x32_convention_do_not_exist(reach: Reach) -> None:
 
 
 async def test_a_job_makes_no_user_namespace(manager: Manager, reach: Reach) -> None:
-    calls = [f"64:{column[COLUMN]}:{NEWUSER}" for column in denied_calls.WITHOUT_NEWUSER.values()]
-    clone3 = f"64:{denied_calls.CLONE3[COLUMN]}:0"
-    unshare = f"64:{denied_calls.WITHOUT_NEWUSER['unshare'][COLUMN]}:0"
+    calls = [f"64:{column[COLUMN]}:{NEWUSER}" for column in system_calls.WITHOUT_NEWUSER.values()]
+    clone3 = f"64:{system_calls.CLONE3[COLUMN]}:0"
+    unshare = f"64:{system_calls.WITHOUT_NEWUSER['unshare'][COLUMN]}:0"
     assert await reach(*calls, clone3, unshare) == [errno.EPERM, errno.EPERM, errno.ENOSYS, 0]
     assert "not permitted" in await shell(manager, "unshare -Ur true || exit 0")
 
@@ -138,7 +139,7 @@ for request in map(int, sys.argv[1:]):
 
 async def test_a_file_cannot_be_taken_out_of_its_project(manager: Manager) -> None:
     """Its owner may, by the kernel's rules, and so could leave the limit of ``tmp``."""
-    requests = [str(request) for request in denied_calls.ATTRIBUTES]
+    requests = [str(request) for request in system_calls.ATTRIBUTES]
     job_id = await manager.start(
         "/usr/bin/python3", ["-c", SET_ATTRIBUTES, *requests], owner="alice"
     )

@@ -20,7 +20,7 @@ from jobworker.errors import ProgramNotFound
 from jobworker.model import Job, Level, Limits, Stream
 from jobworker.spool import quota
 from jobworker.spool.quota import TmpQuota
-from support import denied_calls
+from support import system_calls
 from support.kernel import disk_on_tmp
 from support.limited_jobs import BUDGET, Jobs, Open
 from support.waiting import until
@@ -202,7 +202,7 @@ except OSError as error:
 
 async def test_a_job_does_not_get_out_of_its_project(jobs: Jobs) -> None:
     """By the kernel's rules it may, were it not for the filter of system calls."""
-    requests = [str(request) for request in denied_calls.ATTRIBUTES]
+    requests = [str(request) for request in system_calls.ATTRIBUTES]
     ran = await jobs.run(Limits(tmp=MB), PYTHON, "-c", LEAVE, *requests)
     if ran:
         assert ran[1].strip() in FULL

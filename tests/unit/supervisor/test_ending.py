@@ -203,8 +203,7 @@ def test_a_job_is_asked_once_and_killed_no_later_than_each_stop_said(
     now, latest, done = 0.0, float("inf"), []
     for passed, grace in steps:
         now += passed
-        for _ in range(2):  # a limit and then its grace
-            done.append(ending.due(now))
+        done += [ending.due(now), ending.due(now)]  # a limit and then its grace
         assert now < latest or KILL in done
         if grace is not None:
             latest = min(latest, now + grace)

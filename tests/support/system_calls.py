@@ -1,11 +1,6 @@
-"""The system calls that no job may make, as ``native/seccomp.c`` is to have them.
-
-Numbers are on x86_64, i386 and aarch64, each from its ``unistd.h``.
-"""
+"""The system calls that no job may make, with their numbers: what seccomp.c is held to."""
 
 from __future__ import annotations
-
-_NO_SUCH_CALL = None
 
 Numbers = tuple[int | None, int | None, int | None]
 
@@ -14,7 +9,7 @@ DENIED: dict[str, Numbers] = {
     "setns": (308, 346, 268),
     # Change the file system that hides the server's files.
     "mount": (165, 21, 40),
-    "umount": (_NO_SUCH_CALL, 22, _NO_SUCH_CALL),
+    "umount": (None, 22, None),
     "umount2": (166, 52, 39),
     "pivot_root": (155, 217, 41),
     "open_tree": (428, 428, 428),
@@ -30,7 +25,7 @@ DENIED: dict[str, Numbers] = {
     "delete_module": (176, 129, 106),
     "finit_module": (313, 350, 273),
     "kexec_load": (246, 283, 104),
-    "kexec_file_load": (320, _NO_SUCH_CALL, 294),
+    "kexec_file_load": (320, None, 294),
     "reboot": (169, 88, 142),
     "swapon": (167, 87, 224),
     "swapoff": (168, 115, 225),
