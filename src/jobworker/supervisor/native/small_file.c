@@ -56,9 +56,10 @@ bool number_of(const char *text, uint64_t *number)
 	if (!text || !*text)
 		return false;
 	for (; *text >= '0' && *text <= '9'; text++) {
-		if (found > (UINT64_MAX - 9) / 10)
+		uint64_t digit = (uint64_t)(*text - '0');
+		if (found > (UINT64_MAX - digit) / 10)
 			return false;
-		found = found * 10 + (uint64_t)(*text - '0');
+		found = found * 10 + digit;
 	}
 	*number = found;
 	return *text == '\0';
