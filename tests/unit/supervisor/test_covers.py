@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import native
@@ -198,6 +198,7 @@ MOUNTS = st.lists(
 
 
 @given(MOUNTS, PATHS, st.lists(PATHS, max_size=3))
+@settings(deadline=None)
 def test_any_table_is_judged_as_by_the_model(
     mounts: list[Mount], state: str, hidden: list[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobworker.supervisor import records
@@ -193,6 +193,7 @@ SECONDS = st.integers(0, 20).map(float)
     st.one_of(st.none(), st.tuples(SECONDS, SECONDS)),
     st.lists(st.tuples(SECONDS, st.one_of(st.none(), SECONDS)), max_size=12),
 )
+@settings(deadline=None)
 def test_a_job_is_asked_once_and_killed_no_later_than_each_stop_said(
     limit: tuple[float, float] | None, steps: list[tuple[float, float | None]]
 ) -> None:
