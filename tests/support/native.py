@@ -74,6 +74,24 @@ def zeroed(structure: str) -> ctypes.Array[ctypes.c_char]:
     return ctypes.create_string_buffer(size)
 
 
+def order(spec: records.Fields, uid: int = 0) -> tuple[bool, records.Fields]:
+    """Whether an order is accepted, and then all that was read of it; else why it is not."""
+    with tempfile.TemporaryDirectory() as path:
+        spool = records.open_directory(path)
+        try:
+            records.begin(spool, spec)
+            return order_in(spool, uid)
+        finally:
+            os.close(spool)
+
+
+def order_in(spool: int, uid: int = 0) -> tuple[bool, records.Fields]:
+    """The order in a job's record."""
+    told = FieldsOut(1 << 20)
+    accepted = library().view_order(spool, uid, told.reference) == 0
+    return accepted, told.fields()
+
+
 def raise_errno() -> None:
     number = ctypes.get_errno()
     raise OSError(number, os.strerror(number))
