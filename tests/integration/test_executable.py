@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from jobworker.model import Grant, Job, JobId, Level, Spec, Starting, Stream, Te
 from jobworker.policy.accounts import resolve
 from jobworker.policy.files import Files
 from jobworker.spool.spool import Spool
-from jobworker.supervisor.executable import image_of
+from support import native
 from support.trusted import script
 
 pytestmark = pytest.mark.root
@@ -168,6 +169,7 @@ def test_what_was_removed_after_the_check_is_missing(
     assert (events[b"refused"]["stage"], events[b"refused"]["kind"]) == (b"exec", b"missing")
 
 
+@native.needs_compiler
 @pytest.mark.parametrize("binary", [True, False])
 def test_what_is_swapped_between_the_look_and_the_exec_runs_as_it_was_looked_at(
     trusted_dir: Path, *, binary: bool
@@ -182,28 +184,30 @@ def test_what_is_swapped_between_the_look_and_the_exec_runs_as_it_was_looked_at(
     identity = b"%d:%d:%d:%d:%d" % (
         file.dev, file.ino, file.size, file.mtime_ns, file.ctime_ns
     )  # fmt: skip
-    image = image_of(os.fsencode(program), identity)
-    script(trusted_dir / "evil", "exit 66").rename(program)
-    pid = os.posix_spawn(image.path, ["x"], {}, file_actions=image.spawn_actions())
-    image.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    evil = script(trusted_dir / "evil", "exit 66")
+    assert outcome_of(program, identity, lambda: evil.rename(program)) == 0
 
 
-def test_a_fork_places_the_file_as_a_spawn_does(trusted_dir: Path) -> None:
-    status = script(trusted_dir / "report", "exit 7").stat()
-    identity = b"%d:%d:%d:%d:%d" % (
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )  # fmt: skip
-    image = image_of(os.fsencode(trusted_dir / "report"), identity)
+class _Executable(ctypes.Structure):
+    """A ``struct executable`` of executable.h."""
+
+    _fields_ = (("path", ctypes.c_char_p), ("file", ctypes.c_int), ("name", ctypes.c_char * 32))
+
+
+def outcome_of(program: Path, identity: bytes, between: Callable[[], object]) -> int:
+    """The exit code of a program that is looked at, and executed after something was done."""
+    library = native.library()
     pid = os.fork()
     if pid == 0:
         try:
-            image.place()
-            os.execve(image.path, ["x"], {})
+            found, failure = _Executable(), ctypes.create_string_buffer(1024)
+            name = os.fsencode(program)
+            if library.executable_open(ctypes.byref(found), name, identity, failure) == 0:
+                between()
+                os.execve(found.path, ["x"], {})
         finally:
             os._exit(70)
-    image.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize("level", OWN_UID)

@@ -68,6 +68,7 @@ def rules_for(level: str, version: int) -> int:
     return rules.value
 
 
+@native.needs_compiler
 @pytest.mark.skipif(landlock.version() < landlock.DOMAINS, reason="takes Landlock (Linux 5.19)")
 def test_a_domain_for_level_uid_hides_processes_and_lets_files_move(tmp_path: Path) -> None:
     """Both processes enter a domain made from the same rules, but each its own."""
@@ -81,6 +82,7 @@ def test_a_domain_for_level_uid_hides_processes_and_lets_files_move(tmp_path: Pa
     assert done.stdout.splitlines() == ["True False True", "['g']"], done.stderr
 
 
+@native.needs_compiler
 @pytest.mark.parametrize(
     ("level", "version"),
     [("basic", 99), ("uid", 0), ("uid", 1), ("full", 0), ("full", 5), ("namespaces", 5)],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 
 import pytest
 
 from jobworker.errors import InvalidRequest
 from jobworker.signals import name_of, number_of
-from jobworker.supervisor import signals
+from support import native
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,10 @@ def test_what_names_none(text: str | int) -> None:
     assert len(str(caught.value)) < 60
 
 
+@native.needs_compiler
 def test_both_sides_use_the_same_names() -> None:
     for number in signal.valid_signals():
-        assert name_of(number) == signals.name_of(number)
+        name = ctypes.create_string_buffer(24)
+        native.library().signals_name(int(number), name)
+        assert name_of(number) == name.value.decode()
         assert number_of(name_of(number)) == number

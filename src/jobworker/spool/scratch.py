@@ -1,4 +1,4 @@
-"""What a killed supervisor has left of a job in the machine's directories."""
+"""The machine's directories, and the removal of what a killed supervisor has left in them."""
 
 from __future__ import annotations
 

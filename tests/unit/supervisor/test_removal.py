@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.supervisor import records
 from jobworker.spool.removal import remove_tree
+from jobworker.supervisor import records
 
 LONG = 60.0
 """Seconds: never reached, on however busy a machine."""
