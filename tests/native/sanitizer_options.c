@@ -2,6 +2,7 @@
  * carry options. REPORTS is the file that takes what it says. */
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 const char *__asan_default_options(void);
@@ -30,4 +31,5 @@ __attribute__((constructor)) static void report_to_file(void)
 		return;
 	dup2(file, STDERR_FILENO);
 	close(file);
+	dprintf(STDERR_FILENO, "a sanitized spawner\n");
 }
