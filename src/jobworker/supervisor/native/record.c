@@ -12,6 +12,9 @@
 #define SECTION_BEGIN "section"
 #define SECTION_END "end"
 
+/* The text of a record that has none. Nothing may be added to a null pointer, not even 0. */
+static char no_text[1];
+
 static int read_whole(int file, struct record *record)
 {
 	struct stat status;
@@ -46,7 +49,7 @@ static int read_whole(int file, struct record *record)
 
 int record_read(int directory, const char *name, struct record *record)
 {
-	*record = (struct record){0};
+	*record = (struct record){.text = no_text};
 	int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (file < 0)
 		return errno == ENOENT ? 0 : -1;
@@ -61,7 +64,7 @@ void record_release(struct record *record)
 {
 	if (record->mapped)
 		munmap(record->text, record->mapped);
-	*record = (struct record){0};
+	*record = (struct record){.text = no_text};
 }
 
 static struct span whole(const struct record *record)
