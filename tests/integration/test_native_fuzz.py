@@ -1,8 +1,9 @@
 """What others can write to the spawner and its supervisors, garbled by a fuzzer.
 
 A fuzzer makes inputs from real ones, as many as take some seconds, under the sanitizers of
-addresses and of undefined behaviour. For more of them: ``scripts/native --fuzz clang DIRECTORY -fsanitize=fuzzer,address,undefined``, and then
-the program by hand, with a directory to keep what it has found.
+addresses and of undefined behaviour. For more of them run
+``scripts/native --fuzz clang DIRECTORY -fsanitize=fuzzer,address,undefined``, and then the
+program by hand, with a directory to keep what it has found.
 """
 
 from __future__ import annotations
