@@ -36,7 +36,7 @@ class Held:
     @classmethod
     def by(cls, pid: int) -> Held:
         directory = Path(f"/proc/{pid}/fd")
-        descriptors = {path.name: os.readlink(path) for path in directory.iterdir()}
+        descriptors = {path.name: str(path.readlink()) for path in directory.iterdir()}
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         private = sum(int(line.split()[1]) for line in rollup if line.startswith("Private"))
         return cls(descriptors, private * 1024)

@@ -19,7 +19,8 @@ import pytest
 
 from jobworker.engines.local.spec_record import spec_fields
 from jobworker.model import Account, Grant, Input, Job, JobId, Limits, Spec, Starting, Terms
-from jobworker.supervisor import records, terminal
+from jobworker.spool import terminal
+from jobworker.supervisor import records
 from support import native
 
 pytestmark = pytest.mark.needs("clang")
