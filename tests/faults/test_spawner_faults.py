@@ -20,7 +20,7 @@ from support.calls import Calls
 from support.gate import Gate, opened
 from support.injection import injected
 from support.jobd import Jobd, MakeJobd
-from support.supervisors import children_of, spawner_of
+from support.supervisors import children_of, spawner_of, supervisor_of
 from support.waiting import until
 
 JOBS = 12
@@ -168,7 +168,8 @@ def test_t76_a_supervisor_and_its_spawner_are_killed_after_the_exec(
 
 FAULTS = [
     ("write", "EIO"),
-    ("write", "ENOSPC"),
+    ("writev", "EIO"),
+    ("writev", "ENOSPC"),
     ("openat", "EMFILE"),
     ("openat", "EIO"),
     ("pidfd_open", "EMFILE"),
@@ -226,3 +227,20 @@ def test_t80_a_spawner_that_hangs_is_told_and_replaced(jobd: Jobd) -> None:
     assert spawner_of(jobd) != old
     assert call("GET", "/readyz")[0] == 200
     assert jobd.jobctl("run", "--", "/bin/true").returncode == 0
+
+
+@pytest.mark.root
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("level", ["full", "uid", "basic"])
+def test_a_stop_is_carried_out_though_the_machine_is_short_of_descriptors(
+    make_jobd: MakeJobd, level: str
+) -> None:
+    """The supervisor is told once: it tries again to read its record, and to find processes."""
+    jobd = make_jobd("--containment", level)
+    job_id = jobd.succeed("start", "-q", "--", "/bin/sleep", "300").strip()
+    supervisor = supervisor_of(jobd.state, job_id)
+    with injected(supervisor, "openat", "error=ENFILE:when=1..3"):
+        jobd.succeed("stop", job_id)
+        jobd.jobctl("wait", job_id)
+    (job,) = json.loads(jobd.succeed("list", "--json"))["jobs"]
+    assert (job["status"], job["reason"]) == ("Stopped", "stopped by admin")

@@ -30,33 +30,41 @@ enum {
 
 /* Most seconds for one poll(2), whose milliseconds end after 24 days. */
 static const double LONGEST_WAIT = 86400;
-/* Seconds between attempts where the kernel has no memory for one. */
+/* Seconds between attempts that fail for want of a resource, which nothing announces. */
 static const double PAUSE = 0.1;
 
-static void kill_all(const struct attendance *attendance)
+/* Asks every process to end. One stopped by SIGSTOP gets SIGTERM only once it goes on. */
+static int ask_all(const struct attendance *attendance)
 {
-	tree_kill(attendance->site);
+	if (tree_signal(attendance->site, SIGTERM) < 0)
+		return -1;
+	return tree_signal(attendance->site, SIGCONT);
 }
 
-static void act(const struct attendance *attendance, enum action action)
+/* Acts, and again after a while where the machine is short of what it takes just now: descriptors,
+ * memory. A kill takes the place of a request that is still due. */
+static void act(struct attendance *attendance, enum action action)
 {
-	if (action == ACTION_KILL) {
-		kill_all(attendance);
-	} else if (action == ACTION_ASK) {
-		/* A process stopped by SIGSTOP gets SIGTERM only once it goes on. */
-		tree_signal(attendance->site, SIGTERM);
-		tree_signal(attendance->site, SIGCONT);
-	}
+	int result = 0;
+
+	if (action == ACTION_KILL)
+		result = tree_kill(attendance->site);
+	else if (action == ACTION_ASK)
+		result = ask_all(attendance);
+	else
+		return;
+	attendance->unfinished = result < 0 ? action : ACTION_NONE;
 }
 
-/* Acts on what the server has added to the record. */
+/* Acts on what the server has added to the record: at once, or again after a while. */
 static void take_record(struct attendance *attendance)
 {
 	struct record record;
 	struct span section;
 
-	if (record_read(attendance->spool, RECORD, &record) < 0)
-		return; /* The server notifies us again, or kills us. */
+	attendance->has_unread = record_read(attendance->spool, RECORD, &record) < 0;
+	if (attendance->has_unread)
+		return;
 	if (record_section(&record, SECTION_DEADLINE, &section))
 		ending_move_deadline(&attendance->ending, section);
 	if (record_section(&record, SECTION_EOF, &section) && attendance->streams->has_input)
@@ -130,7 +138,7 @@ static void limit_output(struct attendance *attendance)
 
 /* Milliseconds until there is something to do, rounded up; -1 where there is nothing.
  *
- * That is an end being due, or a look for kills by the kernel for memory. */
+ * That is an end being due, a look for kills by the kernel for memory, or what has failed. */
 static int patience(const struct attendance *attendance)
 {
 	const struct cgroups *cgroups = attendance->cgroups;
@@ -143,6 +151,8 @@ static int patience(const struct attendance *attendance)
 	}
 	if (cgroups->has_alarm && cgroups->alarm.until > 0 && (wait < 0 || wait > ALARM_LOOK))
 		wait = ALARM_LOOK;
+	if ((attendance->has_unread || attendance->unfinished) && (wait < 0 || wait > PAUSE))
+		wait = PAUSE;
 	if (wait < 0)
 		return -1;
 	return (int)((wait > LONGEST_WAIT ? LONGEST_WAIT : wait) * 1000) + 1;
@@ -193,11 +203,14 @@ static void attend_program(struct attendance *attendance)
 			clock_pause(PAUSE);
 			continue;
 		}
+		act(attendance, attendance->unfinished);
 		take_events(attendance, waits);
+		if (attendance->has_unread)
+			take_record(attendance);
 		limit_output(attendance);
 		act(attendance, ending_due(&attendance->ending, clock_now()));
 		if (cgroups->has_alarm && alarm_is_confirmed(&cgroups->alarm, clock_now()))
-			kill_all(attendance);
+			act(attendance, ACTION_KILL);
 	}
 }
 

@@ -30,6 +30,8 @@ struct attendance {
 	int wait_status;
 	bool is_at_end[STREAM_COUNT]; /* The sources that have ended. */
 	int output_error;	      /* Of the disk, which may not have all of the output. */
+	bool has_unread;	      /* Whether the record could not be read when it had to be. */
+	enum action unfinished;	      /* What could not be done to all processes. */
 };
 
 /* Attends until no process of the job is left; writes the exit record. */

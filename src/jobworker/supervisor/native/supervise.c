@@ -23,6 +23,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -34,6 +35,8 @@ enum {
 	MOST_END = 16384, /* Bytes of an exit record, whose gaps take some thousand at most. */
 };
 
+/* Seconds between attempts to tell of something while the kernel has no memory for it. */
+static const double TELL_PAUSE = 0.01;
 /* Seconds between attempts to record an end on a full disk, which has no event to wait for. */
 static const double PAUSE = 1.0;
 
@@ -128,12 +131,15 @@ void tell(const struct site *site, const char *event, const char *job, const str
 
 	fields_add(&head, "event", event);
 	fields_add(&head, "job", job);
-	const struct iovec parts[] = {
+	struct iovec parts[] = {
 		{head.data, head.size},
 		{fields ? fields->data : NULL, fields ? fields->size : 0},
 	};
-	if (writev(site->channel, parts, 2) < 0)
-		return; /* There is no server just now. */
+	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	/* Any other error than a lack of memory means that there is no server just now. */
+	while (sendmsg(site->channel, &message, MSG_NOSIGNAL) < 0 &&
+	       (errno == ENOBUFS || errno == ENOMEM))
+		clock_pause(TELL_PAUSE);
 }
 
 /* Reads PID and start time, in clock ticks since boot, of this process from the machine's /proc
