@@ -39,8 +39,8 @@ def scratch() -> set[str]:
 FAULTS = {
     "the supervisor's clone": ("clone", "error=EAGAIN", 503),
     "no memory for it": ("clone", "error=ENOMEM", 503),
-    "the program's fork": ("clone3,vfork", "error=EAGAIN", 503),
     "the output pipes": ("pipe2", "error=EMFILE", 503),
+    "the report of the program's exec": ("pipe2", "error=EMFILE:when=3", 503),
     "the scratch directory": ("mkdirat", "error=ENOSPC", 507),
     "its owner": ("fchown", "error=EIO", 503),
 }
@@ -48,7 +48,6 @@ FAULTS = {
 
 NOT_CALLED = {
     ("fchown", "basic"),
-    ("clone3,vfork", "uid"),  # it forks by clone, as the spawner does, and fails as that does
 }
 """Calls that a start at that level does without."""
 

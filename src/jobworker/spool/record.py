@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -159,7 +160,14 @@ def deadline(fields: Fields) -> Deadline:
 def evidence_of(fields: Fields) -> dict[str, Fact]:
     """The evidence in an exit record: text where a name or a time is due, else numbers."""
     found = {key[len(_EVIDENCE) :]: value.decode() for key, value in fields if _is_evidence(key)}
-    return {key: text if key in _TEXTS else _number(text) for key, text in found.items()}
+    return {
+        key: _text(key, text) if key in _TEXTS else _number(text) for key, text in found.items()
+    }
+
+
+def _text(key: str, text: str) -> str:
+    """A text as it is; of an error of the disk the record has the number."""
+    return os.strerror(int(text)) if key == "outputError" and text.isdecimal() else text
 
 
 def _is_evidence(key: str) -> bool:
