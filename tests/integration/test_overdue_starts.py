@@ -126,8 +126,8 @@ async def test_t80_a_spawner_that_hangs_with_an_order_is_replaced_and_the_job_ru
     ("call", "fault", "outcome"),
     [
         ("flock", "delay_exit=3000000:when=1", Refused),
-        ("write", "delay_enter=3000000:when=2", Refused),
-        ("write", "delay_enter=3000000:when=4", Lost),
+        ("writev", "delay_enter=3000000:when=1", Refused),
+        ("writev", "delay_enter=3000000:when=2", Lost),
     ],
 )
 async def test_t80_a_supervisor_that_hangs_is_given_up_and_runs_nothing_later(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def doctor_without(call: str) -> dict[str, dict[str, str | bool | None]]:
         text=True,
         check=True,
         timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     return {one["level"]: one for one in json.loads(done.stdout)["containment"]}
 
