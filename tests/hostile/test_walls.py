@@ -344,11 +344,16 @@ def test_a_job_has_the_root_of_its_server(
 @pytest.mark.root
 @pytest.mark.needs("strace")
 @pytest.mark.parametrize("level", working("full"))
-@pytest.mark.parametrize(("call", "when"), [("setns", "1..2"), ("unshare", "1"), ("mount", "1")])
+@pytest.mark.parametrize(
+    ("call", "when"), [("setns", "1..2"), ("unshare", "1"), ("mount", "1"), ("open", "1")]
+)
 def test_walls_that_cannot_be_built_stop_a_start_and_are_built_for_the_next(
     inhabited: Jobd, call: str, when: str
 ) -> None:
-    """T52, T61: half of them is none. Those of before are left at once, by one setns."""
+    """T52, T61: half of them is none. Those of before are left at once, by one setns.
+
+    What is opened first, but for what is in the spool, is the directory with names to hide.
+    """
     inhabited.variables["JOBCTL_PATIENCE"] = "0s"  # each refusal is wanted once
     inhabited.succeed("run", "--", "/bin/true")
     (later,) = LATER[1:]

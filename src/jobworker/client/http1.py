@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _LONGEST_HEAD = 64 * 1024
 """Bytes of a head, of the line before a chunk, or of the trailers: ten times what is usual."""
 
+_MOST_HEADS = 100
+"""Heads of information before the answer, and lines of trailers behind it: then it is no answer."""
+
 _MOST_DIGITS = 16
 """Of a length, in any base: petabytes."""
 
@@ -112,7 +115,7 @@ class Answer:
 
 def _final_head(incoming: Incoming) -> tuple[str, int, str, dict[str, str]]:
     """The version, the status, the text beside it and the headers, by names in lower case."""
-    while True:
+    for _ in range(_MOST_HEADS):
         first, *lines = incoming.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, _, rest = first.partition(" ")
         digits, _, reason = rest.partition(" ")
@@ -123,6 +126,7 @@ def _final_head(incoming: Incoming) -> tuple[str, int, str, dict[str, str]]:
             raise BadAnswer("its answer is not HTTP/1.1")
         if status == 101 or status >= 200:  # what comes before is information
             return version, status, reason, _headers(lines)
+    raise BadAnswer("its answer never comes")
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -148,8 +152,11 @@ def _chunks(incoming: Incoming) -> Iterator[bytes]:
         yield from _exactly(incoming, size)
         if incoming.until(b"\r\n"):
             raise BadAnswer("a chunk of its answer is longer than it says")
-    while incoming.until(b"\r\n"):
-        pass  # a trailer: nothing that we ask for has one
+    for _ in range(_MOST_HEADS):
+        if not incoming.until(b"\r\n"):
+            return
+        # a trailer: nothing that we ask for has one
+    raise BadAnswer("its answer has no end")
 
 
 def _number(text: str, base: int) -> int:

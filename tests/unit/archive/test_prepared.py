@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from jobworker.archive import sqlite
 from jobworker.archive.prepared import Prepared
 from jobworker.archive.tables import accounts
-from jobworker.archive.upgrade import prepare
 
 ADD = Prepared(insert(accounts).returning(accounts.c.number), ("number", "owner"))
 GET = Prepared(select(accounts.c.number).where(accounts.c.owner == bindparam("who")))
-
-
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    path = tmp_path / "jobd.db"
-    prepare(path)
-    with sqlite.writer(path).connect() as opened, opened.begin():
-        yield opened
 
 
 def test_values_go_by_their_names(connection: Connection) -> None:

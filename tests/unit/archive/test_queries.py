@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
 
-from jobworker.archive import sqlite
 from jobworker.archive.blocks import SIZE, Numbers, enter, numbers_of
 from jobworker.archive.queries import matching
 from jobworker.archive.tables import jobs
-from jobworker.archive.upgrade import prepare
 from jobworker.model import JobQuery, StatusName, from_microseconds, microseconds
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -22,14 +18,6 @@ ALICE: dict[str, Any] = {"owner": "alice"}
 RUNNING, FAILED = {"status": StatusName.RUNNING}, {"status": StatusName.FAILED}
 LABEL, TWO = {"labels": {"a": "b"}}, {"labels": {"a": "b", "c": "d"}}
 PROGRAM, NAME, PREFIX = {"program": "/bin/a"}, {"name": "n"}, {"id_prefix": "j-8"}
-
-
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    path = tmp_path / "jobd.db"
-    prepare(path)
-    with sqlite.writer(path).connect() as opened, opened.begin():
-        yield opened
 
 
 def plan(connection: Connection, query: JobQuery) -> list[str]:

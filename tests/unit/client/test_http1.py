@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import h11
 import pytest
@@ -166,6 +167,19 @@ def test_a_head_without_end_is_given_up(begins: bytes) -> None:
 
     endless = iter(pieces())
     with pytest.raises(http1.BadAnswer, match="no end"):
+        list(http1.Answer(http1.Incoming(lambda _: next(endless))).body)
+
+
+@pytest.mark.parametrize(
+    ("begins", "again"),
+    [
+        (b"", b"HTTP/1.1 103 Early\r\n\r\n"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n"),
+    ],
+)
+def test_what_goes_on_beside_the_answer_is_given_up(begins: bytes, again: bytes) -> None:
+    endless = chain([begins or again], repeat(again))
+    with pytest.raises(http1.BadAnswer):
         list(http1.Answer(http1.Incoming(lambda _: next(endless))).body)
 
 

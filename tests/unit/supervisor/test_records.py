@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from jobworker.spool.removal import remove_tree
 from jobworker.supervisor import records
 
 FIELDS = [("arg", b"/bin/echo"), ("arg", b""), ("arg", b"a=b\n\xff"), ("env", b"X=1=2")]
@@ -64,27 +63,3 @@ def test_a_process_is_known_by_pid_and_start_time() -> None:
     """The command name may hold spaces and parentheses."""
     stat = "17 (a) b (c) S 1 " + " ".join(str(n) for n in range(5, 53))
     assert records.process_identity(stat) == (17, 22)
-
-
-def test_a_tree_goes_whole_however_deep_odd_or_closed(directory: int, tmp_path: Path) -> None:
-    """Deeper than the limit of open files and than Python's stack; links stay unfollowed."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "precious").write_text("x")
-    job = tmp_path / "job"
-    job.mkdir()
-    (job / "link").symlink_to(outside)
-    (job / "closed").mkdir()
-    (job / "closed" / "file").write_text("x")
-    (job / "closed").chmod(0)
-    at = records.open_directory("job", directory)
-    for _ in range(3000):
-        os.mkdir("d", dir_fd=at)
-        below = records.open_directory("d", at)
-        os.close(at)
-        at = below
-    os.close(at)
-    remove_tree("job", directory, 60)
-    assert not job.exists()
-    assert (outside / "precious").read_text() == "x"
-    remove_tree("job", directory, 60)

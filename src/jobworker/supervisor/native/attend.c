@@ -299,8 +299,10 @@ static uint64_t kills_among_all(const struct attendance *attendance)
 
 	if (!commons->there || attendance->cgroups->memory)
 		return 0; /* A job under a limit of its own is not in there. */
-	uint64_t kills = commons_kills(commons);
-	return kills > attendance->kills_before ? kills - attendance->kills_before : 0;
+	uint64_t kills;
+	if (!commons_kills(commons, &kills) || kills <= attendance->kills_before)
+		return 0;
+	return kills - attendance->kills_before;
 }
 
 static void write_end(struct attendance *attendance, double finished_at, struct fields *end)

@@ -37,19 +37,22 @@ void commons_open(struct commons *commons, char *word)
 			 open_files(commons, *word == '1' ? 1 : 2, path) == 0;
 }
 
-static const char *text_of(int file, char *text, size_t size)
+static bool read_again(int file, char *text, size_t size)
 {
 	ssize_t length = pread(file, text, size - 1, 0);
 
 	text[length < 0 ? 0 : length] = '\0';
-	return text;
+	return length > 0;
 }
 
-uint64_t commons_kills(const struct commons *commons)
+bool commons_kills(const struct commons *commons, uint64_t *kills)
 {
 	char text[1024];
 
-	return small_file_number(text_of(commons->events, text, sizeof text), "oom_kill");
+	if (!read_again(commons->events, text, sizeof text))
+		return false;
+	*kills = small_file_number(text, "oom_kill");
+	return true;
 }
 
 bool commons_is_tight(const struct commons *commons)
@@ -57,7 +60,8 @@ bool commons_is_tight(const struct commons *commons)
 	char text[64];
 	uint64_t usage;
 
-	text_of(commons->usage, text, sizeof text);
+	if (!read_again(commons->usage, text, sizeof text))
+		return false;
 	text[strcspn(text, "\n")] = '\0';
 	return number_of(text, &usage) && usage > commons->limit / 8 * 7;
 }

@@ -24,8 +24,9 @@ struct commons {
  * that has been removed is left out: the spawner serves jobs all the same. */
 void commons_open(struct commons *commons, char *word);
 
-/* The number of processes in it that the kernel has killed for memory; 0 where it cannot say. */
-uint64_t commons_kills(const struct commons *commons);
+/* Reads the number of processes in it that the kernel has killed for memory; false where it cannot
+ * say. */
+bool commons_kills(const struct commons *commons, uint64_t *kills);
 
 /* Whether most of it is taken, so that a kill may be near. */
 bool commons_is_tight(const struct commons *commons);

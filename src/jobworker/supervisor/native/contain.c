@@ -72,10 +72,12 @@ static int cover_in_home(const struct order *order, struct failure *failure)
 
 	for (size_t i = 0; result == 0 && i < order->hidden_count; i++) {
 		int place = open(order->hidden[i], O_PATH | O_CLOEXEC);
-		if (place < 0)
+		if (place < 0 && mounts_is_unreachable(errno))
 			continue; /* Nothing that the job could open. */
+		if (place < 0 || fstat(place, &status) < 0)
+			return fail_about(failure, "setup", order->hidden[i]);
 		snprintf(path, sizeof path, "/proc/self/fd/%d", place);
-		if (fstat(place, &status) == 0 && status.st_uid == order->uid)
+		if (status.st_uid == order->uid)
 			result = walls_cover(path, failure);
 		close(place);
 	}

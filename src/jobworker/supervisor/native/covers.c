@@ -1,6 +1,7 @@
 #include "covers.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,7 @@ static bool watch_names(struct covers *covers)
 	return covers->watch != NOTHING;
 }
 
+/* An error that hides their names from us alone stops the start: the job would see them. */
 static int add_batch_systems(struct covers *covers)
 {
 	DIR *run = opendir(RUN);
@@ -61,15 +63,19 @@ static int add_batch_systems(struct covers *covers)
 	int result = 0;
 
 	if (!run)
-		return 0;
+		return mounts_is_unreachable(errno) ? 0 : -1;
+	errno = 0;
 	while (result == 0 && (entry = readdir(run))) {
-		if (strncmp(entry->d_name, BATCH, strlen(BATCH)) != 0)
-			continue;
-		snprintf(path, sizeof path, RUN "/%s", entry->d_name);
-		result = paths_add(&covers->paths, path);
+		if (strncmp(entry->d_name, BATCH, strlen(BATCH)) == 0) {
+			snprintf(path, sizeof path, RUN "/%s", entry->d_name);
+			result = paths_add(&covers->paths, path);
+		}
+		errno = 0;
 	}
+	int error = errno;
 	closedir(run);
-	return result;
+	errno = error;
+	return error ? -1 : result;
 }
 
 /* Adds what is covered by its name. */

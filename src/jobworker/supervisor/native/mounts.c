@@ -163,6 +163,11 @@ bool mounts_is_below(const char *path, const char *outer)
 	return strncmp(path, outer, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+bool mounts_is_unreachable(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP;
+}
+
 /* Adds `path`, which lies in `outer`, as seen from `base`. */
 static int add_joined(struct paths *found, const char *base, const char *path, const char *outer)
 {

@@ -41,6 +41,9 @@ void paths_release(struct paths *paths);
 /* Whether a path is `outer` or lies in it. */
 bool mounts_is_below(const char *path, const char *outer);
 
+/* Whether an error says of a path that a job cannot reach it either. */
+bool mounts_is_unreachable(int error);
+
 /* Adds the paths by which another mount shows what is at `path`, or below it. */
 int mounts_elsewhere(const struct mounts *mounts, const char *path, struct paths *found);
 

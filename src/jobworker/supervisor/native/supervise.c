@@ -100,7 +100,9 @@ int job_take(struct job *job, const struct site *site, struct walls *walls, cons
 	*job = (struct job){.spool = NOTHING, .cgroups = {.unified = NOTHING}};
 	snprintf(job->id, sizeof job->id, "%s", id);
 	if (site->commons.there) {
-		job->kills_before = commons_kills(&site->commons);
+		/* Where it is not known, none is laid to the limit of all: never guessed. */
+		if (!commons_kills(&site->commons, &job->kills_before))
+			job->kills_before = UINT64_MAX;
 		job->is_tight = commons_is_tight(&site->commons);
 	}
 	if (open_job(job, site, uid, failure) == 0 && prepare(job, site, walls, failure) == 0)

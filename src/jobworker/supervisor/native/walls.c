@@ -64,12 +64,6 @@ void walls_take_notice(struct walls *walls)
 		enter_machine(walls); /* Where that fails, no job starts before it has not. */
 }
 
-/* Whether the job cannot reach a place either, so that it needs no cover. */
-static bool is_unreachable(int error)
-{
-	return error == ENOENT || error == EACCES || error == ELOOP;
-}
-
 /* The job cannot write to the cover: it is root's or, at `namespaces`, read-only. From what is no
  * directory nothing can be read then, nor can anything connect to it. */
 int walls_cover(const char *path, struct failure *failure)
@@ -78,13 +72,13 @@ int walls_cover(const char *path, struct failure *failure)
 		return 0;
 	if (errno == ENOTDIR && mount("/dev/null", path, NULL, MS_BIND, NULL) == 0)
 		return 0;
-	return is_unreachable(errno) ? 0 : fail_about(failure, "setup", path);
+	return mounts_is_unreachable(errno) ? 0 : fail_about(failure, "setup", path);
 }
 
 /* Makes a mount read-only, unless another one lies over it, or it is gone. */
 static int freeze(const char *point, struct failure *failure)
 {
-	if (mount(NULL, point, NULL, FREEZE, NULL) == 0 || is_unreachable(errno) ||
+	if (mount(NULL, point, NULL, FREEZE, NULL) == 0 || mounts_is_unreachable(errno) ||
 	    errno == EINVAL)
 		return 0;
 	return fail_about(failure, "setup", point);
