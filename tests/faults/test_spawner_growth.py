@@ -42,14 +42,10 @@ class Held:
         return cls(descriptors, private * 1024)
 
 
-def spawner() -> int:
-    """The one child of ours that is a spawner, whichever thread has started it."""
-    lists = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
-    children = [int(pid) for pids in lists for pid in pids]
-    (found,) = (
-        pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "jobd-spawner\n"
-    )
-    return found
+def spawner(engine: LocalEngine) -> int:
+    process = engine._spawner._spawner
+    assert process
+    return process._pid
 
 
 class Runner:
@@ -86,9 +82,9 @@ async def test_what_a_spawner_holds_does_not_grow_with_its_jobs(
         runner = Runner(engine)
         await engine.recover([])
         await runner.run(WARM_UP)
-        before = Held.by(spawner())
+        before = Held.by(spawner(engine))
         await runner.run(JOBS)
-        after = Held.by(spawner())
+        after = Held.by(spawner(engine))
 
     assert after.descriptors == before.descriptors
     assert after.private <= before.private + SPARE
