@@ -92,6 +92,19 @@ def test_t78_a_stop_on_a_broken_disk_heeds_its_grace(
         assert told(server, "status", "--json", job_id)["reason"] == "stopped by admin"
 
 
+def test_t78_what_is_in_the_database_can_be_read_though_the_disk_broke_at_once(
+    server: Jobd, breakable_disk: BreakableDisk
+) -> None:
+    """Nothing that it takes is in the kernel's memory alone, half a minute long."""
+    ended = server.start_job("/bin/true")
+    server.jobctl("wait", ended)
+    breakable_disk.break_at_once()
+    until(lambda: readiness(server)[0] == 503)
+    for _ in range(5):
+        assert told(server, "status", "--json", ended)["status"] == "Completed"
+        assert ended in server.succeed("list", "-q", "--all", "--status", "Completed")
+
+
 @pytest.mark.needs("strace")
 def test_t78_a_disk_that_fails_for_a_while_is_told_from_a_full_one(jobd: Jobd) -> None:
     """SQLite has one code for both. Once it works again, so do starts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -133,9 +134,26 @@ class BreakableDisk:
         self._image = image
 
     def break_(self) -> None:
-        """Take the blocks away, and the room for others."""
+        """Take the blocks away, and the room for others, once all that was written is there."""
+        self._write_back()
+        self.break_at_once()
+
+    def break_at_once(self) -> None:
+        """Take them away from what has no place on the disk yet, too.
+
+        That is lost, also from the kernel's memory, when the kernel finds out: now, and
+        otherwise within half a minute (ext4(5): delalloc).
+        """
         os.truncate(self._image, MIB)
         fill(self._image.parent)
+        self._write_back()
+
+    def _write_back(self) -> None:
+        place = os.open(self.path, os.O_RDONLY)
+        try:
+            ctypes.CDLL(None).syncfs(place)  # it fails, or it does not: both is as it may be
+        finally:
+            os.close(place)
 
 
 @pytest.fixture
