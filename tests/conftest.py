@@ -12,6 +12,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = (
+    "support.workers",
     "support.kernel",
     "support.adoption",
     "support.both_clients",

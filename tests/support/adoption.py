@@ -1,55 +1,37 @@
-"""Makes pytest's own parent adopt and reap every orphan of a test, as an init would.
+"""Lets a process of our own adopt every orphan of a test, so that it can be found.
 
-A process that a test has started can leave its parent, its session and its
-environment behind, but not the process that adopts orphans (prctl(2),
-PR_SET_CHILD_SUBREAPER). So whatever a test leaves running stays below that one and
-can be found. It reaps at once, where PID 1 of a container may reap late or never.
+It is the parent of pytest, or of each worker where pytest-xdist runs the tests in several.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import execnet
 import pytest
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+from support import adopter
+from support.workers import is_controller, is_worker
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
-    """Fork once: the child goes on as pytest, the parent only adopts."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Fork once, where it is this process that runs the tests, and is below no adopter yet."""
     if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
         raise pytest.UsageError("these tests need /proc with its children files (Linux >= 4.2)")
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    child = os.fork()
-    if child == 0:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        os._exit(_adopt_until_end_of(child))
+    if not is_controller(config) and not is_worker(config):
+        adopter.fork_below_adopter()
 
 
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
-
-
-def _adopt_until_end_of(child: int) -> int:
-    """Reap everything until ``child`` ends; return what to exit with."""
-    for ignored in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(ignored, signal.SIG_IGN)  # a terminal sends these to pytest as well
-    for passed_on in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(passed_on, lambda number, _frame: os.kill(child, number))
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+def pytest_xdist_setupnodes(specs: list[execnet.XSpec]) -> None:
+    """Have each worker started below an adopter of its own."""
+    below = shlex.join([sys.executable, "-I", adopter.__file__, sys.executable])
+    for spec in specs:
+        spec.python = below
 
 
 _left_alone: set[int] = set()

@@ -20,6 +20,7 @@ from jobworker.engines.host.mountinfo import mounts
 from support import own_cgroup
 from support.adoption import everything_below
 from support.directories import made_by_this_run
+from support.workers import is_controller
 
 _BUDGET = float(os.environ.get("JOBWORKER_LEAK_BUDGET", "5"))
 """Seconds for what is just ending: a job's tree is gone within 1 s of its stop (T16),
@@ -27,9 +28,10 @@ and the machine may be busy. The tests of this file set it lower."""
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Enter a cgroup of our own: after ``support.adoption`` has forked."""
-    own_cgroup.enter()
+    if not is_controller(config):
+        own_cgroup.enter()
 
 
 def pytest_unconfigure() -> None:

@@ -51,7 +51,9 @@ class UnaskedArchive(MemoryArchive):
         raise AssertionError(f"the archive was asked for {job_id}")
 
 
-@pytest.mark.parametrize("text", ["", "j-1", "../../etc/passwd", "j-\x00", f"{JobId.new()}\n"])
+@pytest.mark.parametrize(
+    "text", ["", "j-1", "../../etc/passwd", "j-\x00", "j-9fa5ed11-ca7c-4e89-9cb8-21876817c033\n"]
+)
 def test_what_is_no_id_is_no_job(text: str) -> None:
     """And gets no further than that."""
     parts = Parts(archive=UnaskedArchive())
