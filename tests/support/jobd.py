@@ -253,7 +253,11 @@ def _with_user(user: str | None, args: tuple[str, ...]) -> tuple[str, ...]:
 
 @pytest.fixture
 def make_jobd() -> Iterator[MakeJobd]:
-    """Start servers: ``make_jobd("--containment", "basic", account=65534)``."""
+    """Start servers: ``make_jobd("--containment", "basic", account=65534)``.
+
+    With ``state`` one goes on from that state, which an earlier server has left: an archive
+    of its directory.
+    """
     yield from _servers()
 
 
@@ -292,6 +296,7 @@ def _servers() -> Iterator[MakeJobd]:
         account: int | None = None,
         wrapper: tuple[str, ...] = (),
         inside: tuple[str, ...] = (),
+        state: Path | None = None,
     ) -> Jobd:
         # Short, as the path of a Unix socket has at most 107 bytes.
         home = make_directory("jobd-")
@@ -299,6 +304,8 @@ def _servers() -> Iterator[MakeJobd]:
             os.chown(home, account, account)
         server = Jobd(home, *options, account=account, wrapper=wrapper, inside=inside)
         try:
+            if state is not None:
+                subprocess.run(["tar", "-xzf", state, "-C", home, "--no-same-owner"], check=True)
             server.start()
         except BaseException:
             shutil.rmtree(home)

@@ -1,12 +1,14 @@
 """Runs tests in kernels of their own (``support.kernel``) while others run on this machine.
 
 A kernel has one processor, and most tests on this machine wait for one at a time. So these
-runs begin with the session, in a process of their own, and are asked for at its end.
+runs begin with the session, in a process of their own, and are asked for at its end; where
+the session has workers, it is their controller that begins them, once for all.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import os
 import shutil
 import signal
@@ -23,6 +25,7 @@ from support.adoption import descendants, leave_alone
 from support.directories import make_directory
 from support.kernel import ALICE, ROOT, FileSystem, choice, is_inside, run_tests_in_kernel
 from support.kernel_boot import WAYS, Way
+from support.workers import Node, is_worker, worker_input
 
 _TESTS = Path(__file__).resolve().parents[1]
 
@@ -31,6 +34,13 @@ _DISK = 320 << 20
 
 _NICE = 5
 """The tests of this machine come first: theirs are the short budgets."""
+
+
+_LOCK, _LOG = "lock", "log"
+"""In the directory of outcomes: held until all are there, and what the runs print."""
+
+_INPUT = "kernels"
+"""Under which a worker is told that directory."""
 
 
 class Disk(NamedTuple):
@@ -76,46 +86,74 @@ RUNS = {
 
 
 class Outcomes:
-    """What becomes of the runs that a session has begun."""
+    """What has become of the runs that a session has begun, by their directory."""
 
-    def __init__(self, names: list[str], way: Way, at_once: int) -> None:
-        self._directory = make_directory("kernels-")
-        with self._log.open("wb") as log:
-            self._runner = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", __name__),
-                    *(str(self._directory), way.name, str(at_once), *names),
-                ],
-                cwd=_TESTS,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        leave_alone(self._runner.pid)
-
-    @property
-    def _log(self) -> Path:
-        return self._directory / "log"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def wait(self) -> None:
         """Return once all have ended: each has its budget."""
-        self._runner.wait()
-
-    def close(self) -> None:
-        """End what still runs, and forget the rest."""
-        self._runner.terminate()
-        self._runner.wait()
-        shutil.rmtree(self._directory)
+        with (self._directory / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
 
     def of(self, name: str) -> str:
         """Why a run has failed, or nothing; of those that have ended."""
         try:
             return (self._directory / name).read_text()
         except FileNotFoundError:
-            return f"it was not run to its end:\n{self._log.read_text()}"
+            return f"it was not run to its end:\n{(self._directory / _LOG).read_text()}"
 
 
-_OUTCOMES = pytest.StashKey[Outcomes]()
+class Runner:
+    """The process that does the runs, and the directory of what becomes of them."""
+
+    def __init__(self) -> None:
+        self.directory = make_directory("kernels-")
+        self._lock = (self.directory / _LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.directory / _LOG).touch()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self, names: list[str], *, alone: bool) -> None:
+        """Begin these, if any and if a kernel boots here; a second time, do nothing.
+
+        ``alone`` says that no other tests run beside them.
+        """
+        if self._lock.closed:
+            return
+        # Where there is no way, each of the tests tells so.
+        if names and (way := choice().way):
+            processors = os.cpu_count() or 1
+            at_once = processors if alone else max(processors - 1, 1)
+            self._process = self._start(way, at_once, names)
+            leave_alone(self._process.pid)
+        self._lock.close()
+
+    def _start(self, way: Way, at_once: int, names: list[str]) -> subprocess.Popen[bytes]:
+        """Start the process, which keeps the lock for as long as it lives."""
+        with (self.directory / _LOG).open("wb") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", __name__),
+                    *(str(self.directory), way.name, str(at_once), *names),
+                ],
+                cwd=_TESTS,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[self._lock.fileno()],
+            )
+
+    def close(self) -> None:
+        """End what still runs, and forget the rest."""
+        self._lock.close()
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+        shutil.rmtree(self.directory)
+
+
+_RUNNER = pytest.StashKey[Runner]()
 
 
 @pytest.hookimpl(trylast=True)
@@ -125,30 +163,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin the runs that are wanted."""
+    """Begin the runs that are wanted, where this process runs the tests by itself."""
+    config = session.config
     names = [name for item in session.items if (name := _run_of(item))]
-    if not names or is_inside() or session.config.option.collectonly:
-        return
-    way = choice().way
-    if way is None:  # which each of the tests tells
-        return
-    processors = os.cpu_count() or 1
-    alone = len(names) == len(session.items)
-    at_once = processors if alone else max(processors - 1, 1)
-    session.config.stash[_OUTCOMES] = Outcomes(names, way, at_once)
+    if names and not (is_inside() or is_worker(config) or config.option.collectonly):
+        config.stash[_RUNNER] = Runner()
+        config.stash[_RUNNER].begin(names, alone=len(names) == len(session.items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Node) -> None:
+    """Tell a worker where it finds what becomes of the runs."""
+    if _RUNNER not in node.config.stash:
+        node.config.stash[_RUNNER] = Runner()
+    node.workerinput[_INPUT] = str(node.config.stash[_RUNNER].directory)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Node, ids: list[str]) -> None:
+    """Begin the runs that are wanted, once the first worker has told what there is to run."""
+    names = [
+        name for name in RUNS if any(id_.endswith(f"::test_in_a_kernel[{name}]") for id_ in ids)
+    ]
+    node.config.stash[_RUNNER].begin(names, alone=len(names) == len(ids))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave no run behind, also where the session was broken off."""
-    if _OUTCOMES in config.stash:
-        config.stash[_OUTCOMES].close()
+    if runner := config.stash.get(_RUNNER, None):
+        runner.close()
 
 
 @pytest.fixture(scope="session")
 def kernels(request: pytest.FixtureRequest) -> Outcomes:
     """The outcomes, once there are all of them."""
     faulthandler.cancel_dump_traceback_later()  # their budgets are longer than that of a test
-    outcomes = request.config.stash[_OUTCOMES]
+    config = request.config
+    if is_worker(config):
+        outcomes = Outcomes(Path(worker_input(config)[_INPUT]))
+    else:
+        outcomes = Outcomes(config.stash[_RUNNER].directory)
     outcomes.wait()
     return outcomes
 

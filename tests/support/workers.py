@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Protocol
 
 import pytest
+
+
+class Node(Protocol):
+    """A worker, to its controller."""
+
+    config: pytest.Config
+    workerinput: dict[str, str]
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -15,6 +23,12 @@ def is_worker(config: pytest.Config) -> bool:
 def is_controller(config: pytest.Config) -> bool:
     """Whether this process runs no test itself, but has workers."""
     return not is_worker(config) and config.getoption("dist", "no") != "no"
+
+
+def worker_input(config: pytest.Config) -> dict[str, str]:
+    """What its controller has told this worker (``Node.workerinput``)."""
+    told: dict[str, str] = config.workerinput  # type: ignore[attr-defined]  # set by xdist
+    return told
 
 
 @pytest.hookimpl(wrapper=True)
