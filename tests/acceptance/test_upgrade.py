@@ -19,7 +19,7 @@ from support.jobd import Jobd, MakeJobd
 STATE = Path(__file__).with_name("states") / "python-supervisors.tar.gz"
 
 
-ENDS = {
+ENDS: dict[str, dict[str, Any]] = {
     "archived": {"status": "Completed", "cause": "exited", "exitCode": 0},
     "exits": {"status": "Failed", "cause": "exited", "exitCode": 3},
     "killed": {"status": "Failed", "cause": "signaled", "signal": "SIGKILL"},

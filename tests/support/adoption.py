@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         adopter.fork_below_adopter()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[execnet.XSpec]) -> None:
     """Have each worker started below an adopter of its own."""
     below = shlex.join([sys.executable, "-I", adopter.__file__, sys.executable])

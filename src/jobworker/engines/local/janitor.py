@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from collections.abc import Callable, Coroutine
 
@@ -26,6 +27,9 @@ of its own."""
 _SLICE, _REST = 0.5, 0.5
 """Seconds at work in that lane, and between two goes. At level ``basic`` other jobs may fill
 a directory as fast as it is emptied, and so keep half of a processor busy at most."""
+
+_SCARCE = (errno.EMFILE, errno.ENFILE)
+"""Errors of a moment, which a crowd of clients may bring about: the job takes long, then."""
 
 Waiting = dict[JobId, asyncio.Future[None]]
 
@@ -123,14 +127,15 @@ class Janitor:
             await asyncio.wait_for(self._closed.wait(), _REST)
 
     async def _remove_all(self, batch: Waiting, seconds: float) -> Waiting:
-        """Removes each in so many ``seconds`` at most; returns those that take longer."""
+        """Removes each in so many ``seconds`` at most; returns those to go on with."""
         errors = await asyncio.to_thread(self._try_all, list(batch), seconds)
         unfinished = {}
         for job_id, done in batch.items():
-            if isinstance(errors.get(job_id), TimeoutError):
+            error = errors.get(job_id)
+            if isinstance(error, TimeoutError) or (error and error.errno in _SCARCE):
                 unfinished[job_id] = done
             else:
-                resolve(done, errors.get(job_id))
+                resolve(done, error)
         return unfinished
 
     def _try_all(self, job_ids: list[JobId], seconds: float) -> dict[JobId, OSError]:
