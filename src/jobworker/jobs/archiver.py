@@ -53,7 +53,7 @@ class Archiver:
             return
         # Without a pause since the attempt, lest a removal comes in between.
         self._live_jobs.remove_archived(live)
-        await self._engine.discard(live.job.id)
+        await self._until_done(live, self._discarded)
         self._room.made()  # what was not kept: the scratch directory, the record
 
     async def remove(self, live: LiveJob) -> None:
@@ -119,6 +119,14 @@ class Archiver:
             except (JobWorkerError, OSError) as error:
                 self._say("cannot archive job %s, will try again: %s", live, error)
                 return False
+        return True
+
+    async def _discarded(self, live: LiveJob) -> bool:
+        try:
+            await self._engine.discard(live.job.id)
+        except OSError as error:  # where a crowd of clients has all descriptors, for one
+            self._say("cannot clear away job %s, will try again: %s", live, error)
+            return False
         return True
 
     async def _rolled_back(self, live: LiveJob) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -160,23 +159,6 @@ async def test_a_job_that_takes_long_does_not_hold_up_the_others(
     others_done.set()
     await asyncio.wait_for(first, BUDGET)
     assert slices > 1
-    await janitor.close()
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-async def test_a_removal_waits_while_descriptors_are_short(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    """A crowd of clients had left the directory of a job until the next start (T79)."""
-    failures = iter([OSError(number, "short of descriptors")])
-
-    def remove(_job_id: JobId, _seconds: float) -> None:
-        if failure := next(failures, None):
-            raise failure
-
-    monkeypatch.setattr(spool, "remove", remove)
-    janitor = Janitor(spool, Cgroups())
-    await asyncio.wait_for(janitor.remove(JobId.new(), abandoned=False), BUDGET)
     await janitor.close()
 
 

@@ -137,6 +137,25 @@ async def test_a_full_archive_is_tried_again_until_it_takes_the_job(
     assert archive.acts[2:] == ["finish", "discard"]
 
 
+async def test_a_directory_that_cannot_be_removed_is_tried_again(
+    parts: Parts, archive: FullArchive, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd of clients had left the directory of a job until the next start (T79)."""
+    live = await ended(parts)
+    discard, failures = parts.engine.discard, iter([OSError(24, "Too many open files")])
+
+    async def fail_once(job_id: JobId) -> None:
+        if failure := next(failures, None):
+            raise failure
+        await discard(job_id)
+
+    monkeypatch.setattr(parts.engine, "discard", fail_once)
+    pauses.end()
+    await asyncio.wait_for(parts.archiver.archive(live), BUDGET)
+    assert archive.acts == ["finish", "discard"]
+    assert pauses.asked == [1]
+
+
 async def test_the_pauses_grow_to_a_bound(
     parts: Parts, archive: FullArchive, pauses: Pauses
 ) -> None:

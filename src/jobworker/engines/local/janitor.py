@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 from collections.abc import Callable, Coroutine
 
@@ -27,9 +26,6 @@ of its own."""
 _SLICE, _REST = 0.5, 0.5
 """Seconds at work in that lane, and between two goes. At level ``basic`` other jobs may fill
 a directory as fast as it is emptied, and so keep half of a processor busy at most."""
-
-_SCARCE = (errno.EMFILE, errno.ENFILE)
-"""Errors of a moment, which a crowd of clients may bring about: the job takes long, then."""
 
 Waiting = dict[JobId, asyncio.Future[None]]
 
@@ -127,15 +123,14 @@ class Janitor:
             await asyncio.wait_for(self._closed.wait(), _REST)
 
     async def _remove_all(self, batch: Waiting, seconds: float) -> Waiting:
-        """Removes each in so many ``seconds`` at most; returns those to go on with."""
+        """Removes each in so many ``seconds`` at most; returns those that take longer."""
         errors = await asyncio.to_thread(self._try_all, list(batch), seconds)
         unfinished = {}
         for job_id, done in batch.items():
-            error = errors.get(job_id)
-            if isinstance(error, TimeoutError) or (error and error.errno in _SCARCE):
+            if isinstance(errors.get(job_id), TimeoutError):
                 unfinished[job_id] = done
             else:
-                resolve(done, error)
+                resolve(done, errors.get(job_id))
         return unfinished
 
     def _try_all(self, job_ids: list[JobId], seconds: float) -> dict[JobId, OSError]:
