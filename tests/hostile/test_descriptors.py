@@ -37,6 +37,9 @@ def test_t79_more_silent_connections_than_descriptors_lock_nobody_out(
         until(lambda: jobd.jobctl("run", "--", "/bin/true").returncode == 0)
     until(lambda: jobd.jobctl("run", "--", "/bin/true").returncode == 0)
     assert jobd.jobctl("list").returncode == 0
+    until(lambda: not any((jobd.state / "spool").iterdir()))
+    short = [line for line in jobd.log.read_text().splitlines() if "Too many open files" in line]
+    assert all("cannot clear away job" in line for line in short), short
     assert '"level": "error"' not in jobd.log.read_text()
 
 

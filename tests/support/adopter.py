@@ -27,9 +27,14 @@ def fork_below_adopter() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
     else:
         os._exit(_adopt_until_end_of(child))
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Has the kernel send this signal to us when the thread ends that has started us."""
+    _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.adopter import end_with_parent
 from support.adoption import descendants, leave_alone
 from support.directories import make_directory
 from support.kernel import ALICE, ROOT, FileSystem, choice, is_inside, run_tests_in_kernel
@@ -226,6 +227,7 @@ def main(directory: str, way: str, at_once: str, *names: str) -> None:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, give_up)
+        end_with_parent(signal.SIGTERM)
         for name in names:
             pool.submit(_run, name, WAYS[way], Path(directory))
 
